@@ -1,0 +1,77 @@
+//! The command lines of the three modes, as clap definitions without behaviour.
+//!
+//! Help texts, shell completions and the test that compares the manual with the options all read these definitions.
+
+mod check;
+mod ctl;
+mod daemon;
+
+pub use check::{CheckOptions, Format};
+pub use ctl::CtlOptions;
+pub use daemon::DaemonOptions;
+
+use clap::{Args, Command};
+
+/// The full command: `taskmaster daemon`, `taskmaster ctl`, `taskmaster check-config`.
+pub fn taskmaster() -> Command {
+    Command::new("taskmaster")
+        .about("Runs, watches and controls programs")
+        .version(env!("CARGO_PKG_VERSION"))
+        .disable_help_subcommand(true)
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(daemon("daemon"))
+        .subcommand(ctl("ctl"))
+        .subcommand(check_config("check-config"))
+}
+
+/// The daemon's command line, under the name it is called by.
+pub fn daemon(name: &'static str) -> Command {
+    mode::<DaemonOptions>(
+        name,
+        "Starts, watches, restarts, stops and logs the programs of a configuration file",
+    )
+    .after_help("The manual is taskmasterd(8); the file's keys are described in taskmaster.ini(5).")
+}
+
+/// The console's command line, under the name it is called by.
+pub fn ctl(name: &'static str) -> Command {
+    mode::<CtlOptions>(
+        name,
+        "Controls a running daemon: one action, or an interactive shell without one",
+    )
+    .after_help("`help` as the action lists all actions. The manual is taskmasterctl(1).")
+}
+
+/// The checker's command line, under the name it is called by.
+pub fn check_config(name: &'static str) -> Command {
+    mode::<CheckOptions>(
+        name,
+        "Checks a configuration file and explains its mistakes; changes nothing",
+    )
+    .after_help("Exit status: 0 clean or warnings only, 1 warnings with --strict, 2 errors.")
+}
+
+fn mode<Options: Args>(name: &'static str, about: &'static str) -> Command {
+    // `-v` is the version here, as in the programs this one replaces; clap's own flag would be `-V`.
+    let version = clap::Arg::new("version")
+        .short('v')
+        .long("version")
+        .help("Print the version and exit")
+        .action(clap::ArgAction::Version);
+    Options::augment_args(Command::new(name))
+        .about(about)
+        .version(env!("CARGO_PKG_VERSION"))
+        .disable_version_flag(true)
+        .arg(version)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn definitions_are_consistent() {
+        super::taskmaster().debug_assert();
+        super::daemon("taskmasterd").debug_assert();
+        super::ctl("taskmasterctl").debug_assert();
+    }
+}

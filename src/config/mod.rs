@@ -1,0 +1,3 @@
+//! Reading and checking configuration files.
+
+pub mod model;

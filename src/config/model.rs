@@ -1,0 +1,260 @@
+//! What a valid configuration says, as plain data.
+//!
+//! Everything here has been checked: nothing after the loader looks at a string again. There is no behaviour and no I/O,
+//! and no position in a file except the one of each program's section, which messages name.
+
+use crate::types::{ByteSize, GroupName, ProcessKey, ProcessName, ProgramName, Signal};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A whole configuration: the daemon's settings, the console's, and every process in its group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// The `[taskmasterd]` section, with the command line's overrides applied.
+    pub daemon: DaemonSettings,
+    /// The `[taskmasterctl]` section.
+    pub console: ConsoleSettings,
+    /// Every group: those of `[group.NAME]` sections, and one for each program that is in none.
+    pub groups: BTreeMap<GroupName, Group>,
+    /// Every file that was read, the main one first. Absolute paths.
+    pub files: Vec<PathBuf>,
+}
+
+impl Config {
+    /// Settings of one process.
+    pub fn process(&self, key: &ProcessKey) -> Option<&Arc<ProcessSettings>> {
+        self.groups.get(&key.group)?.processes.get(&key.process)
+    }
+}
+
+/// The daemon's own settings. Paths are absolute.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DaemonSettings {
+    /// The control socket (`[taskmasterctl] serverurl` of a native file).
+    pub socket: PathBuf,
+    /// Mode of the control socket.
+    pub socket_mode: u32,
+    /// The daemon's own log; `None` writes no file.
+    pub logfile: Option<PathBuf>,
+    /// Size at which the log is rotated; 0 never.
+    pub logfile_maxbytes: ByteSize,
+    /// Rotated files that are kept; 0 discards the full file.
+    pub logfile_backups: u32,
+    /// What is logged.
+    pub loglevel: LogLevel,
+    /// File that holds the daemon's pid; none unless asked for.
+    pub pidfile: Option<PathBuf>,
+    /// File mode creation mask of the daemon and, where a program sets none, of its children.
+    pub umask: u32,
+    /// Stay in the foreground.
+    pub nodaemon: bool,
+    /// In the foreground, do not copy the log to the standard output.
+    pub silent: bool,
+    /// Descriptors that must be available.
+    pub minfds: u64,
+    /// Processes that must be available.
+    pub minprocs: u64,
+    /// Keep AUTO logs of programs that are no longer configured.
+    pub nocleanup: bool,
+    /// Directory of AUTO logs.
+    pub childlogdir: PathBuf,
+    /// Whom the daemon becomes; `None` stays.
+    pub user: Option<User>,
+    /// Directory the daemon changes to.
+    pub directory: Option<PathBuf>,
+    /// Remove ANSI escape sequences from captured output.
+    pub strip_ansi: bool,
+    /// Name of this daemon in its answers.
+    pub identifier: String,
+    /// Variables that every child gets.
+    pub environment: Environment,
+}
+
+/// Severity from which the daemon's log is written, in Supervisor's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogLevel {
+    /// Everything.
+    Blather,
+    /// Nearly everything.
+    Trace,
+    /// What a developer wants.
+    Debug,
+    /// What an operator wants.
+    Info,
+    /// Only what is odd.
+    Warn,
+    /// Only what failed.
+    Error,
+    /// Only what endangers the daemon.
+    Critical,
+}
+
+/// The console's settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConsoleSettings {
+    /// Socket to connect to.
+    pub socket: PathBuf,
+    /// Prompt of the shell, as the file gives it.
+    pub prompt: String,
+    /// File the shell's history is kept in.
+    pub history_file: Option<PathBuf>,
+    /// Accepted for Supervisor's files; the socket knows its peer by `SO_PEERCRED` and needs neither.
+    pub username: Option<String>,
+    /// As `username`.
+    pub password: Option<String>,
+}
+
+/// A group of processes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Group {
+    /// Rank among groups: low starts first and stops last.
+    pub priority: i32,
+    /// Whether it stands in a `[group.NAME]` section of its own.
+    pub explicit: bool,
+    /// Its processes.
+    pub processes: BTreeMap<ProcessName, Arc<ProcessSettings>>,
+}
+
+/// Everything about one process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProcessSettings {
+    /// Group and name.
+    pub key: ProcessKey,
+    /// The program it is a copy of.
+    pub program: ProgramName,
+    /// Its number among the copies (`%(process_num)d`).
+    pub process_num: u32,
+    /// Where its section begins: `FILE:LINE`, for messages.
+    pub origin: String,
+    /// What takes effect when the process is started: a change restarts it.
+    pub launch: Launch,
+    /// What the engine decides by: a change applies at once.
+    pub policy: Policy,
+    /// Where standard output goes.
+    pub stdout: LogSettings,
+    /// Where standard error goes; unused while `launch.redirect_stderr`.
+    pub stderr: LogSettings,
+}
+
+impl ProcessSettings {
+    /// Whether going from these settings to `new` needs the process to be started anew.
+    pub fn needs_restart(&self, new: &Self) -> bool {
+        self.launch != new.launch
+            || self.stdout.target != new.stdout.target
+            || self.stderr.target != new.stderr.target
+    }
+}
+
+/// What a process is started with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Launch {
+    /// Program and arguments, already split into words. Never empty.
+    pub argv: Vec<String>,
+    /// The command as the file gives it, expanded.
+    pub command: String,
+    /// Working directory; `None` keeps the daemon's.
+    pub directory: Option<PathBuf>,
+    /// File mode creation mask.
+    pub umask: u32,
+    /// Whom it runs as; `None` keeps the daemon's identity.
+    pub user: Option<User>,
+    /// Variables on top of the daemon's own environment: the daemon section's, then the program's.
+    pub environment: Environment,
+    /// Standard error goes where standard output goes.
+    pub redirect_stderr: bool,
+    /// Remove ANSI escape sequences from its output.
+    pub strip_ansi: bool,
+    /// Overrides the value of `SUPERVISOR_SERVER_URL`.
+    pub server_url: Option<String>,
+}
+
+/// What is decided about a process while it runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    /// Start it when the daemon starts, or when it is added.
+    pub autostart: bool,
+    /// Start it again after it ended by itself.
+    pub autorestart: Autorestart,
+    /// How long it must stay up to count as started.
+    pub startsecs: Duration,
+    /// Failed attempts after the first before it is given up.
+    pub startretries: u32,
+    /// Exit codes that are expected.
+    pub exitcodes: Vec<u8>,
+    /// Signal that asks it to stop.
+    pub stopsignal: Signal,
+    /// How long it may take to stop before it is killed.
+    pub stopwaitsecs: Duration,
+    /// Rank within its group: low starts first and stops last.
+    pub priority: i32,
+    /// Send the stop signal to the whole process group.
+    pub stopasgroup: bool,
+    /// When it ends by itself, kill what is left of its process group.
+    pub killasgroup: bool,
+}
+
+/// When a process that ended by itself is started again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Autorestart {
+    /// Never.
+    Never,
+    /// Unless its exit code is among the expected ones.
+    Unexpected,
+    /// Always.
+    Always,
+}
+
+/// Where one output stream goes and how its file is rotated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogSettings {
+    /// The destination.
+    pub target: LogTarget,
+    /// Size at which the file is rotated; 0 never.
+    pub maxbytes: ByteSize,
+    /// Rotated files that are kept; 0 discards the full file.
+    pub backups: u32,
+}
+
+/// Destination of one output stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LogTarget {
+    /// Discarded.
+    Discard,
+    /// A file.
+    File {
+        /// Absolute path.
+        path: PathBuf,
+        /// Whether the name was made by the AUTO rule.
+        auto: bool,
+    },
+}
+
+/// An account, resolved when the file was loaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User {
+    /// Login name; the number as text where the account has no name.
+    pub name: String,
+    /// User id.
+    pub uid: u32,
+    /// Primary group id.
+    pub gid: u32,
+    /// Every group it belongs to, the primary one included.
+    pub groups: Vec<u32>,
+    /// Home directory, for `HOME`.
+    pub home: Option<PathBuf>,
+    /// Login shell, for `SHELL`.
+    pub shell: Option<PathBuf>,
+}
+
+/// Environment variables. Values may be secrets, so `Debug` prints only how many there are.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Environment(pub BTreeMap<String, String>);
+
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "<{} variables>", self.0.len())
+    }
+}

@@ -1,0 +1,69 @@
+//! A read-only view of a process, for status and for decisions of the shell.
+
+use super::event::SpawnFailure;
+use crate::config::model::ProcessSettings;
+use crate::types::{ExitStatus, Generation, Monotonic, Pid, ProcessKey};
+use std::sync::Arc;
+
+/// The state of a process as users see it, with Supervisor's code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum State {
+    /// Not started, or stopped on request.
+    Stopped = 0,
+    /// Up, but not yet for `startsecs`.
+    Starting = 10,
+    /// Up.
+    Running = 20,
+    /// Failed to start; another attempt will follow.
+    Backoff = 30,
+    /// Asked to stop, not yet gone.
+    Stopping = 40,
+    /// Ended by itself.
+    Exited = 100,
+    /// Failed to start too often.
+    Fatal = 200,
+    /// A defect of ours.
+    Unknown = 1000,
+}
+
+/// One process at one moment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ProcessView {
+    /// Which.
+    pub key: ProcessKey,
+    /// Its settings.
+    pub settings: Arc<ProcessSettings>,
+    /// Its state.
+    pub state: State,
+    /// Its process, if there is one.
+    pub pid: Option<Pid>,
+    /// Counts its spawns.
+    pub generation: Generation,
+    /// When it entered the state.
+    pub since: Monotonic,
+    /// When it was last spawned.
+    pub started_at: Option<Monotonic>,
+    /// When it last ended.
+    pub stopped_at: Option<Monotonic>,
+    /// Why the last attempt failed.
+    pub trouble: Option<Trouble>,
+    /// How it last ended.
+    pub last_exit: Option<ExitStatus>,
+    /// Failed attempts in a row.
+    pub failures: u32,
+    /// When the next attempt or restart is due.
+    pub next_attempt: Option<Monotonic>,
+    /// Times it was started again by itself since the daemon started.
+    pub restarts: u64,
+}
+
+/// What a FATAL, BACKOFF or unexpectedly EXITED process suffers from.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Trouble {
+    /// A step before its program failed.
+    Spawn(SpawnFailure),
+    /// It ended before `startsecs`.
+    ExitedTooQuickly(ExitStatus),
+    /// It ended with a code that is not expected, or by a signal.
+    UnexpectedExit(ExitStatus),
+}

@@ -1,0 +1,23 @@
+//! The protocol between daemon and console: message types, framing and encoding.
+//!
+//! A connection is a Unix stream socket. Each side first sends one [`Hello`]; then the client sends [`RequestFrame`]s
+//! and the daemon sends [`ServerFrame`]s. Every message is a frame: a 32-bit big-endian length and one CBOR item.
+//! Replies are data; the console words them. The types here belong to the protocol alone: no other module's type
+//! appears in them, so that an internal change can never change what goes over the wire. Unknown fields are ignored,
+//! new fields are optional, so that neighbouring versions understand each other. `taskmaster-protocol(7)` specifies
+//! all of this for writers of other clients.
+
+mod message;
+mod request;
+mod response;
+mod wording;
+
+pub use message::{
+    Hello, Notice, PROTOCOL_VERSION, RequestFrame, ServerFrame, SubscriptionEnd, Topic,
+};
+pub use request::{Channel, Request};
+pub use response::{
+    AvailRow, Change, ChangeKind, Diagnostic, ExitStatus, Failure, GroupAnswer, GroupResult,
+    LogChunk, LogState, NamedResult, Outcome, PidRow, ProcessState, Refusal, Response, StatusReply,
+    StatusRow, Step, Trouble,
+};
