@@ -22,7 +22,7 @@ pub struct CheckOptions {
 pub enum Format {
     /// With the line at fault and a caret beneath it
     Text,
-    /// One line each: FILE:LINE:COLUMN: SEVERITY: MESSAGE
+    /// One line each: `FILE:LINE:COLUMN: SEVERITY: MESSAGE`
     Short,
     /// As one JSON document
     Json,

@@ -9,7 +9,7 @@ pub struct CtlOptions {
     /// Configuration file that names the socket; without it the usual places are searched
     #[arg(short, long, value_name = "FILE")]
     pub configuration: Option<PathBuf>,
-    /// Socket of the daemon, as unix://PATH
+    /// Socket of the daemon: a path, or `unix://PATH`
     #[arg(short, long, value_name = "URL")]
     pub serverurl: Option<String>,
     /// Open the shell after the action
