@@ -68,6 +68,8 @@ impl Signal {
     pub const KILL: Self = Self(9);
     /// Continues a stopped process.
     pub const CONT: Self = Self(18);
+    /// A child has ended.
+    pub const CHLD: Self = Self(17);
     /// Interrupt from the terminal.
     pub const INT: Self = Self(2);
     /// Quit from the terminal.

@@ -55,6 +55,8 @@ pub enum Refusal {
     BadSignal(String),
     /// There is no such process.
     NoSuchProcess(String),
+    /// The target names several processes where one is needed: these.
+    Ambiguous(Vec<String>),
     /// The process (or the daemon) keeps no such log.
     NoLog(String),
     /// The log could not be read.

@@ -1,0 +1,51 @@
+//! Who may talk to the daemon.
+//!
+//! Root and the daemon's own user always; others only as far as the configured mode of the socket says so. The mode of
+//! the file itself does not count: somebody may have loosened it.
+
+use crate::sys::peer::Peer;
+
+/// The rule for this daemon's socket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Access {
+    /// The daemon's effective user id.
+    pub uid: u32,
+    /// Group of the socket.
+    pub gid: u32,
+    /// Mode of the socket, as configured.
+    pub mode: u32,
+}
+
+impl Access {
+    /// Whether this peer may send requests.
+    pub fn allows(&self, peer: &Peer) -> bool {
+        const GROUP_WRITE: u32 = 0o020;
+        const OTHERS_WRITE: u32 = 0o002;
+        peer.uid == 0
+            || peer.uid == self.uid
+            || self.mode & OTHERS_WRITE != 0
+            || (self.mode & GROUP_WRITE != 0 && (peer.gid == self.gid || peer.groups.contains(&self.gid)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strangers_need_a_mode_that_lets_them_in() {
+        let peer = |uid, gid, groups: &[u32]| Peer { uid, gid, pid: 1, groups: groups.to_vec() };
+        let rule = |mode| Access { uid: 1000, gid: 50, mode };
+        for (mode, peer, expected) in [
+            (0o700, peer(0, 0, &[]), true),
+            (0o700, peer(1000, 1000, &[]), true),
+            (0o700, peer(1001, 50, &[50]), false),
+            (0o770, peer(1001, 50, &[]), true),
+            (0o770, peer(1001, 7, &[8, 50]), true),
+            (0o770, peer(1001, 7, &[8]), false),
+            (0o777, peer(65534, 65534, &[]), true),
+        ] {
+            assert_eq!(rule(mode).allows(&peer), expected, "{mode:o} {peer:?}");
+        }
+    }
+}

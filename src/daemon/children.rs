@@ -1,0 +1,129 @@
+//! The daemon's children between the engine's decision and the kernel: spawns that wait for their turn, processes that
+//! have not executed their program yet, and ends that have to be told before they are collected.
+//!
+//! The order matters twice. A status pipe is read before the end of its process is told, so that an end is never taken
+//! for an exit of the program when the program was never executed. And an end is told while the kernel still holds the
+//! process (`WNOWAIT`), so that the engine can signal what is left of its group under a number that cannot have been
+//! given to anybody else.
+
+use super::launch::{self, Launched, Launcher};
+use crate::config::model::ProcessSettings;
+use crate::engine::event::{Event, SpawnFailure};
+use crate::sys::spawn::{self, ExecStatus};
+use crate::types::{ExitStatus, Generation, Pid, ProcessKey};
+use std::collections::{BTreeMap, VecDeque};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+
+/// Processes made in one turn of the loop, so that clients and ends are served in between.
+pub const SPAWNS_PER_TURN: usize = 16;
+
+/// A spawn that waits for its turn.
+#[derive(Debug)]
+pub struct Waiting {
+    /// Whose.
+    pub key: ProcessKey,
+    /// Of the engine's action.
+    pub generation: Generation,
+    /// How.
+    pub settings: Arc<ProcessSettings>,
+}
+
+#[derive(Debug)]
+struct Executing {
+    key: ProcessKey,
+    generation: Generation,
+    settings: Arc<ProcessSettings>,
+    status: OwnedFd,
+}
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub struct Children {
+    launcher: Launcher,
+    waiting: VecDeque<Waiting>,
+    executing: BTreeMap<Pid, Executing>,
+    failures: BTreeMap<Pid, SpawnFailure>,
+}
+
+impl Children {
+    /// No children yet.
+    pub fn new(launcher: Launcher) -> Self {
+        Self {
+            launcher,
+            waiting: VecDeque::new(),
+            executing: BTreeMap::new(),
+            failures: BTreeMap::new(),
+        }
+    }
+
+    /// Takes a spawn into the queue.
+    pub fn enqueue(&mut self, waiting: Waiting) {
+        self.waiting.push_back(waiting);
+    }
+
+    /// The spawn whose turn it is.
+    pub fn next_waiting(&mut self) -> Option<Waiting> {
+        self.waiting.pop_front()
+    }
+
+    /// Whether spawns wait for their turn.
+    pub fn has_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Whether a process may not have written itself down yet.
+    pub fn has_executing(&self) -> bool {
+        !self.executing.is_empty()
+    }
+
+    /// Makes the process of a spawn.
+    pub fn launch(&mut self, spawn: &Waiting, journal: BorrowedFd<'_>) -> Result<Launched, SpawnFailure> {
+        self.launcher.launch(&spawn.settings, journal)
+    }
+
+    /// Keeps the status pipe of a process just made, until it tells.
+    pub fn watch(&mut self, pid: Pid, spawn: Waiting, status: OwnedFd) {
+        let Waiting { key, generation, settings } = spawn;
+        self.executing.insert(pid, Executing { key, generation, settings, status });
+    }
+
+    /// The status pipe of a process, to watch it.
+    pub fn status_pipe(&self, pid: Pid) -> Option<BorrowedFd<'_>> {
+        self.executing.get(&pid).map(|executing| executing.status.as_fd())
+    }
+
+    /// Reads the status pipe of `pid`. `Some` once it has told, with the pipe to stop watching, and the event if the
+    /// program was executed; a failure is kept for the end of the process, which follows.
+    pub fn read_status(&mut self, pid: Pid) -> Option<(OwnedFd, Option<Event>)> {
+        let executing = self.executing.get(&pid)?;
+        let failure = match spawn::exec_status(executing.status.as_fd()) {
+            ExecStatus::Pending => return None,
+            ExecStatus::Executed => None,
+            ExecStatus::Failed { step, errno } => {
+                let step = launch::step(step);
+                let subject = launch::subject(&executing.settings, step);
+                Some(SpawnFailure { step, subject, errno: errno as i32 })
+            }
+        };
+        let Executing { key, generation, status, .. } = self.executing.remove(&pid)?;
+        let event = match failure {
+            Some(failure) => {
+                self.failures.insert(pid, failure);
+                None
+            }
+            None => Some(Event::Executed { key, generation }),
+        };
+        Some((status, event))
+    }
+
+    /// The event for the end of a process, after its status pipe was read.
+    pub fn end_of(&mut self, pid: Pid, status: ExitStatus) -> Event {
+        Event::Exited { pid, status, failure: self.failures.remove(&pid) }
+    }
+
+    /// Forgets a process that ended before its status pipe told anything (it was killed on the way).
+    pub fn forget(&mut self, pid: Pid) -> Option<OwnedFd> {
+        self.executing.remove(&pid).map(|executing| executing.status)
+    }
+}

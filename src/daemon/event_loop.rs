@@ -1,0 +1,427 @@
+//! The loop: waits for one of a closed set of causes, turns it into events, lets the engine decide, carries out what
+//! it decided.
+//!
+//! It wakes up only for a descriptor or for a deadline that is due; an idle daemon never runs. Work per turn is
+//! bounded for every cause, so none can starve the others. No error in here ends the daemon: each belongs to one
+//! program or one client.
+
+use super::access::Access;
+use super::api::Waiter;
+use super::capture::{Capture, CaptureEvent};
+use super::children::{Children, SPAWNS_PER_TURN};
+use super::clients::{Client, ClientId};
+use super::connections::SocketReady;
+use super::inputs::Inputs;
+use super::jobs::Jobs;
+use super::journal::Journal;
+use super::loader::Loader;
+use crate::engine::event::Command;
+use crate::engine::{Engine, Event};
+use crate::sys::poller::{Interest, Poller, Ready};
+use crate::sys::signals::SignalSource;
+use crate::sys::{clock, reap};
+use crate::types::{Monotonic, Pid, ProcessKey, Signal, Ticket};
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::os::unix::net::UnixListener;
+use std::time::Duration;
+
+/// Ends of children handled in one turn.
+const REAPS_PER_TURN: usize = 256;
+/// How long the listener rests when the daemon is out of descriptors.
+const LISTENER_REST: Duration = Duration::from_millis(100);
+
+/// Everything the daemon holds while it runs.
+#[derive(Debug)]
+pub struct Daemon {
+    pub(super) engine: Engine,
+    pub(super) loader: Loader,
+    pub(super) poller: Poller,
+    pub(super) signals: SignalSource,
+    pub(super) listener: UnixListener,
+    pub(super) capture: Capture,
+    pub(super) children: Children,
+    pub(super) journal: Journal,
+    pub(super) inputs: Inputs,
+    pub(super) input_tokens: BTreeMap<u64, ProcessKey>,
+    pub(super) clients: BTreeMap<ClientId, Client>,
+    pub(super) waiters: BTreeMap<Ticket, Waiter>,
+    pub(super) jobs: Jobs,
+    pub(super) counters: Counters,
+    pub(super) ending: Option<Ending>,
+    pub(super) identifier: String,
+    pub(super) access: Access,
+    queue: VecDeque<Event>,
+    more_ends: bool,
+    listener_rests_until: Option<Monotonic>,
+}
+
+/// Numbers that are handed out once.
+#[derive(Debug, Default)]
+pub struct Counters {
+    client: u64,
+    ticket: u64,
+    input: u64,
+}
+
+impl Counters {
+    pub(super) fn next_client(&mut self) -> ClientId {
+        self.client += 1;
+        ClientId(self.client)
+    }
+
+    pub(super) fn next_ticket(&mut self) -> Ticket {
+        self.ticket += 1;
+        Ticket(self.ticket)
+    }
+
+    pub(super) fn next_input(&mut self) -> u64 {
+        self.input += 1;
+        self.input
+    }
+}
+
+/// How the daemon is to end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ending {
+    /// Processes that survived everything.
+    pub left: Vec<ProcessKey>,
+    /// Start anew instead of ending.
+    pub reload: bool,
+}
+
+/// What the loop was started with.
+#[derive(Debug)]
+pub struct Parts {
+    /// Decides.
+    pub engine: Engine,
+    /// Reads the file again.
+    pub loader: Loader,
+    /// Signals to the daemon.
+    pub signals: SignalSource,
+    /// The control socket.
+    pub listener: UnixListener,
+    /// Owns logs and pipes.
+    pub capture: Capture,
+    /// Makes processes.
+    pub children: Children,
+    /// Records them.
+    pub journal: Journal,
+    /// Name of this daemon.
+    pub identifier: String,
+    /// Who may connect.
+    pub access: Access,
+}
+
+/// Causes of a wake-up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wake {
+    /// A signal to the daemon, the end of a child among them.
+    Signal,
+    /// Somebody connects.
+    Listener,
+    /// The capture thread has something to tell.
+    Capture,
+    /// A client has sent something or takes more.
+    Client(ClientId),
+    /// A new process has executed its program, or failed to.
+    ExecStatus(Pid),
+    /// A program's standard input has room.
+    Input(u64),
+}
+
+impl Wake {
+    pub(super) fn token(self) -> u64 {
+        match self {
+            Self::Signal => 0,
+            Self::Listener => 1,
+            Self::Capture => 2,
+            Self::Client(ClientId(id)) => (1 << 60) | id,
+            Self::ExecStatus(pid) => (2 << 60) | u64::from(pid.as_raw().unsigned_abs()),
+            Self::Input(id) => (3 << 60) | id,
+        }
+    }
+
+    fn from_token(token: u64) -> Option<Self> {
+        let id = token & ((1 << 60) - 1);
+        match (token >> 60, id) {
+            (0, 0) => Some(Self::Signal),
+            (0, 1) => Some(Self::Listener),
+            (0, 2) => Some(Self::Capture),
+            (1, id) => Some(Self::Client(ClientId(id))),
+            (2, pid) => i32::try_from(pid).ok().and_then(Pid::new).map(Self::ExecStatus),
+            (3, id) => Some(Self::Input(id)),
+            _ => None,
+        }
+    }
+}
+
+impl Daemon {
+    /// Puts the parts together.
+    pub fn new(parts: Parts) -> io::Result<Self> {
+        let Parts { engine, loader, signals, listener, capture, children, journal, identifier, access } = parts;
+        let poller = Poller::new()?;
+        listener.set_nonblocking(true)?;
+        poller.add(&signals, Wake::Signal.token(), Interest::READABLE)?;
+        poller.add(&listener, Wake::Listener.token(), Interest::READABLE)?;
+        poller.add(capture.waker_fd(), Wake::Capture.token(), Interest::READABLE)?;
+        Ok(Self {
+            engine,
+            loader,
+            poller,
+            signals,
+            listener,
+            capture,
+            children,
+            journal,
+            inputs: Inputs::default(),
+            input_tokens: BTreeMap::new(),
+            clients: BTreeMap::new(),
+            waiters: BTreeMap::new(),
+            jobs: Jobs::default(),
+            counters: Counters::default(),
+            ending: None,
+            identifier,
+            access,
+            queue: VecDeque::new(),
+            more_ends: false,
+            listener_rests_until: None,
+        })
+    }
+
+    /// Serves until the engine says that it is over.
+    pub fn serve(&mut self) -> io::Result<Ending> {
+        self.feed(Event::Boot);
+        let mut ready = Vec::new();
+        loop {
+            if let Some(ending) = &self.ending {
+                let ending = ending.clone();
+                self.say_goodbye();
+                return Ok(ending);
+            }
+            ready.clear();
+            self.poller.wait(&mut ready, self.timeout())?;
+            let now = clock::now();
+            if self.engine.next_deadline().is_some_and(|deadline| deadline <= now) {
+                self.feed(Event::Tick);
+            }
+            for &Ready { token, readable, hangup, .. } in &ready {
+                match Wake::from_token(token) {
+                    Some(Wake::Signal) => self.on_signals(),
+                    Some(Wake::Listener) => self.on_listener(now),
+                    Some(Wake::Capture) => self.on_capture(now),
+                    Some(Wake::Client(id)) => {
+                        let ready = match (readable, hangup) {
+                            (_, true) => SocketReady::HungUp,
+                            (true, false) => SocketReady::Readable,
+                            (false, false) => SocketReady::Writable,
+                        };
+                        self.on_client(id, ready, now);
+                    }
+                    Some(Wake::ExecStatus(pid)) => self.on_exec_status(pid),
+                    Some(Wake::Input(id)) => self.on_input_room(id),
+                    None => log::error!("bug: unknown wake-up {token:#x}"),
+                }
+            }
+            if std::mem::take(&mut self.more_ends) {
+                self.on_child_ends();
+            }
+            self.spawn_some();
+            self.tend_clients(now);
+            self.tend_listener(now);
+        }
+    }
+
+    /// Puts everything away: what the programs wrote last still reaches their logs.
+    pub fn close(self, drain: Duration) {
+        let Self { capture, journal, listener, .. } = self;
+        drop(listener);
+        if let Err(error) = journal.remove() {
+            log::warn!("can't remove the record of processes: {error}");
+        }
+        capture.finish(drain);
+    }
+
+    /// Gives an event to the engine and carries out everything that follows from it.
+    pub(super) fn feed(&mut self, event: Event) {
+        self.queue.push_back(event);
+        while let Some(event) = self.queue.pop_front() {
+            for action in self.engine.step(clock::now(), event) {
+                self.execute(action);
+            }
+        }
+    }
+
+    /// Adds an event that follows from the action being carried out.
+    pub(super) fn follow_up(&mut self, event: Event) {
+        self.queue.push_back(event);
+    }
+
+    fn timeout(&self) -> Option<Duration> {
+        let busy = self.children.has_waiting()
+            || self.more_ends
+            || self.clients.values().any(Client::has_buffered_input);
+        if busy {
+            return Some(Duration::ZERO);
+        }
+        let now = clock::now();
+        self.clients
+            .values()
+            .filter_map(Client::deadline)
+            .chain(self.engine.next_deadline())
+            .chain(self.listener_rests_until)
+            .min()
+            .map(|deadline| deadline.since(now))
+    }
+
+    fn on_signals(&mut self) {
+        for signal in self.signals.read() {
+            if signal == Signal::CHLD {
+                self.on_child_ends();
+            } else if signal == Signal::HUP {
+                log::warn!("received SIGHUP indicating update request");
+                self.update_by_signal();
+            } else if signal == Signal::USR2 {
+                log::info!("received SIGUSR2 indicating log reopen request");
+                self.capture.reopen_all();
+            } else if [Signal::TERM, Signal::INT, Signal::QUIT].contains(&signal) {
+                log::warn!("received {signal} indicating exit request");
+                self.feed(Event::Terminate);
+            }
+        }
+    }
+
+    /// Makes the file on disk the active configuration, as `update` does; a faulty file changes nothing.
+    fn update_by_signal(&mut self) {
+        if self.engine.is_shutting_down() {
+            log::warn!("ignored SIGHUP indicating update request (shutdown in progress)");
+            return;
+        }
+        match self.loader.load_and_log() {
+            Ok(config) => {
+                let ticket = self.counters.next_ticket();
+                self.waiters.insert(ticket, Waiter::Signal);
+                self.feed(Event::Command { ticket, command: Command::Update { config, groups: Vec::new() } });
+            }
+            Err(faults) => {
+                log::error!(
+                    "the configuration is not changed: {} has {} error(s)",
+                    self.loader.path().display(),
+                    faults.iter().filter(|fault| fault.error).count()
+                );
+            }
+        }
+    }
+
+    fn on_child_ends(&mut self) {
+        for _ in 0..REAPS_PER_TURN {
+            let Some((pid, status)) = reap::peek() else { return };
+            self.on_exec_status(pid);
+            if let Some(pipe) = self.children.forget(pid) {
+                self.unwatch(&pipe);
+            }
+            let event = self.children.end_of(pid, status);
+            self.feed(event);
+            if reap::peek().is_some_and(|(next, _)| next == pid) {
+                log::error!("bug: the end of pid {pid} was told and not collected");
+                reap::collect(pid);
+            }
+        }
+        self.more_ends = true;
+    }
+
+    fn on_exec_status(&mut self, pid: Pid) {
+        if let Some((pipe, event)) = self.children.read_status(pid) {
+            self.unwatch(&pipe);
+            if let Some(event) = event {
+                self.feed(event);
+            }
+        }
+    }
+
+    fn on_input_room(&mut self, id: u64) {
+        let Some(key) = self.input_tokens.get(&id).cloned() else { return };
+        if self.inputs.resume(&key) != Ok(super::inputs::Progress::Waiting) {
+            self.input_tokens.remove(&id);
+            if let Some(pipe) = self.inputs.pipe(&key) {
+                self.unwatch(pipe);
+            }
+        }
+    }
+
+    fn spawn_some(&mut self) {
+        for _ in 0..SPAWNS_PER_TURN {
+            let Some(spawn) = self.children.next_waiting() else { return };
+            self.spawn(spawn);
+        }
+    }
+
+    fn on_capture(&mut self, now: Monotonic) {
+        for event in self.capture.events() {
+            match event {
+                CaptureEvent::Output { subscription, data } => self.on_output(subscription, data, now),
+                CaptureEvent::Gap { subscription, lost } => self.on_output_gap(subscription, lost, now),
+                CaptureEvent::Tailed { job, result } => self.on_tailed(job, result, now),
+                CaptureEvent::Cleared { job, result } => self.on_cleared(job, result, now),
+                CaptureEvent::LogTrouble { stream, path, errno } => {
+                    log::error!(
+                        "{stream}: can't write {}: {}; its output is lost until that is mended",
+                        path.display(),
+                        errno.desc()
+                    );
+                }
+                CaptureEvent::LogRecovered { stream, lost } => {
+                    log::warn!("{stream}: the log is written again; {lost} bytes were lost");
+                }
+            }
+        }
+    }
+
+    fn tend_listener(&mut self, now: Monotonic) {
+        if self.listener_rests_until.is_some_and(|until| until <= now) {
+            self.listener_rests_until = None;
+            if let Err(error) =
+                self.poller.modify(&self.listener, Wake::Listener.token(), Interest::READABLE)
+            {
+                log::error!("can't watch the control socket: {error}");
+            }
+        }
+    }
+
+    /// Out of descriptors: without a rest the listener would wake the loop for ever.
+    pub(super) fn rest_listener(&mut self, now: Monotonic) {
+        self.listener_rests_until = Some(now.after(LISTENER_REST));
+        if let Err(error) = self.poller.modify(&self.listener, Wake::Listener.token(), Interest::NONE) {
+            log::error!("can't rest the control socket: {error}");
+        }
+    }
+
+    pub(super) fn unwatch(&self, fd: impl std::os::fd::AsFd) {
+        if let Err(error) = self.poller.remove(fd) {
+            log::error!("bug: a descriptor could not be taken out of the loop: {error}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_cause_survives_its_token() {
+        for wake in [
+            Wake::Signal,
+            Wake::Listener,
+            Wake::Capture,
+            Wake::Client(ClientId(1)),
+            Wake::Client(ClientId(u64::from(u32::MAX) + 7)),
+            Wake::ExecStatus(Pid::new(1).unwrap()),
+            Wake::ExecStatus(Pid::new(i32::MAX).unwrap()),
+            Wake::Input(9),
+        ] {
+            assert_eq!(Wake::from_token(wake.token()), Some(wake));
+        }
+        assert_eq!(Wake::from_token(3), None);
+        assert_eq!(Wake::from_token(u64::MAX), None);
+    }
+}

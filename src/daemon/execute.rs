@@ -1,0 +1,148 @@
+//! Carries out the engine's actions, one system call each, and tells it what came of them.
+
+use super::capture::{AttachOptions, StreamId};
+use super::children::Waiting;
+use super::event_loop::{Daemon, Ending, Wake};
+use super::{convert, sentences};
+use crate::engine::action::{Action, Scope, StateChange};
+use crate::engine::event::Event;
+use crate::engine::view::State;
+use crate::sys::poller::Interest;
+use crate::sys::{clock, kill, reap};
+use crate::types::{Pid, ProcessKey, Signal};
+use crate::wire::{Channel, Notice};
+use nix::errno::Errno;
+
+impl Daemon {
+    /// Carries out one action.
+    pub(super) fn execute(&mut self, action: Action) {
+        match action {
+            Action::Spawn { key, generation, settings } => {
+                self.children.enqueue(Waiting { key, generation, settings });
+            }
+            Action::Kill { key, pid, scope, signal } => send_signal(&key, pid, scope, signal),
+            Action::Reap { pid } => self.reap(pid),
+            Action::ProbeGroup { key, generation, group } => {
+                let alive = kill::group_exists(group);
+                self.follow_up(Event::GroupProbed { key, generation, alive });
+            }
+            Action::Reply { ticket, reply } => self.answer(ticket, reply),
+            Action::Publish(change) => self.publish(&change),
+            Action::Log(note) => {
+                let (level, text) = sentences::sentence(&note);
+                log::log!(level, "{text}");
+            }
+            Action::Relimit { settings } => {
+                for (channel, log) in [(Channel::Stdout, &settings.stdout), (Channel::Stderr, &settings.stderr)] {
+                    self.capture.relimit(&StreamId { key: settings.key.clone(), channel }, log);
+                }
+            }
+            Action::Forget { key } => self.forget(&key),
+            Action::PublishGroup { group, added } => {
+                let group = group.to_string();
+                self.publish_notice(&if added {
+                    Notice::GroupAdded { group }
+                } else {
+                    Notice::GroupRemoved { group }
+                });
+            }
+            Action::Exit { left, reload } => self.ending = Some(Ending { left, reload }),
+        }
+    }
+
+    /// Makes the process of a spawn whose turn it is.
+    pub(super) fn spawn(&mut self, spawn: Waiting) {
+        let (key, generation) = (spawn.key.clone(), spawn.generation);
+        let settings = spawn.settings.clone();
+        let launched = match self.children.launch(&spawn, self.journal.fd()) {
+            Ok(launched) => launched,
+            Err(failure) => return self.feed(Event::SpawnFailed { key, generation, failure }),
+        };
+        let pid = launched.spawned.pid;
+        let captures = [
+            (Channel::Stdout, launched.stdout, &settings.stdout),
+            (Channel::Stderr, launched.stderr, &settings.stderr),
+        ];
+        for (channel, pipe, log) in captures {
+            if let Some(pipe) = pipe {
+                let options = AttachOptions { strip_ansi: settings.launch.strip_ansi };
+                self.capture.attach(StreamId { key: key.clone(), channel }, pipe, log, options);
+            }
+        }
+        self.close_input(&key);
+        self.inputs.open(key.clone(), launched.stdin);
+        if let Err(error) =
+            self.poller.add(&launched.spawned.status, Wake::ExecStatus(pid).token(), Interest::READABLE)
+        {
+            // Without a watch the pipe is read when the process ends; it counts as executed only then.
+            log::error!("{key}: can't watch its start: {error}");
+        }
+        self.children.watch(pid, spawn, launched.spawned.status);
+        self.feed(Event::Spawned { key, generation, pid });
+    }
+
+    fn reap(&mut self, pid: Pid) {
+        reap::collect(pid);
+        if let Err(error) = self.journal.ended(pid) {
+            log::error!("can't record the end of pid {pid}: {error}");
+        }
+        if self.journal.is_long() && !self.children.has_executing() {
+            let alive: Vec<(ProcessKey, Pid)> = self
+                .engine
+                .processes()
+                .filter_map(|process| process.pid.filter(|&live| live != pid).map(|pid| (process.key, pid)))
+                .collect();
+            if let Err(error) = self.journal.compact(&alive) {
+                log::error!("can't rewrite the record of processes: {error}");
+            }
+        }
+    }
+
+    fn publish(&mut self, change: &StateChange) {
+        let StateChange { key, from, to, pid, .. } = change;
+        if matches!(to, State::Stopped | State::Exited | State::Backoff | State::Fatal) {
+            self.close_input(key);
+        }
+        self.publish_notice(&Notice::State {
+            name: key.to_string(),
+            from: convert::state(*from),
+            to: convert::state(*to),
+            pid: pid.map(|pid| pid.as_raw().unsigned_abs()),
+        });
+    }
+
+    fn publish_notice(&mut self, notice: &Notice) {
+        let now = clock::now();
+        for subscription in self.jobs.state_subscriptions() {
+            self.notify(subscription, notice.clone(), now);
+        }
+    }
+
+    fn forget(&mut self, key: &ProcessKey) {
+        self.close_input(key);
+        self.end_output_subscriptions(key);
+        self.capture.forget(key);
+    }
+
+    pub(super) fn close_input(&mut self, key: &ProcessKey) {
+        if let Some((&token, _)) = self.input_tokens.iter().find(|(_, watched)| *watched == key) {
+            self.input_tokens.remove(&token);
+            if let Some(pipe) = self.inputs.pipe(key) {
+                self.unwatch(pipe);
+            }
+        }
+        drop(self.inputs.close(key));
+    }
+}
+
+fn send_signal(key: &ProcessKey, pid: Pid, scope: Scope, signal: Signal) {
+    let sent = match scope {
+        Scope::Leader => kill::process(pid, signal),
+        Scope::Group => kill::group(pid, signal),
+    };
+    match sent {
+        // It has ended just now: its end is on the way.
+        Ok(()) | Err(Errno::ESRCH) => {}
+        Err(errno) => log::error!("{key}: can't send {signal} to pid {pid}: {}", errno.desc()),
+    }
+}

@@ -1,0 +1,185 @@
+//! What the capture thread, or the future, owes to clients: reads and clears under way, and subscriptions.
+
+use super::clients::ClientId;
+use crate::types::ProcessKey;
+use crate::wire::{Channel, NamedResult};
+use std::collections::BTreeMap;
+
+/// Books of what is owed to whom.
+#[derive(Debug, Default)]
+pub struct Jobs {
+    last: u64,
+    tails: BTreeMap<u64, Tail>,
+    clears: BTreeMap<u64, u64>,
+    clearing: BTreeMap<u64, Clearing>,
+    subscriptions: BTreeMap<u64, Subscription>,
+}
+
+/// A read of a log.
+#[derive(Debug)]
+pub struct Tail {
+    /// Who asked.
+    pub client: ClientId,
+    /// The id of the request.
+    pub request: u64,
+    /// Whose log, for messages.
+    pub name: String,
+}
+
+/// A request that empties logs.
+#[derive(Debug)]
+pub struct Clearing {
+    /// Who asked.
+    pub client: ClientId,
+    /// The id of the request.
+    pub request: u64,
+    /// Results so far, in the order asked for.
+    pub results: Vec<NamedResult>,
+    /// Jobs that have not reported, with the place of their result.
+    places: BTreeMap<u64, usize>,
+}
+
+/// A subscription and where its notices go.
+#[derive(Debug, Clone)]
+pub struct Subscription {
+    /// Who asked.
+    pub client: ClientId,
+    /// The id of the request.
+    pub request: u64,
+    /// Of what.
+    pub topic: SubscribedTo,
+}
+
+/// What a subscription is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SubscribedTo {
+    /// State changes.
+    States,
+    /// The output of one process.
+    Output(ProcessKey, Channel),
+    /// The daemon's log.
+    DaemonLog,
+}
+
+impl Jobs {
+    fn next(&mut self) -> u64 {
+        self.last += 1;
+        self.last
+    }
+
+    /// Begins a read; returns its number.
+    pub fn begin_tail(&mut self, tail: Tail) -> u64 {
+        let job = self.next();
+        self.tails.insert(job, tail);
+        job
+    }
+
+    /// A read has ended.
+    pub fn end_tail(&mut self, job: u64) -> Option<Tail> {
+        self.tails.remove(&job)
+    }
+
+    /// Begins to empty logs: `places` says which results wait for a job. Returns the jobs' numbers in that order.
+    pub fn begin_clear(
+        &mut self,
+        client: ClientId,
+        request: u64,
+        results: Vec<NamedResult>,
+        places: &[usize],
+    ) -> Vec<u64> {
+        let clearing = self.next();
+        let jobs: Vec<u64> = places.iter().map(|_| self.next()).collect();
+        for &job in &jobs {
+            self.clears.insert(job, clearing);
+        }
+        let places = jobs.iter().copied().zip(places.iter().copied()).collect();
+        self.clearing.insert(clearing, Clearing { client, request, results, places });
+        jobs
+    }
+
+    /// One log is emptied, or not. Returns the whole request when this was its last.
+    pub fn end_clear(&mut self, job: u64, failed: Option<i32>) -> Option<Clearing> {
+        let clearing = self.clears.remove(&job)?;
+        let request = self.clearing.get_mut(&clearing)?;
+        let place = request.places.remove(&job)?;
+        if let (Some(errno), Some(result)) = (failed, request.results.get_mut(place)) {
+            result.outcome = crate::wire::Outcome::Failed { errno };
+        }
+        if request.places.is_empty() { self.clearing.remove(&clearing) } else { None }
+    }
+
+    /// Begins a subscription; returns its number.
+    pub fn subscribe(&mut self, subscription: Subscription) -> u64 {
+        let number = self.next();
+        self.subscriptions.insert(number, subscription);
+        number
+    }
+
+    /// The subscription of this number.
+    pub fn subscription(&self, number: u64) -> Option<&Subscription> {
+        self.subscriptions.get(&number)
+    }
+
+    /// Ends the subscriptions that `ends` picks and returns them.
+    pub fn unsubscribe(&mut self, mut ends: impl FnMut(&Subscription) -> bool) -> Vec<(u64, Subscription)> {
+        self.subscriptions.extract_if(.., |_, subscription| ends(subscription)).collect()
+    }
+
+    /// Those who want to hear of states.
+    pub fn state_subscriptions(&self) -> Vec<u64> {
+        self.subscriptions
+            .iter()
+            .filter(|(_, subscription)| subscription.topic == SubscribedTo::States)
+            .map(|(&number, _)| number)
+            .collect()
+    }
+
+    /// A client is gone: nothing is owed to it any more. Returns the subscriptions that ended.
+    pub fn drop_client(&mut self, client: ClientId) -> Vec<(u64, Subscription)> {
+        self.tails.retain(|_, tail| tail.client != client);
+        self.clearing.retain(|_, clearing| clearing.client != client);
+        let open = &self.clearing;
+        self.clears.retain(|_, clearing| open.contains_key(clearing));
+        self.unsubscribe(|subscription| subscription.client == client)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::Outcome;
+
+    fn cleared(name: &str) -> NamedResult {
+        NamedResult { name: name.to_owned(), outcome: Outcome::Cleared }
+    }
+
+    #[test]
+    fn a_clear_is_answered_when_its_last_log_has_reported() {
+        let mut jobs = Jobs::default();
+        let unknown = NamedResult { name: "nosuch".to_owned(), outcome: Outcome::NoSuchProcess };
+        let results = vec![cleared("a"), unknown.clone(), cleared("b")];
+        let numbers = jobs.begin_clear(ClientId(1), 9, results, &[0, 2]);
+        assert!(jobs.end_clear(numbers[1], Some(5)).is_none());
+        let done = jobs.end_clear(numbers[0], None).unwrap();
+        assert_eq!((done.client, done.request), (ClientId(1), 9));
+        let failed = NamedResult { name: "b".to_owned(), outcome: Outcome::Failed { errno: 5 } };
+        assert_eq!(done.results, [cleared("a"), unknown, failed]);
+        assert!(jobs.end_clear(numbers[0], None).is_none(), "a late report is ignored");
+    }
+
+    #[test]
+    fn nothing_is_owed_to_a_client_that_is_gone() {
+        let mut jobs = Jobs::default();
+        let mine = jobs.begin_tail(Tail { client: ClientId(1), request: 1, name: "a".to_owned() });
+        let other = jobs.begin_tail(Tail { client: ClientId(2), request: 1, name: "a".to_owned() });
+        let clears = jobs.begin_clear(ClientId(1), 2, vec![cleared("a")], &[0]);
+        let subscription = Subscription { client: ClientId(1), request: 3, topic: SubscribedTo::States };
+        let number = jobs.subscribe(subscription);
+        let ended: Vec<u64> = jobs.drop_client(ClientId(1)).into_iter().map(|(number, _)| number).collect();
+        assert_eq!(ended, [number]);
+        assert!(jobs.end_tail(mine).is_none());
+        assert!(jobs.end_tail(other).is_some());
+        assert!(jobs.end_clear(clears[0], None).is_none());
+        assert!(jobs.state_subscriptions().is_empty());
+    }
+}

@@ -1,0 +1,249 @@
+//! From the settings of a process to what the kernel is asked for: words, environment, descriptors.
+//!
+//! Everything that can be looked up, allocated or explained happens here, before the fork. What a child is given is
+//! the same at every start: the environment the daemon was started with, then `SUPERVISOR_*` and `TASKMASTER_*`, then
+//! the account's variables, then those of the file.
+
+use crate::config::model::{Environment, LogTarget, ProcessSettings, User};
+use crate::engine::event::{SpawnFailure, SpawnStep};
+use crate::sys::limits::OriginalLimits;
+use crate::sys::spawn::{self, Identity, Journal, SpawnSpec, Spawned};
+use crate::sys::{lookup, pipe};
+use nix::errno::Errno;
+use std::collections::BTreeMap;
+use std::ffi::{CString, OsString};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
+use std::path::Path;
+
+/// Search path where neither the program nor the daemon has one.
+const DEFAULT_PATH: &str = "/bin:/usr/bin:/usr/local/bin";
+
+/// Variables that speak to the daemon alone: readiness and socket hand-over of a service manager.
+const NOT_FOR_CHILDREN: [&str; 5] =
+    ["NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", super::reexec::MARKER];
+
+/// What all children have in common.
+#[derive(Debug)]
+pub struct Launcher {
+    environment: BTreeMap<OsString, OsString>,
+    server_url: String,
+    limits: OriginalLimits,
+    null: OwnedFd,
+}
+
+/// A process that was made, and the daemon's ends of its pipes.
+#[derive(Debug)]
+pub struct Launched {
+    /// The process and its status pipe.
+    pub spawned: Spawned,
+    /// Its standard input.
+    pub stdin: OwnedFd,
+    /// Its standard output, where it is captured.
+    pub stdout: Option<OwnedFd>,
+    /// Its standard error, where it is captured apart from its output.
+    pub stderr: Option<OwnedFd>,
+}
+
+impl Launcher {
+    /// Remembers the daemon's own environment and the limits it was started with.
+    pub fn new(socket: &Path, limits: OriginalLimits) -> std::io::Result<Self> {
+        let environment = std::env::vars_os()
+            .filter(|(name, _)| !NOT_FOR_CHILDREN.iter().any(|hidden| name == hidden))
+            .collect();
+        let null = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null")?;
+        Ok(Self {
+            environment,
+            server_url: format!("unix://{}", socket.display()),
+            limits,
+            null: null.into(),
+        })
+    }
+
+    /// Makes the process. `journal` is where it writes itself down before it executes its program.
+    pub fn launch(
+        &self,
+        settings: &ProcessSettings,
+        journal: BorrowedFd<'_>,
+    ) -> Result<Launched, SpawnFailure> {
+        let launch = &settings.launch;
+        let environment = self.environment_of(settings);
+        let word = launch.argv.first().map_or("", String::as_str);
+        let path = environment.get(std::ffi::OsStr::new("PATH")).map(|path| path.to_string_lossy());
+        let program =
+            lookup::lookup(word, Some(path.as_deref().unwrap_or(DEFAULT_PATH)), launch.directory.as_deref())
+                .map_err(|errno| failed(SpawnStep::Lookup, word, errno))?;
+
+        let exec = |errno| failed(SpawnStep::Exec, word, errno);
+        let program = c_string(program.into_os_string()).map_err(exec)?;
+        let argv = launch.argv.iter().map(|word| c_string(word.into())).collect::<Result<Vec<_>, _>>().map_err(exec)?;
+        let envp = environment
+            .into_iter()
+            .map(|(mut name, value)| {
+                name.push("=");
+                name.push(value);
+                c_string(name)
+            })
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(exec)?;
+        let directory = launch
+            .directory
+            .as_ref()
+            .map(|directory| c_string(directory.clone().into_os_string()))
+            .transpose()
+            .map_err(|errno| failed(SpawnStep::Directory, word, errno))?;
+        let identity = launch.user.as_ref().map(|user| Identity {
+            uid: user.uid,
+            gid: user.gid,
+            groups: user.groups.clone(),
+        });
+
+        let name = settings.key.to_string();
+        let piped = |errno| failed(SpawnStep::Pipe, &name, errno);
+        let (stdin, stdin_writer) = pipe::input().map_err(piped)?;
+        let stdout = Output::open(&settings.stdout.target).map_err(piped)?;
+        let stderr = if launch.redirect_stderr {
+            Output::Same
+        } else {
+            Output::open(&settings.stderr.target).map_err(piped)?
+        };
+        let stdout_end = stdout.child_end().unwrap_or(self.null.as_fd());
+        let stderr_end = match &stderr {
+            Output::Same => stdout_end,
+            other => other.child_end().unwrap_or(self.null.as_fd()),
+        };
+
+        let prefix = format!("+ {} {}", settings.key.group, settings.key.process);
+        let spec = SpawnSpec {
+            program: &program,
+            argv: &argv,
+            envp: &envp,
+            directory: directory.as_deref(),
+            umask: launch.umask,
+            identity: identity.as_ref(),
+            limits: self.limits.as_slice(),
+            stdin: stdin.as_fd(),
+            stdout: stdout_end,
+            stderr: stderr_end,
+            journal: Some(Journal { file: journal, prefix: prefix.as_bytes() }),
+        };
+        let spawned = spawn::spawn(&spec)
+            .map_err(|error| failed(step(error.step), &subject(settings, step(error.step)), error.errno))?;
+        Ok(Launched {
+            spawned,
+            stdin: stdin_writer,
+            stdout: stdout.into_reader(),
+            stderr: stderr.into_reader(),
+        })
+    }
+
+    fn environment_of(&self, settings: &ProcessSettings) -> BTreeMap<OsString, OsString> {
+        let launch = &settings.launch;
+        let mut environment = self.environment.clone();
+        let mut set = |name: &str, value: &str| {
+            environment.insert(name.into(), value.into());
+        };
+        set("SUPERVISOR_ENABLED", "1");
+        set("TASKMASTER_ENABLED", "1");
+        let url = launch.server_url.as_deref().unwrap_or(&self.server_url);
+        for prefix in ["SUPERVISOR", "TASKMASTER"] {
+            set(&format!("{prefix}_SERVER_URL"), url);
+            set(&format!("{prefix}_PROCESS_NAME"), settings.key.process.as_str());
+            set(&format!("{prefix}_GROUP_NAME"), settings.key.group.as_str());
+        }
+        if let Some(user) = &launch.user {
+            account_variables(user, &mut set);
+        }
+        let Environment(own) = &launch.environment;
+        for (name, value) in own {
+            set(name, value);
+        }
+        environment
+    }
+}
+
+/// A program that runs as another account finds that account's variables, not those of whoever started the daemon.
+fn account_variables(user: &User, set: &mut impl FnMut(&str, &str)) {
+    set("USER", &user.name);
+    set("LOGNAME", &user.name);
+    if let Some(home) = &user.home {
+        set("HOME", &home.to_string_lossy());
+    }
+    if let Some(shell) = &user.shell {
+        set("SHELL", &shell.to_string_lossy());
+    }
+}
+
+/// Where one output stream of a child leads.
+enum Output {
+    /// Nowhere.
+    Null,
+    /// Into a pipe.
+    Pipe { reader: OwnedFd, writer: OwnedFd },
+    /// Where the other stream leads.
+    Same,
+}
+
+impl Output {
+    fn open(target: &LogTarget) -> Result<Self, Errno> {
+        match target {
+            LogTarget::Discard => Ok(Self::Null),
+            LogTarget::File { .. } => pipe::output().map(|(reader, writer)| Self::Pipe { reader, writer }),
+        }
+    }
+
+    fn child_end(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Self::Pipe { writer, .. } => Some(writer.as_fd()),
+            Self::Null | Self::Same => None,
+        }
+    }
+
+    fn into_reader(self) -> Option<OwnedFd> {
+        match self {
+            Self::Pipe { reader, .. } => Some(reader),
+            Self::Null | Self::Same => None,
+        }
+    }
+}
+
+/// What a step of the start works on, for the message when it fails.
+pub fn subject(settings: &ProcessSettings, step: SpawnStep) -> String {
+    let launch = &settings.launch;
+    match step {
+        SpawnStep::Lookup | SpawnStep::Exec => launch.argv.first().cloned().unwrap_or_default(),
+        SpawnStep::Directory => {
+            launch.directory.as_ref().map(|directory| directory.display().to_string()).unwrap_or_default()
+        }
+        SpawnStep::Groups | SpawnStep::GroupId | SpawnStep::UserId => {
+            launch.user.as_ref().map(|user| user.name.clone()).unwrap_or_default()
+        }
+        SpawnStep::Pipe | SpawnStep::Fork | SpawnStep::Session | SpawnStep::Descriptors | SpawnStep::Limits => {
+            settings.key.to_string()
+        }
+    }
+}
+
+/// The engine's word for a step of `sys`.
+pub fn step(step: spawn::Step) -> SpawnStep {
+    match step {
+        spawn::Step::Pipe => SpawnStep::Pipe,
+        spawn::Step::Fork => SpawnStep::Fork,
+        spawn::Step::Session => SpawnStep::Session,
+        spawn::Step::Descriptors => SpawnStep::Descriptors,
+        spawn::Step::Limits => SpawnStep::Limits,
+        spawn::Step::Groups => SpawnStep::Groups,
+        spawn::Step::GroupId => SpawnStep::GroupId,
+        spawn::Step::UserId => SpawnStep::UserId,
+        spawn::Step::Directory => SpawnStep::Directory,
+        spawn::Step::Exec => SpawnStep::Exec,
+    }
+}
+
+fn failed(step: SpawnStep, subject: &str, errno: Errno) -> SpawnFailure {
+    SpawnFailure { step, subject: subject.to_owned(), errno: errno as i32 }
+}
+
+fn c_string(text: OsString) -> Result<CString, Errno> {
+    CString::new(text.into_vec()).map_err(|_| Errno::EINVAL)
+}

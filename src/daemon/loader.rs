@@ -1,0 +1,68 @@
+//! Reading the configuration: at start and again whenever a signal or a client asks.
+//!
+//! It is always the same road that `check-config` takes, with the flags of the command line laid over the file.
+
+use crate::check_config::render;
+use crate::cli::DaemonOptions;
+use crate::config::model::Config;
+use crate::config::{self, Diagnostic, LoadRequest, Loaded, Override, RealHost, Severity, Sources};
+use crate::wire;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Where the configuration comes from.
+#[derive(Debug, Clone)]
+pub struct Loader {
+    path: PathBuf,
+    overrides: Vec<Override>,
+}
+
+impl Loader {
+    /// `path` must be absolute: the daemon may change its directory before it reads the file again.
+    pub fn new(path: PathBuf, options: &DaemonOptions) -> Self {
+        let overrides = options
+            .overrides()
+            .into_iter()
+            .map(|(key, flag, value)| Override { key, flag, value: value.to_owned() })
+            .collect();
+        Self { path, overrides }
+    }
+
+    /// The main file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Reads and checks everything; nothing is changed by it.
+    pub fn load(&self) -> Loaded {
+        config::load(&LoadRequest { path: &self.path, overrides: &self.overrides, host: &RealHost })
+    }
+
+    /// For a running daemon: what is found goes into its log, and back to whoever asked.
+    pub fn load_and_log(&self) -> Result<Arc<Config>, Vec<wire::Diagnostic>> {
+        let Loaded { config, diagnostics, sources } = self.load();
+        for diagnostic in &diagnostics {
+            let level = match diagnostic.severity {
+                Severity::Error => log::Level::Error,
+                Severity::Warning => log::Level::Warn,
+            };
+            log::log!(level, "{}", render::short(std::slice::from_ref(diagnostic), &sources).trim_end());
+        }
+        config
+            .map(Arc::new)
+            .ok_or_else(|| diagnostics.iter().map(|diagnostic| to_wire(diagnostic, &sources)).collect())
+    }
+}
+
+fn to_wire(diagnostic: &Diagnostic, sources: &Sources) -> wire::Diagnostic {
+    let location = diagnostic.primary.map(|span| sources.location(span));
+    let (file, line, column) = location.unwrap_or_default();
+    wire::Diagnostic {
+        error: diagnostic.severity == Severity::Error,
+        file: file.display().to_string(),
+        line,
+        column,
+        message: diagnostic.message.clone(),
+        help: diagnostic.help.clone(),
+    }
+}

@@ -1,0 +1,128 @@
+//! The daemon: the thin shell around the engine.
+//!
+//! [`run`] tells the start as a story: read the file, take what only root may take, become who it says, secure the
+//! directory, take the lock, open the socket, and only then leave the terminal; what goes wrong up to here is told to
+//! whoever typed the command. From then on [`event_loop`] turns what happens into events, lets the engine decide, and
+//! [`execute`] carries out its actions. Two threads: the loop, and log capture, which owns every log file.
+//!
+//! Not here: decisions about processes (the engine's), the meaning of a file (config's), wording for people (ctl's).
+
+mod access;
+mod api;
+pub mod capture;
+mod children;
+mod clients;
+mod connections;
+mod convert;
+mod event_loop;
+mod execute;
+mod exit;
+mod inputs;
+mod jobs;
+mod journal;
+mod launch;
+mod loader;
+mod logging;
+mod readiness;
+mod reexec;
+mod sentences;
+mod startup;
+mod status;
+
+pub use exit::DaemonExit;
+
+use crate::cli::DaemonOptions;
+use crate::sys::signals::SignalSource;
+use event_loop::{Daemon, Ending};
+use readiness::{Readiness, Side};
+use reexec::Origin;
+use startup::{Failure, Prepared};
+use std::io::Write;
+
+/// Runs the daemon to its end and returns the exit status of the process.
+pub fn run(options: &DaemonOptions, called_as: &str) -> u8 {
+    match start(options, called_as) {
+        Ok(status) => status,
+        Err(failure) => {
+            complain(called_as, &failure.to_string());
+            failure.status().code(called_as)
+        }
+    }
+}
+
+fn start(options: &DaemonOptions, called_as: &str) -> Result<u8, Failure> {
+    let mut origin = Origin::remember().map_err(Failure::surroundings)?;
+    startup::secure_descriptors()?;
+    // Blocked before anything is created, so that a signal during the start is acted upon when the loop runs.
+    let signals = SignalSource::block_and_listen().map_err(Failure::surroundings)?;
+    let prepared = startup::prepare(options, called_as)?;
+
+    let in_background = Origin::is_successor();
+    let readiness = if in_background || prepared.stays_in_foreground() {
+        Readiness::foreground()
+    } else {
+        match readiness::detach(prepared.umask()).map_err(Failure::Detach)? {
+            Side::Launcher { status, message } => {
+                if !message.is_empty() {
+                    complain(called_as, &message);
+                }
+                prepared.leave_to_the_daemon();
+                return Ok(status);
+            }
+            Side::Daemon(readiness) => {
+                origin.set_background();
+                readiness
+            }
+        }
+    };
+    if in_background {
+        origin.set_background();
+    }
+    serve(prepared, signals, readiness, origin, called_as)
+}
+
+fn serve(
+    prepared: Prepared,
+    signals: SignalSource,
+    readiness: Readiness,
+    origin: Origin,
+    called_as: &str,
+) -> Result<u8, Failure> {
+    let (mut daemon, residue) = match prepared.open(signals, called_as) {
+        Ok(opened) => opened,
+        Err(failure) => {
+            return if readiness.fail(failure.status(), called_as, &failure.to_string()) {
+                Ok(failure.status().code(called_as))
+            } else {
+                Err(failure)
+            };
+        }
+    };
+    readiness.ready();
+    let outcome = daemon.serve();
+    let ending = match outcome {
+        Ok(ending) => ending,
+        Err(error) => {
+            log::error!("the event loop failed: {error}");
+            residue.tidy_up(daemon);
+            return Ok(DaemonExit::Internal.code(called_as));
+        }
+    };
+    let Ending { left, reload } = ending;
+    for key in &left {
+        log::error!("{key}: still running at the end of the shutdown");
+    }
+    residue.tidy_up(daemon);
+    if reload && left.is_empty() {
+        let error = origin.start_anew();
+        complain(called_as, &format!("can't start anew: {error}"));
+        return Ok(DaemonExit::Internal.code(called_as));
+    }
+    let status = if left.is_empty() { DaemonExit::Clean } else { DaemonExit::ProcessesLeft };
+    Ok(status.code(called_as))
+}
+
+fn complain(called_as: &str, message: &str) {
+    // Nothing can be done about a standard error that does not take it.
+    let _told = writeln!(std::io::stderr(), "{called_as}: {}", message.trim_end());
+}

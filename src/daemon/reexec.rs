@@ -1,0 +1,58 @@
+//! `reload`: the daemon starts anew in its own process, so that its pid stays what it was.
+//!
+//! The new image gets the arguments, the environment and the working directory that the daemon was first started
+//! with, and a marker in the environment that says not to go into the background a second time.
+
+use crate::sys::exec;
+use nix::fcntl::{OFlag, open};
+use nix::sys::stat::Mode;
+use std::ffi::OsString;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+
+/// Variable that marks a process which is in the background already.
+pub const MARKER: &str = "TASKMASTER_RELOADED";
+
+/// How this process was first started.
+#[derive(Debug)]
+pub struct Origin {
+    executable: PathBuf,
+    arguments: Vec<OsString>,
+    directory: OwnedFd,
+    background: bool,
+}
+
+impl Origin {
+    /// Takes the process's surroundings down, before anything changes them.
+    pub fn remember() -> std::io::Result<Self> {
+        Ok(Self {
+            executable: std::env::current_exe()?,
+            arguments: std::env::args_os().collect(),
+            directory: open(".", OFlag::O_PATH | OFlag::O_CLOEXEC | OFlag::O_DIRECTORY, Mode::empty())?,
+            background: false,
+        })
+    }
+
+    /// Whether this image was started by an earlier one that was in the background.
+    pub fn is_successor() -> bool {
+        std::env::var_os(MARKER).is_some()
+    }
+
+    /// The daemon has gone into the background.
+    pub fn set_background(&mut self) {
+        self.background = true;
+    }
+
+    /// Starts anew. Returns only when that failed.
+    pub fn start_anew(self) -> std::io::Error {
+        if let Err(errno) = nix::unistd::fchdir(&self.directory) {
+            return errno.into();
+        }
+        let mut environment: Vec<(OsString, OsString)> =
+            std::env::vars_os().filter(|(name, _)| name != MARKER).collect();
+        if self.background {
+            environment.push((MARKER.into(), "1".into()));
+        }
+        exec::replace(&self.executable, &self.arguments, &environment)
+    }
+}
