@@ -13,6 +13,11 @@
 pub mod cli;
 pub mod config;
 pub mod engine;
+#[allow(
+    unsafe_code,
+    reason = "the one room that speaks to the kernel without a net"
+)]
+pub mod sys;
 pub mod types;
 pub mod wire;
 
