@@ -1,0 +1,23 @@
+//! What the house asks of the kernel, and the only room with unsafe code.
+//!
+//! Each file is one thing the kernel does for us; every unsafe block holds one operation and says why it is sound.
+//! Nothing here knows programs, states or configuration: callers pass numbers, paths and descriptors, and get typed
+//! errors with the error number back. Nothing here logs.
+
+pub mod clock;
+pub mod descriptors;
+pub mod dirs;
+pub mod exec;
+pub mod identity;
+pub mod kill;
+pub mod limits;
+pub mod lookup;
+pub mod peer;
+pub mod pidfile;
+pub mod proc;
+pub mod reap;
+pub mod signals;
+pub mod socket;
+pub mod spawn;
+#[cfg(test)]
+mod testing;

@@ -1,0 +1,226 @@
+//! Signals of the daemon, as readable data instead of interruptions.
+//!
+//! [`SignalSource::block_and_listen`] is called before anything else happens and before any thread exists, because
+//! threads inherit the mask. Afterwards every signal is of one of three kinds:
+//! * listened to: blocked, default action, read from the source. A blocked signal is queued even where the caller of the
+//!   daemon ignored it (`nohup`) and even in process 1, for which the kernel drops signals without a handler;
+//! * faults (SEGV, BUS, FPE, ILL, TRAP, ABRT, SYS): left alone, so that they end the process as they should;
+//! * all others: ignored and not blocked, so that they vanish at once instead of filling the kernel's queue.
+//!
+//! Children are not affected: [`super::spawn`] resets mask and actions. A source reads the signals of the process that
+//! reads it, but a poller watches those of the process that registered it: register it after the last fork.
+
+use crate::types::Signal;
+use nix::errno::Errno;
+
+use nix::sys::signal::{SigSet, SigmaskHow, pthread_sigmask};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd};
+
+/// Signals that tell of a fault in this process.
+const FAULTS: [libc::c_int; 7] = [
+    libc::SIGSEGV,
+    libc::SIGBUS,
+    libc::SIGFPE,
+    libc::SIGILL,
+    libc::SIGTRAP,
+    libc::SIGABRT,
+    libc::SIGSYS,
+];
+
+/// Signals whose action cannot be set.
+const UNCATCHABLE: [libc::c_int; 2] = [libc::SIGKILL, libc::SIGSTOP];
+
+/// Where listened signals are read. Closed when the program is executed anew; what is pending then stays pending.
+#[derive(Debug)]
+pub struct SignalSource {
+    descriptor: SignalFd,
+}
+
+impl SignalSource {
+    /// Takes over all signals: those of `listened` will be read from the source, all others do no harm.
+    pub fn block_and_listen(listened: &[Signal]) -> Result<Self, Errno> {
+        // All at once first: none may act while the actions are set one by one.
+        pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), None)?;
+        for number in (1..=64).filter_map(Signal::from_number).map(Signal::number) {
+            if FAULTS.contains(&number) || UNCATCHABLE.contains(&number) {
+                continue;
+            }
+            let is_listened = listened.iter().any(|signal| signal.number() == number);
+            // The child signal, ignored, would make ended children vanish before their status is read.
+            let action = if is_listened || number == libc::SIGCHLD {
+                libc::SIG_DFL
+            } else {
+                libc::SIG_IGN
+            };
+            // SAFETY: both actions are the kernel's own; no handler of ours runs.
+            if unsafe { libc::signal(number, action) } == libc::SIG_ERR {
+                return Err(Errno::last());
+            }
+        }
+        let set = signal_set(listened)?;
+        let descriptor =
+            SignalFd::with_flags(&set, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
+        set.thread_set_mask()?;
+        Ok(Self { descriptor })
+    }
+
+    /// All signals that have arrived since the last call, none twice in a row of the same kind. Never blocks.
+    pub fn read(&self) -> Vec<Signal> {
+        let mut arrived = Vec::new();
+        loop {
+            match self.descriptor.read_signal() {
+                Ok(Some(info)) => {
+                    let number = i32::try_from(info.ssi_signo).ok();
+                    arrived.extend(number.and_then(Signal::from_number));
+                }
+                Err(Errno::EINTR) => {}
+                Ok(None) | Err(_) => return arrived,
+            }
+        }
+    }
+}
+
+impl AsFd for SignalSource {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.descriptor.as_fd()
+    }
+}
+
+fn signal_set(signals: &[Signal]) -> Result<SigSet, Errno> {
+    let mut set = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: initialises the local set.
+    Errno::result(unsafe { libc::sigemptyset(set.as_mut_ptr()) })?;
+    for signal in signals {
+        // SAFETY: the set was initialised above.
+        Errno::result(unsafe { libc::sigaddset(set.as_mut_ptr(), signal.number()) })?;
+    }
+    // SAFETY: the set was initialised above.
+    let set = unsafe { set.assume_init() };
+    // SAFETY: the set is one that the C library made.
+    Ok(unsafe { SigSet::from_sigset_t_unchecked(set) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::kill;
+    use crate::sys::reap;
+    use crate::sys::testing::{await_end, fork_child, in_fork};
+    use crate::types::{ExitStatus, Pid};
+    use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+    fn signal(number: i32) -> Signal {
+        Signal::from_number(number).unwrap()
+    }
+
+    fn listened() -> Vec<Signal> {
+        [1, 2, 3, 12, 15, 17, 40].map(signal).to_vec()
+    }
+
+    fn own_pid() -> Result<Pid, String> {
+        Pid::new(nix::unistd::getpid().as_raw()).ok_or_else(|| "no pid".to_owned())
+    }
+
+    fn ignore_all() {
+        for number in 1..=64 {
+            // SAFETY: no handler of ours runs.
+            unsafe { libc::signal(number, libc::SIG_IGN) };
+        }
+    }
+
+    #[test]
+    fn listened_signals_are_read_and_others_do_no_harm() {
+        let listened = listened();
+        in_fork(|| {
+            ignore_all();
+            let source = SignalSource::block_and_listen(&listened).map_err(|e| e.to_string())?;
+            if !source.read().is_empty() {
+                return Err("a signal that nobody sent".into());
+            }
+            let pid = own_pid()?;
+            let harmless = (1..=64).filter_map(Signal::from_number).filter(|signal| {
+                !FAULTS.contains(&signal.number()) && !UNCATCHABLE.contains(&signal.number())
+            });
+            for signal in harmless {
+                kill::process(pid, signal).map_err(|e| format!("{signal}: {e}"))?;
+            }
+            let mut expected = listened.clone();
+            let mut arrived = source.read();
+            expected.sort_unstable();
+            arrived.sort_unstable();
+            if arrived != expected {
+                return Err(format!("{arrived:?}"));
+            }
+            // The read empties it, and what is not listened to does not even wake a poller.
+            let mut poll_fd = [PollFd::new(source.as_fd(), PollFlags::POLLIN)];
+            kill::process(pid, listened[0]).map_err(|e| e.to_string())?;
+            let woken = poll(&mut poll_fd, PollTimeout::ZERO).map_err(|e| e.to_string())?;
+            let again = source.read();
+            let empty = poll(&mut poll_fd, PollTimeout::ZERO).map_err(|e| e.to_string())?;
+            if (woken, empty) == (1, 0) && again == [listened[0]] {
+                Ok(())
+            } else {
+                Err(format!("{woken} {again:?} {empty}"))
+            }
+        });
+    }
+
+    #[test]
+    fn ended_children_are_kept_even_when_the_caller_ignored_them() {
+        let listened = listened();
+        in_fork(|| {
+            ignore_all();
+            let source = SignalSource::block_and_listen(&listened).map_err(|e| e.to_string())?;
+            let pid = fork_child(|| 7);
+            let status = await_end(pid);
+            let arrived = source.read();
+            if status == ExitStatus::Code(7)
+                && arrived == [signal(libc::SIGCHLD)]
+                && reap::collect(pid) == Some(status)
+            {
+                Ok(())
+            } else {
+                Err(format!("{status:?} {arrived:?}"))
+            }
+        });
+    }
+
+    #[test]
+    fn faults_still_end_the_process() {
+        let listened = listened();
+        for number in FAULTS {
+            let pid = fork_child(|| {
+                let source = SignalSource::block_and_listen(&listened);
+                // The runtime's handler for stack overflows takes the first one as a hint and steps aside.
+                let sent = [0, 1].map(|_| own_pid().map(|pid| kill::process(pid, signal(number))));
+                i32::from(source.is_err() || sent.contains(&Err(String::new())))
+            });
+            let status = await_end(pid);
+            assert_eq!(reap::collect(pid), Some(status));
+            assert!(
+                matches!(status, ExitStatus::Signaled { signal, .. } if signal.number() == number),
+                "{number}: {status}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_source_is_closed_on_execution_and_does_not_block() {
+        let listened = listened();
+        in_fork(|| {
+            let source = SignalSource::block_and_listen(&listened).map_err(|e| e.to_string())?;
+            let flags = fcntl(&source, FcntlArg::F_GETFD).map_err(|e| e.to_string())?;
+            let status = fcntl(&source, FcntlArg::F_GETFL).map_err(|e| e.to_string())?;
+            let closes = FdFlag::from_bits_truncate(flags).contains(FdFlag::FD_CLOEXEC);
+            let returns = OFlag::from_bits_truncate(status).contains(OFlag::O_NONBLOCK);
+            if closes && returns {
+                Ok(())
+            } else {
+                Err(format!("{closes} {returns}"))
+            }
+        });
+    }
+}

@@ -1,0 +1,310 @@
+//! The control socket: one owner, and no moment in which its file is wider open than it should be.
+//!
+//! The lock comes first. Whoever holds the lock on `SOCKET.lock` owns the socket's name and may remove what an earlier
+//! daemon left there; nobody probes by connecting. The lock ends with the process, however that ends. Whether the
+//! directory can be trusted is the caller's business ([`super::dirs`]).
+
+use crate::types::Pid;
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, FcntlArg, OFlag, fcntl, open};
+use nix::sys::socket::{
+    AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket,
+};
+use nix::sys::stat::{FchmodatFlags, FileStat, Mode, SFlag, fchmod, fchmodat, fstat, fstatat};
+use nix::unistd::{geteuid, unlink};
+use std::ffi::OsString;
+use std::fs::{File, TryLockError};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::FileExt;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+
+/// The longest path of a Unix socket, in bytes; the kernel's field has one more, for the end.
+pub const SOCKET_PATH_MAX: usize = 107;
+
+/// How often a lock file that is replaced while it is being locked is opened anew.
+const ATTEMPTS_MAX: u32 = 10;
+
+/// Why a socket is not ours to use.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LockError {
+    /// Another process serves it.
+    #[error("already running{} ({} is locked)", as_pid(*pid), path.display())]
+    Held {
+        /// The lock file.
+        path: PathBuf,
+        /// The holder, as it wrote itself into the lock file.
+        pid: Option<Pid>,
+    },
+    /// What lies at the path cannot be ours.
+    #[error(
+        "{} is not safe to use: it is a {kind} of user {owner} (mode {mode:04o}); \
+         remove it or use another path",
+        path.display()
+    )]
+    Unsafe {
+        /// The file.
+        path: PathBuf,
+        /// What it is: `symbolic link`, `regular file` and so on.
+        kind: &'static str,
+        /// Its owner.
+        owner: u32,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// The path does not fit into a socket's address.
+    #[error(
+        "socket path {} has {} bytes, the longest possible has {SOCKET_PATH_MAX}; use a shorter one",
+        path.display(), path.as_os_str().len()
+    )]
+    TooLong {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The kernel refused.
+    #[error("cannot {operation} {}: {}", path.display(), errno.desc())]
+    Io {
+        /// What was to be done, as a verb.
+        operation: &'static str,
+        /// To which file.
+        path: PathBuf,
+        /// The kernel's reason.
+        errno: Errno,
+    },
+}
+
+fn as_pid(pid: Option<Pid>) -> String {
+    pid.map_or_else(String::new, |pid| format!(" as PID {pid}"))
+}
+
+/// The right to a socket's name. Ends when it is dropped.
+#[derive(Debug)]
+pub struct Lock {
+    socket: PathBuf,
+    path: PathBuf,
+    file: File,
+}
+
+impl Lock {
+    /// Takes the right to the socket `socket`, by locking the file of that name with `.lock` behind it.
+    pub fn acquire(socket: &Path) -> Result<Self, LockError> {
+        check_length(socket)?;
+        let mut path = OsString::from(socket);
+        path.push(".lock");
+        let path = PathBuf::from(path);
+        for _ in 0..ATTEMPTS_MAX {
+            let file = open_lock_file(&path)?;
+            if !try_lock(&file).map_err(|errno| io("lock", &path, errno))? {
+                let pid = read_holder(&file);
+                return Err(LockError::Held { path, pid });
+            }
+            // Between opening and locking the former holder may have removed the file: then this lock guards nothing.
+            if is_file_at(&file, &path) {
+                let lock = Self {
+                    socket: socket.to_owned(),
+                    path,
+                    file,
+                };
+                lock.write_holder()?;
+                return Ok(lock);
+            }
+        }
+        Err(io("lock", &path, Errno::ESTALE))
+    }
+
+    /// Whether the lock file is still the one that is locked. Somebody who removed it could let a second daemon in.
+    pub fn is_intact(&self) -> bool {
+        is_file_at(&self.file, &self.path)
+    }
+
+    /// Makes the listening socket, non-blocking, with exactly these permission bits. A socket of ours that an earlier
+    /// daemon left is replaced; anything else at its path is refused.
+    pub fn bind(&self, mode: u32, backlog: i32) -> Result<UnixListener, LockError> {
+        let path = &self.socket;
+        let failed = |operation| move |errno| io(operation, path, errno);
+        remove_leftover(path)?;
+        let address = UnixAddr::new(path).map_err(failed("use"))?;
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        let descriptor = socket(AddressFamily::Unix, SockType::Stream, flags, None)
+            .map_err(failed("make a socket for"))?;
+        let mode = Mode::from_bits_truncate(mode);
+        // The file appears with these bits less those of the umask: never wider than asked for.
+        fchmod(&descriptor, mode).map_err(failed("set the mode of"))?;
+        bind(descriptor.as_raw_fd(), &address).map_err(failed("bind"))?;
+        if stat_at(path).map_err(failed("look at"))?.st_mode & 0o777 != mode.bits() & 0o777 {
+            fchmodat(
+                nix::fcntl::AT_FDCWD,
+                path,
+                mode,
+                FchmodatFlags::FollowSymlink,
+            )
+            .map_err(failed("set the mode of"))?;
+        }
+        let backlog = Backlog::new(backlog).unwrap_or(Backlog::MAXCONN);
+        listen(&descriptor, backlog).map_err(failed("listen on"))?;
+        Ok(listener(descriptor))
+    }
+
+    /// Removes the socket and the lock file, for an orderly end. What somebody else put there stays. A file that cannot
+    /// be removed does no harm: the next daemon replaces it.
+    pub fn remove(self) -> Result<(), LockError> {
+        if stat_at(&self.socket).is_ok_and(|stat| is_our_socket(&stat)) {
+            unlink(&self.socket).map_err(|errno| io("remove", &self.socket, errno))?;
+        }
+        if self.is_intact() {
+            unlink(&self.path).map_err(|errno| io("remove", &self.path, errno))?;
+        }
+        Ok(())
+    }
+
+    fn write_holder(&self) -> Result<(), LockError> {
+        let text = format!("{}\n", std::process::id());
+        self.file
+            .set_len(0)
+            .and_then(|()| self.file.write_all_at(text.as_bytes(), 0))
+            .map_err(|error| io("write", &self.path, errno_of(&error)))
+    }
+}
+
+/// Refuses a path that the kernel's address cannot hold.
+pub fn check_length(socket: &Path) -> Result<(), LockError> {
+    if socket.as_os_str().len() > SOCKET_PATH_MAX {
+        return Err(LockError::TooLong {
+            path: socket.to_owned(),
+        });
+    }
+    Ok(())
+}
+
+fn listener(descriptor: OwnedFd) -> UnixListener {
+    UnixListener::from(descriptor)
+}
+
+fn open_lock_file(path: &Path) -> Result<File, LockError> {
+    let flags =
+        OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
+    let descriptor = match open(path, flags, Mode::S_IRUSR | Mode::S_IWUSR) {
+        Ok(descriptor) => descriptor,
+        Err(errno) => {
+            // A link or a directory is named as such; any other failure as it is.
+            return Err(match stat_at(path) {
+                Ok(stat) if !is_kind(&stat, SFlag::S_IFREG) || !is_ours(&stat) => {
+                    not_safe(path, &stat)
+                }
+                Ok(_) | Err(_) => io("open", path, errno),
+            });
+        }
+    };
+    let stat = fstat(&descriptor).map_err(|errno| io("look at", path, errno))?;
+    // Through a second name somebody could make the file reach elsewhere.
+    if !is_kind(&stat, SFlag::S_IFREG) || !is_ours(&stat) || stat.st_nlink > 1 {
+        return Err(not_safe(path, &stat));
+    }
+    Ok(File::from(descriptor))
+}
+
+/// Locks a file for this process; false when somebody else holds it.
+fn try_lock(file: &File) -> Result<bool, Errno> {
+    match file.try_lock() {
+        Ok(()) => Ok(true),
+        Err(TryLockError::WouldBlock) => Ok(false),
+        Err(TryLockError::Error(error)) => {
+            let errno = errno_of(&error);
+            if [Errno::ENOLCK, Errno::EOPNOTSUPP, Errno::ENOSYS].contains(&errno) {
+                // Some network file systems have only the other kind of lock.
+                try_range_lock(file)
+            } else {
+                Err(errno)
+            }
+        }
+    }
+}
+
+/// A lock of another kind on the whole file, held by the open file like the first, not by the process.
+fn try_range_lock(file: &File) -> Result<bool, Errno> {
+    let kind = |number| libc::c_short::try_from(number).map_err(|_| Errno::EINVAL);
+    let whole = libc::flock {
+        l_type: kind(libc::F_WRLCK)?,
+        l_whence: kind(libc::SEEK_SET)?,
+        l_start: 0,
+        l_len: 0,
+        l_pid: 0,
+    };
+    match fcntl(file, FcntlArg::F_OFD_SETLK(&whole)) {
+        Ok(_) => Ok(true),
+        Err(errno) if [Errno::EAGAIN, Errno::EACCES].contains(&errno) => Ok(false),
+        Err(errno) => Err(errno),
+    }
+}
+
+fn read_holder(file: &File) -> Option<Pid> {
+    let mut text = [0; 32];
+    let count = file.read_at(&mut text, 0).ok()?;
+    let text = std::str::from_utf8(text.get(..count)?).ok()?;
+    Pid::new(text.trim().parse().ok()?)
+}
+
+fn remove_leftover(path: &Path) -> Result<(), LockError> {
+    match stat_at(path) {
+        Err(Errno::ENOENT) => Ok(()),
+        Err(errno) => Err(io("look at", path, errno)),
+        Ok(stat) if is_our_socket(&stat) => unlink(path).map_err(|errno| io("remove", path, errno)),
+        Ok(stat) => Err(not_safe(path, &stat)),
+    }
+}
+
+fn is_file_at(file: &File, path: &Path) -> bool {
+    match (fstat(file), stat_at(path)) {
+        (Ok(ours), Ok(there)) => (ours.st_dev, ours.st_ino) == (there.st_dev, there.st_ino),
+        (Ok(_) | Err(_), _) => false,
+    }
+}
+
+/// Looks at a path itself, not at what a link there leads to.
+fn stat_at(path: &Path) -> Result<FileStat, Errno> {
+    fstatat(nix::fcntl::AT_FDCWD, path, AtFlags::AT_SYMLINK_NOFOLLOW)
+}
+
+fn is_our_socket(stat: &FileStat) -> bool {
+    is_kind(stat, SFlag::S_IFSOCK) && is_ours(stat)
+}
+
+fn is_ours(stat: &FileStat) -> bool {
+    stat.st_uid == geteuid().as_raw()
+}
+
+fn is_kind(stat: &FileStat, kind: SFlag) -> bool {
+    stat.st_mode & libc::S_IFMT == kind.bits()
+}
+
+fn not_safe(path: &Path, stat: &FileStat) -> LockError {
+    let kind = match SFlag::from_bits_truncate(stat.st_mode & libc::S_IFMT) {
+        SFlag::S_IFREG => "regular file",
+        SFlag::S_IFDIR => "directory",
+        SFlag::S_IFLNK => "symbolic link",
+        SFlag::S_IFSOCK => "socket",
+        SFlag::S_IFIFO => "named pipe",
+        _ => "device",
+    };
+    LockError::Unsafe {
+        path: path.to_owned(),
+        kind,
+        owner: stat.st_uid,
+        mode: stat.st_mode & 0o7777,
+    }
+}
+
+fn io(operation: &'static str, path: &Path, errno: Errno) -> LockError {
+    LockError::Io {
+        operation,
+        path: path.to_owned(),
+        errno,
+    }
+}
+
+fn errno_of(error: &std::io::Error) -> Errno {
+    error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
+}
+
+#[cfg(test)]
+mod tests;
