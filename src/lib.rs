@@ -12,7 +12,13 @@
 
 pub mod cli;
 pub mod config;
+pub mod daemon;
 pub mod engine;
+#[allow(
+    unsafe_code,
+    reason = "the one room that speaks to the kernel without a net"
+)]
+pub mod sys;
 pub mod types;
 pub mod wire;
 

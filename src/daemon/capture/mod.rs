@@ -1,0 +1,1 @@
+//! Log capture: one thread that owns every log file and every output pipe.
