@@ -1,0 +1,337 @@
+//! Log capture: one thread that owns every log file and every output pipe.
+//!
+//! The daemon's loop hands a pipe over when it has started a process and then forgets it; how a process is doing never
+//! depends on what happens here. All else are questions, answered by events. Loop and thread share two queues
+//! ([`queue`]); the loop never waits for a disk, and the thread never waits for the loop.
+//!
+//! Invariants:
+//! - Bytes of one stream are written in the order in which they were written to its pipe, unchanged but for escape
+//!   sequences that are to be removed. The pipe of a process's predecessor is emptied before its own is read.
+//! - A byte is either written or counted as lost, and a lost one leaves a line in its log. As long as files can be
+//!   written nothing is lost; while they cannot, pipes are still emptied, so that programs go on.
+//! - A pipe is read until its last writer is gone, be that the program or a grandchild that outlived it. Nothing waits
+//!   for that.
+//! - Memory is one buffer for all pipes, a few hundred bytes for each stream, and what the queues may hold.
+//! - With nothing to do the thread sleeps; there is no timer.
+//!
+//! Not here: which streams are captured and where they go (the configuration says so), what events are worded as, and
+//! how fast a client may take what it follows.
+
+mod file;
+mod files;
+mod follow;
+mod open;
+mod queue;
+mod slab;
+mod stream;
+mod strip;
+#[cfg(test)]
+mod tests;
+mod thread;
+
+use crate::config::model::{LogSettings, LogTarget};
+use crate::sys::poller::Poller;
+use crate::types::{ByteSize, ProcessKey};
+use crate::wire::Channel;
+use file::Limits;
+use queue::{Attach, Command, Shared};
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread::{Builder, JoinHandle};
+use std::time::{Duration, Instant};
+use stream::Health;
+use thread::Worker;
+
+/// How long after its deadline a thread that is stuck in a write is waited for.
+const GRACE: Duration = Duration::from_millis(200);
+
+/// One of the two output streams of a process, over all its lives.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct StreamId {
+    /// The process.
+    pub key: ProcessKey,
+    /// Which of the two.
+    pub channel: Channel,
+}
+
+/// What is done to a stream on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct AttachOptions {
+    /// Remove terminal escape sequences.
+    pub strip_ansi: bool,
+}
+
+/// A log to read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LogRef {
+    /// The file at this path.
+    File(PathBuf),
+    /// The daemon's own log.
+    Main,
+}
+
+/// A log to follow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FollowTarget {
+    /// A stream, whether or not its process runs; and its file, which is what is followed if it is a regular one.
+    Stream(StreamId, Option<PathBuf>),
+    /// The daemon's own log.
+    Main,
+}
+
+/// How a log is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LogHealth {
+    /// Bytes lost since the daemon started.
+    pub lost: u64,
+    /// What is wrong at present.
+    pub errno: Option<i32>,
+}
+
+/// What the thread has to tell.
+#[derive(Debug)]
+pub enum CaptureEvent {
+    /// Answer to [`Capture::clear`].
+    Cleared {
+        /// Its number.
+        job: u64,
+        /// The first failure, if any.
+        result: io::Result<()>,
+    },
+    /// Answer to [`Capture::tail`].
+    Tailed {
+        /// Its number.
+        job: u64,
+        /// The end of the file, and the size of the whole.
+        result: io::Result<(Vec<u8>, u64)>,
+    },
+    /// Output for a follower.
+    Output {
+        /// Whose.
+        subscription: u64,
+        /// The bytes.
+        data: Vec<u8>,
+    },
+    /// Output that a follower does not get, because too much waited for it already.
+    Gap {
+        /// Whose.
+        subscription: u64,
+        /// How many bytes.
+        lost: u64,
+    },
+    /// A log cannot be written, rotated or re-created. Told at most once a minute for each stream.
+    LogTrouble {
+        /// The stream; `None` for the daemon's own log.
+        stream: Option<StreamId>,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        errno: i32,
+    },
+    /// The trouble that was told of is over.
+    LogRecovered {
+        /// The stream; `None` for the daemon's own log.
+        stream: Option<StreamId>,
+        /// The file.
+        path: PathBuf,
+        /// Bytes that are missing from it.
+        lost: u64,
+    },
+}
+
+/// The loop's handle on the capture thread. Dropped without [`Capture::finish`], it ends the thread at once.
+#[derive(Debug)]
+pub struct Capture {
+    shared: Arc<Shared>,
+    /// Absent once it has been told to finish.
+    thread: Option<JoinHandle<()>>,
+    /// Tells once whether everything was written, when the thread ends.
+    ended: Receiver<bool>,
+    healths: BTreeMap<StreamId, Arc<Health>>,
+    main_health: Arc<Health>,
+}
+
+/// Hands lines of the daemon's own log over, from any thread.
+#[derive(Debug, Clone)]
+pub struct MainLog {
+    shared: Arc<Shared>,
+}
+
+impl MainLog {
+    /// Appends a line, newline included, to the log that [`Capture::open_main`] opened; without one it is discarded.
+    /// Never blocks: beyond a megabyte that waits to be written, lines are dropped, and the log says how much.
+    pub fn write(&self, line: Vec<u8>) {
+        self.shared.write_main(line);
+    }
+}
+
+impl Capture {
+    /// Starts the thread. Signals must be blocked already, since it inherits the mask.
+    pub fn start() -> io::Result<Self> {
+        let shared = Arc::new(Shared::new()?);
+        let main_health = Arc::new(Health::default());
+        let poller = Poller::new()?;
+        let (tell_end, ended) = sync_channel(1);
+        let (theirs, health) = (Arc::clone(&shared), Arc::clone(&main_health));
+        let thread = Builder::new().name("capture".into()).spawn(move || {
+            let whole = Worker::new(theirs, poller, health).is_ok_and(Worker::run);
+            // Nobody listens any more when the handle was dropped.
+            tell_end.try_send(whole).unwrap_or_default();
+        })?;
+        Ok(Self {
+            shared,
+            thread: Some(thread),
+            ended,
+            healths: BTreeMap::new(),
+            main_health,
+        })
+    }
+
+    /// Readable when [`Capture::events`] has something.
+    pub fn waker_fd(&self) -> BorrowedFd<'_> {
+        self.shared.outbox_bell.as_fd()
+    }
+
+    /// Everything there is to tell by now. Never blocks.
+    pub fn events(&self) -> Vec<CaptureEvent> {
+        self.shared.take_events()
+    }
+
+    /// Reads `pipe`, which must not block, to its end, and appends what comes to the file that `settings` name. The
+    /// file is opened, or created, at once. An earlier pipe of the same stream goes on being read. Where streams share a
+    /// file, the latest settings hold.
+    pub fn attach(
+        &mut self,
+        stream: StreamId,
+        pipe: OwnedFd,
+        settings: &LogSettings,
+        options: AttachOptions,
+    ) {
+        let health = Arc::clone(self.healths.entry(stream.clone()).or_default());
+        let path = match &settings.target {
+            LogTarget::Discard => None,
+            LogTarget::File { path, .. } => Some(path.clone()),
+        };
+        self.shared.ask(Command::Attach(Box::new(Attach {
+            stream,
+            pipe,
+            health,
+            path,
+            limits: Limits::of(settings),
+            strip_ansi: options.strip_ansi,
+        })));
+    }
+
+    /// New limits for the file of a stream, from its next output on.
+    pub fn relimit(&self, stream: StreamId, settings: &LogSettings) {
+        let limits = Limits::of(settings);
+        self.shared.ask(Command::Relimit { stream, limits });
+    }
+
+    /// Forgets the accounts of a process that is no longer configured. Its files are closed already, except where a
+    /// grandchild still writes to its pipes; those are read to their end all the same.
+    pub fn forget(&mut self, key: &ProcessKey) {
+        for channel in [Channel::Stdout, Channel::Stderr] {
+            let key = key.clone();
+            self.healths.remove(&StreamId { key, channel });
+        }
+    }
+
+    /// Follows the path of every log anew, as after somebody has moved the files.
+    pub fn reopen_all(&self) {
+        self.shared.ask(Command::ReopenAll);
+    }
+
+    /// Empties log files, whether or not their process runs; rotated ones stay. Answered by `Cleared`.
+    pub fn clear(&self, job: u64, paths: Vec<PathBuf>) {
+        self.shared.ask(Command::Clear { job, paths });
+    }
+
+    /// Reads the last `bytes` of a log (0: all), at most `max`. Answered by `Tailed`.
+    pub fn tail(&self, job: u64, log: LogRef, bytes: u64, max: u64) {
+        let bytes = if bytes == 0 { max } else { bytes.min(max) };
+        self.shared.ask(Command::Tail { job, log, bytes });
+    }
+
+    /// Tells of everything that is written to a log as `Output`, beginning with the last `backlog` bytes of what is
+    /// there. A `subscription` is a number that is not in use. What the loop does not fetch is kept up to a megabyte;
+    /// the rest is a `Gap`.
+    pub fn follow(&self, subscription: u64, target: FollowTarget, backlog: u64) {
+        self.shared.add_follower(subscription);
+        self.shared.ask(Command::Follow {
+            subscription,
+            target,
+            backlog: backlog.min(queue::FOLLOWER_QUEUE_BYTES as u64),
+        });
+    }
+
+    /// Ends a subscription. No event of it comes after this.
+    pub fn unfollow(&self, subscription: u64) {
+        self.shared.remove_follower(subscription);
+        self.shared.ask(Command::Unfollow { subscription });
+    }
+
+    /// Opens the daemon's own log, or another one in its place.
+    pub fn open_main(&self, path: PathBuf, maxbytes: ByteSize, backups: u32) {
+        let maxbytes = maxbytes.0;
+        let limits = Limits { maxbytes, backups };
+        self.shared.ask(Command::OpenMain { path, limits });
+    }
+
+    /// Something that writes to the daemon's own log and can be given away.
+    pub fn main_log(&self) -> MainLog {
+        MainLog {
+            shared: Arc::clone(&self.shared),
+        }
+    }
+
+    /// As [`MainLog::write`].
+    pub fn write_main(&self, line: Vec<u8>) {
+        self.shared.write_main(line);
+    }
+
+    /// How the log of a stream is doing; all is well with one that was never attached.
+    pub fn health(&self, stream: &StreamId) -> LogHealth {
+        self.healths
+            .get(stream)
+            .map_or_else(LogHealth::default, |health| health.read())
+    }
+
+    /// How the daemon's own log is doing.
+    pub fn main_health(&self) -> LogHealth {
+        self.main_health.read()
+    }
+
+    /// Writes what is in the pipes by now and what was asked before, then closes everything. Takes hardly longer than
+    /// `deadline`, even when a disk hangs. Says whether all of it was written.
+    pub fn finish(mut self, deadline: Duration) -> bool {
+        let thread = self.thread.take();
+        let until = Instant::now() + deadline;
+        self.shared.ask(Command::Finish { deadline: until });
+        let patience = deadline.saturating_add(GRACE);
+        let whole = self.ended.recv_timeout(patience);
+        whole.is_ok_and(|whole| thread.is_none_or(|thread| thread.join().is_ok()) && whole)
+    }
+}
+
+impl Drop for Capture {
+    fn drop(&mut self) {
+        if self.thread.is_some() {
+            let deadline = Instant::now();
+            self.shared.ask(Command::Finish { deadline });
+        }
+    }
+}
+
+impl Limits {
+    fn of(settings: &LogSettings) -> Self {
+        Self {
+            maxbytes: settings.maxbytes.0,
+            backups: settings.backups,
+        }
+    }
+}

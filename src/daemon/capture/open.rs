@@ -1,0 +1,295 @@
+//! Opening what a log is written to, without being led elsewhere.
+//!
+//! A log's path is a directory and one name. The directory is held open, so that one which is moved away, or replaced
+//! by a link, goes on receiving its files until somebody asks for the path to be followed anew. The name is never
+//! followed when it is a link, opening it never blocks (a FIFO without a reader is an error), and what was opened must be a
+//! regular file with one name, a FIFO or a character device. The daemon's own descriptors are the exception: a few names
+//! under `/dev` are followed, by exact spelling.
+
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag, open, openat};
+use nix::libc;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
+use nix::unistd::write;
+use std::cell::RefCell;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+/// How long one write waits for a reader that does not keep up, before its bytes count as lost. Longer than a living
+/// reader needs to be scheduled, short enough that a dead one is no burden to the others.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// Bytes that a pipe or socket which says it is writable takes without blocking.
+const CERTAIN: usize = libc::PIPE_BUF;
+
+/// A directory that logs are in, shared by all of them.
+#[derive(Debug)]
+pub(super) struct Directory {
+    path: PathBuf,
+    handle: RefCell<Option<Rc<OwnedFd>>>,
+}
+
+impl Directory {
+    /// Opens nothing yet.
+    pub(super) fn new(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            handle: RefCell::new(None),
+        }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The directory itself; looked up by its path when it is not held yet.
+    pub(super) fn handle(&self) -> Result<Rc<OwnedFd>, Errno> {
+        if let Some(held) = &*self.handle.borrow() {
+            return Ok(Rc::clone(held));
+        }
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let found = Rc::new(open(&self.path, flags, Mode::empty())?);
+        *self.handle.borrow_mut() = Some(Rc::clone(&found));
+        Ok(found)
+    }
+
+    /// Makes the next use look it up by its path again.
+    pub(super) fn release(&self) {
+        *self.handle.borrow_mut() = None;
+    }
+
+    /// Releases a directory that no longer exists, which nothing can be created in. Says whether it was one.
+    pub(super) fn release_removed(&self) -> bool {
+        let removed = self
+            .handle()
+            .and_then(fstat)
+            .is_ok_and(|stat| stat.st_nlink == 0);
+        if removed {
+            self.release();
+        }
+        removed
+    }
+}
+
+/// What kind of thing a log is written to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// A regular file found by name: the only kind that is rotated, emptied and watched for being replaced.
+    Regular,
+    /// Something else that is ours to open, without blocking.
+    Special,
+    /// A copy of a descriptor of the daemon that cannot be opened by name. It is shared with others, so it cannot be
+    /// made non-blocking.
+    Shared,
+}
+
+/// Something open for writing.
+#[derive(Debug)]
+pub(super) struct Opened {
+    fd: OwnedFd,
+    kind: Kind,
+    device: u64,
+    inode: u64,
+}
+
+impl Opened {
+    /// Opens `name` in `directory`, creating it unless `create` is false; with `new` it must not exist.
+    pub(super) fn entry(directory: &Directory, name: &OsStr, how: Creation) -> Result<Self, Errno> {
+        let flags = match how {
+            Creation::Never => OFlag::empty(),
+            Creation::IfAbsent => OFlag::O_CREAT,
+            Creation::Always => OFlag::O_CREAT | OFlag::O_EXCL,
+        };
+        let flags = flags
+            | OFlag::O_WRONLY
+            | OFlag::O_APPEND
+            | OFlag::O_NOFOLLOW
+            | OFlag::O_NONBLOCK
+            | OFlag::O_NOCTTY
+            | OFlag::O_CLOEXEC;
+        let mode = Mode::from_bits_truncate(0o640);
+        let fd = openat(directory.handle()?, name, flags, mode)?;
+        let stat = fstat(&fd)?;
+        let kind = match file_type(&stat) {
+            SFlag::S_IFREG if stat.st_nlink == 1 => Kind::Regular,
+            SFlag::S_IFREG => return Err(Errno::EMLINK),
+            SFlag::S_IFIFO | SFlag::S_IFCHR => Kind::Special,
+            _ => return Err(Errno::EOPNOTSUPP),
+        };
+        Ok(Self {
+            fd,
+            kind,
+            device: stat.st_dev,
+            inode: stat.st_ino,
+        })
+    }
+
+    /// Opens one of the names that [`is_own_descriptor`] knows.
+    pub(super) fn own_descriptor(path: &Path) -> Result<Self, Errno> {
+        let flags = OFlag::O_WRONLY
+            | OFlag::O_APPEND
+            | OFlag::O_NONBLOCK
+            | OFlag::O_NOCTTY
+            | OFlag::O_CLOEXEC;
+        let (fd, kind) = match open(path, flags, Mode::empty()) {
+            Ok(fd) => (fd, Kind::Special),
+            // A socket, as a service manager gives it, or the terminal of the user we no longer are: only a copy will do.
+            Err(errno @ (Errno::ENXIO | Errno::EACCES | Errno::EPERM)) => {
+                let copy = match path.to_str() {
+                    Some("/dev/stdout" | "/dev/fd/1") => {
+                        std::io::stdout().as_fd().try_clone_to_owned()
+                    }
+                    Some("/dev/stderr" | "/dev/fd/2") => {
+                        std::io::stderr().as_fd().try_clone_to_owned()
+                    }
+                    _ => return Err(errno),
+                };
+                (copy.map_err(|_| errno)?, Kind::Shared)
+            }
+            Err(errno) => return Err(errno),
+        };
+        let stat = fstat(&fd)?;
+        Ok(Self {
+            fd,
+            kind,
+            device: stat.st_dev,
+            inode: stat.st_ino,
+        })
+    }
+
+    pub(super) fn is_regular(&self) -> bool {
+        self.kind == Kind::Regular
+    }
+
+    /// What the kernel says about it now.
+    pub(super) fn stat(&self) -> Result<FileStat, Errno> {
+        fstat(&self.fd)
+    }
+
+    /// Whether `stat` describes this very file.
+    pub(super) fn is(&self, stat: &FileStat) -> bool {
+        (stat.st_dev, stat.st_ino) == (self.device, self.inode)
+    }
+
+    /// Empties a regular file.
+    pub(super) fn truncate(&self) -> Result<(), Errno> {
+        nix::unistd::ftruncate(&self.fd, 0)
+    }
+
+    /// Writes what can be written at once, or what a reader takes within [`PATIENCE`].
+    pub(super) fn write(&self, data: &[u8]) -> Result<usize, Errno> {
+        match self.kind {
+            Kind::Regular => retrying(|| write(&self.fd, data)),
+            Kind::Special => match retrying(|| write(&self.fd, data)) {
+                Err(Errno::EAGAIN) => {
+                    self.wait_writable()?;
+                    retrying(|| write(&self.fd, data))
+                }
+                result => result,
+            },
+            Kind::Shared => {
+                self.wait_writable()?;
+                let certain = data.get(..CERTAIN).unwrap_or(data);
+                retrying(|| write(&self.fd, certain))
+            }
+        }
+    }
+
+    fn wait_writable(&self) -> Result<(), Errno> {
+        let give_up = Instant::now() + PATIENCE;
+        loop {
+            let left = give_up.saturating_duration_since(Instant::now());
+            let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO);
+            let mut watched = [PollFd::new(self.fd.as_fd(), PollFlags::POLLOUT)];
+            match poll(&mut watched, timeout) {
+                Ok(0) => return Err(Errno::EAGAIN),
+                Ok(_) => return Ok(()),
+                Err(Errno::EINTR) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+    }
+}
+
+/// Whether [`Opened::entry`] may create the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Creation {
+    /// It must exist.
+    Never,
+    /// It may exist.
+    IfAbsent,
+    /// It must not exist.
+    Always,
+}
+
+/// Whether `path` is a name for a descriptor of the daemon, or `/dev/null`.
+pub(super) fn is_own_descriptor(path: &Path) -> bool {
+    let Some(text) = path.to_str() else {
+        return false;
+    };
+    matches!(text, "/dev/null" | "/dev/stdout" | "/dev/stderr")
+        || text.strip_prefix("/dev/fd/").is_some_and(|number| {
+            !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
+        })
+}
+
+/// What `name` in `directory` is; links are not followed.
+pub(super) fn look(directory: &Directory, name: &OsStr) -> Result<FileStat, Errno> {
+    fstatat(directory.handle()?, name, AtFlags::AT_SYMLINK_NOFOLLOW)
+}
+
+/// The last bytes of the regular file at `path`, at most `count`, and its size.
+pub(super) fn read_end(path: &Path, count: u64) -> Result<(Vec<u8>, u64), Errno> {
+    let flags = OFlag::O_RDONLY
+        | OFlag::O_NOFOLLOW
+        | OFlag::O_NONBLOCK
+        | OFlag::O_NOCTTY
+        | OFlag::O_CLOEXEC;
+    let file = File::from(open(path, flags, Mode::empty())?);
+    let stat = fstat(&file)?;
+    if file_type(&stat) != SFlag::S_IFREG {
+        return Err(Errno::ESPIPE);
+    }
+    let size = u64::try_from(stat.st_size).unwrap_or(0);
+    let length = usize::try_from(size.min(count)).map_err(|_| Errno::EFBIG)?;
+    let mut data = vec![0; length];
+    let mut filled = 0;
+    let begin = size.saturating_sub(count);
+    while let Some(rest) = data.get_mut(filled..)
+        && !rest.is_empty()
+    {
+        match file.read_at(rest, begin + filled as u64) {
+            Ok(0) => break,
+            Ok(more) => filled += more,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(errno_of(&error)),
+        }
+    }
+    // Somebody may have cut the file short meanwhile.
+    data.truncate(filled);
+    Ok((data, size))
+}
+
+/// The kernel's number for an error of the standard library.
+pub(super) fn errno_of(error: &std::io::Error) -> Errno {
+    error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
+}
+
+fn file_type(stat: &FileStat) -> SFlag {
+    SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits())
+}
+
+fn retrying(mut call: impl FnMut() -> Result<usize, Errno>) -> Result<usize, Errno> {
+    loop {
+        match call() {
+            Err(Errno::EINTR) => {}
+            result => return result,
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! The two queues between the daemon's loop and the capture thread. Neither side ever waits for the other.
+//!
+//! Each is a list behind a mutex that is held for a moment, and an eventfd that is written when the list was empty.
+//! Bounded is what others can make grow: the lines of the daemon's own log, and what was captured for each follower.
+
+use super::file::Limits;
+use super::stream::Health;
+use super::{CaptureEvent, FollowTarget, LogRef, StreamId};
+use crate::sys::waker::Waker;
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+/// Most bytes of the daemon's own log that may wait to be written.
+pub(super) const MAIN_QUEUE_BYTES: usize = 1024 * 1024;
+/// Most bytes that may wait for one follower.
+pub(super) const FOLLOWER_QUEUE_BYTES: usize = 1024 * 1024;
+
+/// What the loop asks of the thread.
+#[derive(Debug)]
+pub(super) enum Command {
+    Attach(Box<Attach>),
+    Relimit {
+        stream: StreamId,
+        limits: Limits,
+    },
+    ReopenAll,
+    Clear {
+        job: u64,
+        paths: Vec<PathBuf>,
+    },
+    Tail {
+        job: u64,
+        log: LogRef,
+        bytes: u64,
+    },
+    Follow {
+        subscription: u64,
+        target: FollowTarget,
+        backlog: u64,
+    },
+    Unfollow {
+        subscription: u64,
+    },
+    OpenMain {
+        path: PathBuf,
+        limits: Limits,
+    },
+    WriteMain(Vec<u8>),
+    /// Lines of so many bytes were dropped at this place.
+    MainLost(u64),
+    Finish {
+        deadline: Instant,
+    },
+}
+
+/// A pipe to read, and where its bytes go.
+#[derive(Debug)]
+pub(super) struct Attach {
+    pub(super) stream: StreamId,
+    pub(super) pipe: OwnedFd,
+    pub(super) health: Arc<Health>,
+    /// `None` discards.
+    pub(super) path: Option<PathBuf>,
+    pub(super) limits: Limits,
+    pub(super) strip_ansi: bool,
+}
+
+/// Both queues.
+#[derive(Debug)]
+pub(super) struct Shared {
+    inbox: Mutex<Inbox>,
+    /// Rings for the thread.
+    pub(super) inbox_bell: Waker,
+    outbox: Mutex<Outbox>,
+    /// Rings for the loop.
+    pub(super) outbox_bell: Waker,
+}
+
+#[derive(Debug, Default)]
+struct Inbox {
+    commands: VecDeque<Command>,
+    /// Bytes of `WriteMain` in the queue and in the hands of the thread.
+    main_bytes: usize,
+}
+
+#[derive(Debug, Default)]
+struct Outbox {
+    events: VecDeque<CaptureEvent>,
+    followers: BTreeMap<u64, Waiting>,
+}
+
+/// What waits for one follower.
+#[derive(Debug, Default)]
+struct Waiting {
+    bytes: usize,
+    /// Bytes skipped after those; until the loop has looked, everything that comes later is skipped as well.
+    skipped: u64,
+}
+
+impl Shared {
+    pub(super) fn new() -> io::Result<Self> {
+        Ok(Self {
+            inbox: Mutex::default(),
+            inbox_bell: Waker::new()?,
+            outbox: Mutex::default(),
+            outbox_bell: Waker::new()?,
+        })
+    }
+
+    /// Asks something of the thread.
+    pub(super) fn ask(&self, command: Command) {
+        let mut inbox = lock(&self.inbox);
+        let was_empty = inbox.commands.is_empty();
+        inbox.commands.push_back(command);
+        drop(inbox);
+        if was_empty {
+            self.inbox_bell.wake();
+        }
+    }
+
+    /// Hands over a line of the daemon's log, or counts it as lost when too much waits already.
+    pub(super) fn write_main(&self, line: Vec<u8>) {
+        let mut inbox = lock(&self.inbox);
+        let was_empty = inbox.commands.is_empty();
+        let length = line.len();
+        if inbox.main_bytes.saturating_add(length) <= MAIN_QUEUE_BYTES {
+            inbox.main_bytes += length;
+            inbox.commands.push_back(Command::WriteMain(line));
+        } else if let Some(Command::MainLost(lost)) = inbox.commands.back_mut() {
+            *lost = lost.saturating_add(length as u64);
+        } else {
+            inbox.commands.push_back(Command::MainLost(length as u64));
+        }
+        drop(inbox);
+        if was_empty {
+            self.inbox_bell.wake();
+        }
+    }
+
+    /// Takes everything asked so far.
+    pub(super) fn take_commands(&self) -> VecDeque<Command> {
+        self.inbox_bell.drain();
+        std::mem::take(&mut lock(&self.inbox).commands)
+    }
+
+    /// Makes room for so many bytes of the daemon's log.
+    pub(super) fn main_written(&self, bytes: usize) {
+        let mut inbox = lock(&self.inbox);
+        inbox.main_bytes = inbox.main_bytes.saturating_sub(bytes);
+    }
+
+    /// Tells the loop something.
+    pub(super) fn tell(&self, event: CaptureEvent) {
+        let mut outbox = lock(&self.outbox);
+        let was_empty = outbox.events.is_empty();
+        outbox.events.push_back(event);
+        drop(outbox);
+        if was_empty {
+            self.outbox_bell.wake();
+        }
+    }
+
+    /// Passes output to a follower that there still is, or skips it when too much waits for it.
+    pub(super) fn tell_follower(&self, subscription: u64, data: &[u8]) {
+        if data.is_empty() {
+            return;
+        }
+        let mut outbox = lock(&self.outbox);
+        let Some(waiting) = outbox.followers.get_mut(&subscription) else {
+            return;
+        };
+        if waiting.skipped > 0 || waiting.bytes.saturating_add(data.len()) > FOLLOWER_QUEUE_BYTES {
+            waiting.skipped = waiting.skipped.saturating_add(data.len() as u64);
+            return;
+        }
+        waiting.bytes += data.len();
+        let was_empty = outbox.events.is_empty();
+        outbox.events.push_back(CaptureEvent::Output {
+            subscription,
+            data: data.to_vec(),
+        });
+        drop(outbox);
+        if was_empty {
+            self.outbox_bell.wake();
+        }
+    }
+
+    /// From now on `subscription` may be told of output.
+    pub(super) fn add_follower(&self, subscription: u64) {
+        lock(&self.outbox)
+            .followers
+            .insert(subscription, Waiting::default());
+    }
+
+    /// From now on it is not, nor of what waits already.
+    pub(super) fn remove_follower(&self, subscription: u64) {
+        let mut outbox = lock(&self.outbox);
+        if outbox.followers.remove(&subscription).is_some() {
+            outbox.events.retain(|event| {
+                !matches!(event, CaptureEvent::Output { subscription: of, .. } if *of == subscription)
+            });
+        }
+    }
+
+    /// Takes everything there is to tell. What was skipped for a follower comes after what it gets.
+    pub(super) fn take_events(&self) -> Vec<CaptureEvent> {
+        self.outbox_bell.drain();
+        let mut outbox = lock(&self.outbox);
+        let mut events = Vec::from(std::mem::take(&mut outbox.events));
+        for (&subscription, waiting) in &mut outbox.followers {
+            let Waiting { skipped, .. } = std::mem::take(waiting);
+            if skipped > 0 {
+                events.push(CaptureEvent::Gap {
+                    subscription,
+                    lost: skipped,
+                });
+            }
+        }
+        events
+    }
+}
+
+/// A thread that panicked leaves whole values behind: each change here is a single step.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

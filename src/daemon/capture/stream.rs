@@ -1,0 +1,167 @@
+//! One output pipe, and the account kept of a stream's bytes.
+//!
+//! Every byte of a stream is written in order or counted as lost. What is lost leaves a line in the log at the place where it
+//! is missing, as soon as the log can be written again, even if the program was restarted meanwhile.
+
+use super::file::LogFile;
+use super::strip::AnsiStripper;
+use super::{LogHealth, StreamId};
+use nix::errno::Errno;
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Shortest time from one report of trouble with a stream to the next.
+const REPORT_INTERVAL: Duration = Duration::from_mins(1);
+
+/// An output pipe that is being read.
+#[derive(Debug)]
+pub(super) struct Source {
+    pub(super) pipe: OwnedFd,
+    pub(super) stream: StreamId,
+    pub(super) health: Arc<Health>,
+    /// Number of its file; `None` discards.
+    pub(super) file: Option<u32>,
+    pub(super) stripper: Option<AnsiStripper>,
+}
+
+/// What a read brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Intake {
+    /// So many bytes from the pipe, and so many of them that are left to be written.
+    Data { read: usize, kept: usize },
+    /// Nothing for now.
+    Nothing,
+    /// The last writer is gone.
+    End,
+}
+
+impl Source {
+    /// Reads once.
+    pub(super) fn read(&mut self, buffer: &mut [u8]) -> Intake {
+        let read = loop {
+            match nix::unistd::read(&self.pipe, buffer) {
+                Ok(0) => return Intake::End,
+                Ok(read) => break read,
+                Err(Errno::EINTR) => {}
+                Err(Errno::EAGAIN) => return Intake::Nothing,
+                // A pipe has no other failure that would pass.
+                Err(_) => return Intake::End,
+            }
+        };
+        let kept = match (&mut self.stripper, buffer.get_mut(..read)) {
+            (Some(stripper), Some(bytes)) => stripper.strip(bytes),
+            _ => read,
+        };
+        Intake::Data { read, kept }
+    }
+}
+
+/// The account of one stream. The loop reads it at any time; only the capture thread changes it.
+#[derive(Debug, Default)]
+pub(super) struct Health {
+    lost: AtomicU64,
+    /// 0 when all is well.
+    errno: AtomicI32,
+    episode: Mutex<Episode>,
+}
+
+/// What is going on with a stream that cannot be written.
+#[derive(Debug, Default)]
+struct Episode {
+    /// Lost bytes that no line in the log tells of yet.
+    unmarked: u64,
+    /// Lost bytes since the trouble began.
+    lost: u64,
+    /// Whether the trouble was reported, so that its end must be.
+    reported: bool,
+    reported_at: Option<Instant>,
+}
+
+/// Something to tell the operator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Notice {
+    /// The log cannot be written, rotated or re-created.
+    Trouble(Errno),
+    /// It can again, and so many bytes are missing.
+    Recovered(u64),
+}
+
+impl Health {
+    pub(super) fn read(&self) -> LogHealth {
+        let errno = self.errno.load(Ordering::Relaxed);
+        LogHealth {
+            lost: self.lost.load(Ordering::Relaxed),
+            errno: (errno != 0).then_some(errno),
+        }
+    }
+
+    /// Writes `data` to `file`, preceded by a line about what was lost before.
+    pub(super) fn write(&self, file: &mut LogFile, data: &[u8], now: Instant) -> Option<Notice> {
+        let mut episode = self.episode();
+        if episode.unmarked > 0 {
+            let line = marker(episode.unmarked, file.ends_with_line());
+            if file.write(line.as_bytes(), now).failure.is_some() {
+                self.lose(&mut episode, data.len() as u64);
+                return self.judge(&mut episode, file.trouble(), now);
+            }
+            episode.unmarked = 0;
+        }
+        let written = file.write(data, now);
+        let lost = data.len().saturating_sub(written.bytes);
+        self.lose(&mut episode, lost as u64);
+        self.judge(&mut episode, file.trouble(), now)
+    }
+
+    /// Counts bytes that were lost before they came to a file.
+    pub(super) fn lost_elsewhere(&self, bytes: u64) {
+        self.lose(&mut self.episode(), bytes);
+    }
+
+    /// Takes in what is wrong with the stream's file now.
+    pub(super) fn settle(&self, trouble: Option<Errno>, now: Instant) -> Option<Notice> {
+        self.judge(&mut self.episode(), trouble, now)
+    }
+
+    fn lose(&self, episode: &mut Episode, bytes: u64) {
+        if bytes > 0 {
+            self.lost.fetch_add(bytes, Ordering::Relaxed);
+            episode.lost = episode.lost.saturating_add(bytes);
+            episode.unmarked = episode.unmarked.saturating_add(bytes);
+        }
+    }
+
+    fn judge(&self, episode: &mut Episode, trouble: Option<Errno>, now: Instant) -> Option<Notice> {
+        let number = trouble.map_or(0, |errno| errno as i32);
+        self.errno.store(number, Ordering::Relaxed);
+        match trouble {
+            Some(errno) => {
+                let recent = episode
+                    .reported_at
+                    .is_some_and(|at| now.saturating_duration_since(at) < REPORT_INTERVAL);
+                if episode.reported || recent {
+                    return None;
+                }
+                episode.reported = true;
+                episode.reported_at = Some(now);
+                Some(Notice::Trouble(errno))
+            }
+            None if episode.unmarked > 0 => None,
+            None => {
+                let lost = std::mem::take(&mut episode.lost);
+                std::mem::take(&mut episode.reported).then_some(Notice::Recovered(lost))
+            }
+        }
+    }
+
+    fn episode(&self) -> MutexGuard<'_, Episode> {
+        self.episode.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The line that stands for lost bytes.
+fn marker(lost: u64, at_line_start: bool) -> String {
+    let break_line = if at_line_start { "" } else { "\n" };
+    format!("{break_line}[taskmaster: {lost} bytes lost]\n")
+}

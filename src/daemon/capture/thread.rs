@@ -1,0 +1,319 @@
+//! The capture thread: reads every pipe, writes every file, and does what the loop asks.
+//!
+//! It sleeps until a pipe has something or the loop asks something, and has no timer. Each pipe that is ready is read
+//! once, at most one buffer full, before the next one has its turn; one buffer serves all of them.
+
+use super::files::Files;
+use super::follow::Followers;
+use super::open::read_end;
+use super::queue::{Attach, Command, Shared};
+use super::slab::Slab;
+use super::stream::{Health, Intake, Notice, Source};
+use super::strip::AnsiStripper;
+use super::{CaptureEvent, LogRef, StreamId};
+use crate::sys::poller::{Interest, Poller};
+use nix::errno::Errno;
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// The most a pipe holds unless somebody enlarged it.
+const BUFFER_BYTES: usize = 64 * 1024;
+/// The most that is read from the pipe of a process's predecessor before its own: no user can make a pipe larger.
+const PREDECESSOR_BYTES: usize = 1024 * 1024;
+/// Token of the loop's bell; sources have smaller ones.
+const BELL: u64 = u64::MAX;
+
+/// Everything the thread owns.
+#[derive(Debug)]
+pub(super) struct Worker {
+    shared: Arc<Shared>,
+    poller: Poller,
+    sources: Slab<Source>,
+    /// The newest source of each stream that has one.
+    newest: BTreeMap<StreamId, u32>,
+    files: Files,
+    main: Option<u32>,
+    main_health: Arc<Health>,
+    followers: Followers,
+    buffer: Vec<u8>,
+}
+
+impl Worker {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        poller: Poller,
+        main_health: Arc<Health>,
+    ) -> io::Result<Self> {
+        poller.add(&shared.inbox_bell, BELL, Interest::READABLE)?;
+        Ok(Self {
+            shared,
+            poller,
+            sources: Slab::new(),
+            newest: BTreeMap::new(),
+            files: Files::new(),
+            main: None,
+            main_health,
+            followers: Followers::default(),
+            buffer: vec![0; BUFFER_BYTES],
+        })
+    }
+
+    /// Works until it is told to finish. Says whether everything was written that was in the pipes then.
+    pub(super) fn run(mut self) -> bool {
+        let mut ready = Vec::new();
+        loop {
+            // It can only fail for reasons that would be defects; without it nothing more can be done.
+            if self.poller.wait(&mut ready, None).is_err() {
+                return false;
+            }
+            let asked = ready.iter().any(|event| event.token == BELL);
+            let mut commands = VecDeque::new();
+            if asked {
+                commands = self.shared.take_commands();
+                // An answer is to contain what was written before it was asked for, so look at the pipes once more.
+                if self.poller.wait(&mut ready, Some(Duration::ZERO)).is_err() {
+                    return false;
+                }
+            }
+            let now = Instant::now();
+            for event in &ready {
+                if let Ok(number) = u32::try_from(event.token) {
+                    self.read(number, now);
+                }
+            }
+            if let Some(deadline) = self.obey(commands, now) {
+                return self.drain(deadline);
+            }
+        }
+    }
+
+    /// Does everything that is asked. Says until when, if the end is asked for.
+    fn obey(&mut self, commands: VecDeque<Command>, now: Instant) -> Option<Instant> {
+        for command in commands {
+            match command {
+                Command::Attach(attach) => self.attach(*attach, now),
+                Command::Relimit { stream, limits } => {
+                    let source = self.newest.get(&stream).copied();
+                    let source = source.and_then(|number| self.sources.get_mut(number));
+                    if let Some(file) = source.and_then(|source| source.file) {
+                        self.files.relimit(file, limits);
+                    }
+                }
+                Command::ReopenAll => self.reopen_all(now),
+                Command::Clear { job, paths } => {
+                    let result = self.files.clear(&paths, now);
+                    let result = result.map_err(io::Error::from);
+                    self.shared.tell(CaptureEvent::Cleared { job, result });
+                }
+                Command::Tail { job, log, bytes } => {
+                    let result = match &log {
+                        LogRef::File(path) => read_end(path, bytes),
+                        LogRef::Main => match self.main_path() {
+                            Some(path) => read_end(&path, bytes),
+                            None => Err(Errno::ENOENT),
+                        },
+                    };
+                    let result = result.map_err(io::Error::from);
+                    self.shared.tell(CaptureEvent::Tailed { job, result });
+                }
+                Command::Follow {
+                    subscription,
+                    target,
+                    backlog,
+                } => {
+                    let main = self.main_path();
+                    self.followers.add(
+                        &self.shared,
+                        subscription,
+                        target,
+                        main.as_deref(),
+                        backlog,
+                    );
+                }
+                Command::Unfollow { subscription } => self.followers.remove(subscription),
+                Command::OpenMain { path, limits } => {
+                    let new = self.files.acquire(&path, limits, now);
+                    if let Some(old) = std::mem::replace(&mut self.main, new) {
+                        self.files.release(old);
+                    }
+                    self.settle(None, new, &Arc::clone(&self.main_health), now);
+                }
+                Command::WriteMain(line) => {
+                    self.write_main(&line, now);
+                    self.shared.main_written(line.len());
+                }
+                Command::MainLost(bytes) => {
+                    self.main_health.lost_elsewhere(bytes);
+                    self.write_main(&[], now);
+                }
+                Command::Finish { deadline } => return Some(deadline),
+            }
+        }
+        None
+    }
+
+    fn attach(&mut self, attach: Attach, now: Instant) {
+        // The last bytes of the process before this one come first in the file.
+        if let Some(&older) = self.newest.get(&attach.stream) {
+            let mut taken = 0;
+            while taken < PREDECESSOR_BYTES
+                && let Some(count @ 1..) = self.read(older, now)
+            {
+                taken += count;
+            }
+        }
+        let file = attach
+            .path
+            .and_then(|path| self.files.acquire(&path, attach.limits, now));
+        self.settle(Some(&attach.stream), file, &attach.health, now);
+        let source = Source {
+            pipe: attach.pipe,
+            stream: attach.stream,
+            health: attach.health,
+            file,
+            stripper: attach.strip_ansi.then(AnsiStripper::default),
+        };
+        if let Ok(number) = self.sources.insert(source) {
+            self.watch(number, now);
+        }
+    }
+
+    /// Begins to read a source; a kernel that has no room to watch it is reported as trouble with its log.
+    fn watch(&mut self, number: u32, now: Instant) {
+        let Some(source) = self.sources.get_mut(number) else {
+            return;
+        };
+        match self
+            .poller
+            .add(&source.pipe, u64::from(number), Interest::READABLE)
+        {
+            Ok(()) => {
+                self.newest.insert(source.stream.clone(), number);
+            }
+            Err(error) => {
+                let trouble = Some(super::open::errno_of(&error));
+                let notice = source.health.settle(trouble, now);
+                let path = source.file.and_then(|file| self.files.path(file));
+                let stream = source.stream.clone();
+                self.report(Some(&stream), path.as_deref(), notice);
+                self.close(number);
+            }
+        }
+    }
+
+    /// Reads a source once and passes on what it had. Says how much that was; `None` once it has ended.
+    fn read(&mut self, number: u32, now: Instant) -> Option<usize> {
+        let source = self.sources.get_mut(number)?;
+        match source.read(&mut self.buffer) {
+            Intake::Nothing => Some(0),
+            Intake::End => {
+                self.close(number);
+                None
+            }
+            Intake::Data { read, kept } => {
+                let data = self.buffer.get(..kept).unwrap_or_default();
+                let mut path = None;
+                if let Some(file) = source.file.and_then(|file| self.files.get_mut(file)) {
+                    let notice = source.health.write(file, data, now);
+                    path = file.is_regular().then(|| &**file.path());
+                    if notice.is_some() {
+                        tell(&self.shared, Some(&source.stream), file.path(), notice);
+                    }
+                }
+                self.followers
+                    .deliver(&self.shared, Some(&source.stream), path, data);
+                Some(read)
+            }
+        }
+    }
+
+    fn close(&mut self, number: u32) {
+        let Some(source) = self.sources.remove(number) else {
+            return;
+        };
+        if self.newest.get(&source.stream) == Some(&number) {
+            self.newest.remove(&source.stream);
+        }
+        if let Some(file) = source.file {
+            self.files.release(file);
+        }
+        // Closing the pipe, which happens here, also ends its being watched: nobody else has a copy of it.
+    }
+
+    fn write_main(&mut self, line: &[u8], now: Instant) {
+        let mut path = None;
+        if let Some(file) = self.main.and_then(|main| self.files.get_mut(main)) {
+            let notice = self.main_health.write(file, line, now);
+            path = file.is_regular().then(|| &**file.path());
+            tell(&self.shared, None, file.path(), notice);
+        }
+        self.followers.deliver(&self.shared, None, path, line);
+    }
+
+    fn main_path(&mut self) -> Option<Rc<Path>> {
+        self.main.and_then(|main| self.files.path(main))
+    }
+
+    fn reopen_all(&mut self, now: Instant) {
+        self.files.reopen_all(now);
+        for number in self.sources.numbers() {
+            if let Some(source) = self.sources.get_mut(number) {
+                let (stream, health) = (source.stream.clone(), Arc::clone(&source.health));
+                let file = source.file;
+                self.settle(Some(&stream), file, &health, now);
+            }
+        }
+        self.settle(None, self.main, &Arc::clone(&self.main_health), now);
+    }
+
+    /// Compares a stream's account with the state of its file, and reports what is new.
+    fn settle(
+        &mut self,
+        stream: Option<&StreamId>,
+        file: Option<u32>,
+        health: &Health,
+        now: Instant,
+    ) {
+        if let Some(file) = file.and_then(|file| self.files.get_mut(file)) {
+            let notice = health.settle(file.trouble(), now);
+            tell(&self.shared, stream, file.path(), notice);
+        }
+    }
+
+    fn report(&self, stream: Option<&StreamId>, path: Option<&Path>, notice: Option<Notice>) {
+        tell(&self.shared, stream, path.unwrap_or(Path::new("")), notice);
+    }
+
+    /// Reads what is in the pipes, in turns, until all are empty.
+    fn drain(&mut self, deadline: Instant) -> bool {
+        let mut waiting = self.sources.numbers();
+        while !waiting.is_empty() {
+            let now = Instant::now();
+            if now >= deadline {
+                return false;
+            }
+            waiting.retain(|&number| matches!(self.read(number, now), Some(1..)));
+        }
+        true
+    }
+}
+
+fn tell(shared: &Shared, stream: Option<&StreamId>, path: &Path, notice: Option<Notice>) {
+    let stream = stream.cloned();
+    let path = path.to_owned();
+    match notice {
+        None => {}
+        Some(Notice::Trouble(errno)) => shared.tell(CaptureEvent::LogTrouble {
+            stream,
+            path,
+            errno: errno as i32,
+        }),
+        Some(Notice::Recovered(lost)) => {
+            shared.tell(CaptureEvent::LogRecovered { stream, path, lost });
+        }
+    }
+}
