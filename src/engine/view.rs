@@ -53,8 +53,23 @@ pub struct ProcessView {
     pub failures: u32,
     /// When the next attempt or restart is due.
     pub next_attempt: Option<Monotonic>,
-    /// Times it was started again by itself since the daemon started.
+    /// Times it was started again by itself, after it had run, since the daemon started.
     pub restarts: u64,
+}
+
+/// One process of the last configuration that was read, active or not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AvailView {
+    /// Which.
+    pub key: ProcessKey,
+    /// Whether its group is active.
+    pub in_use: bool,
+    /// Whether it starts by itself.
+    pub autostart: bool,
+    /// Rank of its group.
+    pub group_priority: i32,
+    /// Its rank within the group.
+    pub process_priority: i32,
 }
 
 /// What a FATAL, BACKOFF or unexpectedly EXITED process suffers from.

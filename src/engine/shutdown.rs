@@ -1,0 +1,210 @@
+//! The end of everything, in order.
+//!
+//! Once begun, a shutdown is never left, and nothing is spawned any more. Groups take their turns strictly one after
+//! another, from the highest rank down. In its turn every process of a group is told to end at once, in reverse order of
+//! rank; the next group's turn comes when none of them lives, or when the turn has lasted too long: the longest
+//! `stopwaitsecs` among them and [`TURN_GRACE`]. After the last turn the daemon ends, and says who is left.
+
+use super::Engine;
+use super::action::{Action, Note};
+use super::outbox::{Happening, Outbox};
+use super::process::{End, Input, Then, Wanted};
+use crate::types::{GroupName, Monotonic, ProcessKey};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// How much longer than `stopwaitsecs` a turn may last.
+pub(super) const TURN_GRACE: Duration = Duration::from_secs(10);
+/// Time between two lines in the log that say who is waited for.
+pub(super) const REPORT_INTERVAL: Duration = Duration::from_secs(3);
+
+/// A shutdown that is under way.
+#[derive(Debug)]
+pub(super) struct Closing {
+    /// The daemon starts anew afterwards.
+    reload: bool,
+    /// No patience is left.
+    hurry: bool,
+    /// Groups whose turn is still to come, the next one last.
+    to_come: Vec<GroupName>,
+    /// Processes of the group whose turn it is that are still live.
+    waiting: BTreeSet<ProcessKey>,
+    /// When the turn ends in any case.
+    turn_ends: Monotonic,
+    /// When to say again who is waited for.
+    report_at: Monotonic,
+    /// Processes that nobody waits for any longer.
+    left: BTreeSet<ProcessKey>,
+    /// The daemon was told to end.
+    over: bool,
+}
+
+impl Closing {
+    /// When the shutdown wants to be stepped without any other cause.
+    pub fn deadline(&self) -> Option<Monotonic> {
+        (!self.over).then(|| self.turn_ends.min(self.report_at))
+    }
+
+    /// The daemon is to end, not to start anew.
+    pub fn end_for_good(&mut self) -> bool {
+        std::mem::replace(&mut self.reload, false)
+    }
+
+    /// Takes note of what happened to a process.
+    pub fn happened(&mut self, key: &ProcessKey, happening: &Happening) {
+        match happening {
+            Happening::Gone => {
+                self.waiting.remove(key);
+                self.left.remove(key);
+            }
+            Happening::NotKilled => {
+                self.waiting.remove(key);
+                self.left.insert(key.clone());
+            }
+            Happening::Spawned
+            | Happening::Running
+            | Happening::SpawnFailed(_)
+            | Happening::ExitedTooQuickly(_)
+            | Happening::Cancelled
+            | Happening::Signalled
+            | Happening::Forgotten => {}
+        }
+    }
+}
+
+impl Engine {
+    /// Begins the shutdown. Nothing that is pending happens any more; what is up waits for its group's turn.
+    pub(super) fn shut_down(&mut self, now: Monotonic, reload: bool, out: &mut Outbox) {
+        let keys = self.table.in_order_of_rank();
+        let mut ranked: Vec<_> = self
+            .table
+            .groups()
+            .iter()
+            .map(|(name, members)| (members.priority, name.clone()))
+            .collect();
+        ranked.sort();
+        self.closing = Some(Closing {
+            reload,
+            hurry: false,
+            to_come: ranked.into_iter().map(|(_, name)| name).collect(),
+            waiting: BTreeSet::new(),
+            turn_ends: now,
+            report_at: now,
+            left: BTreeSet::new(),
+            over: false,
+        });
+        for key in keys {
+            self.want(
+                &key,
+                Wanted {
+                    up: false,
+                    by_operator: false,
+                },
+            );
+            self.apply(now, &key, Input::Withdraw, out);
+        }
+        self.take_turns(now, out);
+        self.report_waiting(now, out);
+    }
+
+    /// No patience is left: whatever is being stopped is killed now, in this turn and in all to come.
+    pub(super) fn hurry(&mut self, now: Monotonic, out: &mut Outbox) {
+        if let Some(closing) = &mut self.closing {
+            closing.hurry = true;
+            closing.turn_ends = closing.turn_ends.min(now.after(TURN_GRACE));
+        }
+        for key in self.table.in_order_of_rank().into_iter().rev() {
+            self.apply(now, &key, Input::Hurry, out);
+        }
+    }
+
+    /// Works off what is due for the shutdown itself, and goes on to the next turn when it is time.
+    pub(super) fn go_on_closing(&mut self, now: Monotonic, out: &mut Outbox) {
+        let Some(closing) = &mut self.closing else {
+            return;
+        };
+        if closing.over {
+            return;
+        }
+        if now >= closing.turn_ends {
+            let given_up = std::mem::take(&mut closing.waiting);
+            closing.left.extend(given_up.iter().cloned());
+            for key in given_up {
+                out.log(Note::NotKilled { key: key.clone() });
+                self.requests.happened(&key, &Happening::NotKilled, out);
+            }
+        }
+        self.take_turns(now, out);
+        self.report_waiting(now, out);
+    }
+
+    fn take_turns(&mut self, now: Monotonic, out: &mut Outbox) {
+        while let Some(closing) = &mut self.closing
+            && closing.waiting.is_empty()
+            && !closing.over
+        {
+            match closing.to_come.pop() {
+                Some(group) => self.take_turn(now, &group, out),
+                None => self.end_daemon(out),
+            }
+        }
+    }
+
+    fn take_turn(&mut self, now: Monotonic, group: &GroupName, out: &mut Outbox) {
+        let hurry = self.closing.as_ref().is_some_and(|closing| closing.hurry);
+        let members = self
+            .table
+            .groups()
+            .get(group)
+            .map(super::table::Members::in_order_of_rank)
+            .unwrap_or_default();
+        let mut patience = Duration::ZERO;
+        for key in members.into_iter().rev() {
+            if let Some(process) = self.table.get(&key).filter(|process| process.is_live()) {
+                patience = patience.max(process.settings().policy.stopwaitsecs);
+                let end = End {
+                    then: Then::Rest,
+                    hurry,
+                    settings: None,
+                };
+                // Before it is told, because its end may already be noticed while it is.
+                if let Some(closing) = &mut self.closing {
+                    closing.waiting.insert(key.clone());
+                }
+                self.apply(now, &key, Input::End(end), out);
+            }
+        }
+        if let Some(closing) = &mut self.closing {
+            let patience = if hurry { Duration::ZERO } else { patience };
+            closing.turn_ends = now.after(patience).after(TURN_GRACE);
+        }
+    }
+
+    fn report_waiting(&mut self, now: Monotonic, out: &mut Outbox) {
+        let Some(closing) = &mut self.closing else {
+            return;
+        };
+        if closing.over || now < closing.report_at {
+            return;
+        }
+        closing.report_at = now.after(REPORT_INTERVAL);
+        let keys = self
+            .table
+            .processes()
+            .filter(|process| process.is_live())
+            .map(|process| process.key().clone())
+            .collect();
+        out.log(Note::WaitingToDie { keys });
+    }
+
+    fn end_daemon(&mut self, out: &mut Outbox) {
+        self.requests.finish(out);
+        if let Some(closing) = &mut self.closing {
+            closing.over = true;
+            out.act(Action::Exit {
+                left: closing.left.iter().cloned().collect(),
+                reload: closing.reload,
+            });
+        }
+    }
+}

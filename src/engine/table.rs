@@ -1,0 +1,249 @@
+//! Every process in its group, and the indices that make each look-up and each deadline cheap.
+//!
+//! A process changes only through [`Table::step`] and [`Table::with`], which keep the indices true: pid to process,
+//! program to processes, and the deadlines in order. So an event costs a logarithm of the number of processes, and the
+//! next deadline is known without looking at any of them.
+
+use super::outbox::Outbox;
+use super::process::{Answer, Input, Process};
+use crate::config::model::ProcessSettings;
+use crate::types::{GroupName, Monotonic, Pid, ProcessKey, ProcessName, ProgramName};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// A group that is active, or that is not and still has a process on its way out.
+#[derive(Debug)]
+pub(super) struct Members {
+    /// Rank among groups.
+    pub priority: i32,
+    /// Its processes.
+    pub processes: BTreeMap<ProcessName, Process>,
+}
+
+/// All processes.
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    groups: BTreeMap<GroupName, Members>,
+    by_pid: BTreeMap<Pid, ProcessKey>,
+    by_program: BTreeMap<ProgramName, BTreeSet<ProcessKey>>,
+    deadlines: BTreeSet<(Monotonic, ProcessKey)>,
+}
+
+/// What the indices hold about a process.
+struct Indexed {
+    pid: Option<Pid>,
+    program: ProgramName,
+    deadline: Option<Monotonic>,
+}
+
+impl Indexed {
+    fn of(process: &Process) -> Self {
+        Self {
+            pid: process.pid(),
+            program: process.settings().program.clone(),
+            deadline: process.deadline(),
+        }
+    }
+}
+
+impl Table {
+    /// Every group, in the order of names.
+    pub fn groups(&self) -> &BTreeMap<GroupName, Members> {
+        &self.groups
+    }
+
+    /// Makes a group known, or changes its rank.
+    pub fn rank_group(&mut self, group: &GroupName, priority: i32) {
+        self.groups
+            .entry(group.clone())
+            .and_modify(|members| members.priority = priority)
+            .or_insert_with(|| Members {
+                priority,
+                processes: BTreeMap::new(),
+            });
+    }
+
+    /// Forgets a group if it has no processes.
+    pub fn drop_empty_group(&mut self, group: &GroupName) -> bool {
+        let empty = self
+            .groups
+            .get(group)
+            .is_some_and(|members| members.processes.is_empty());
+        if empty {
+            self.groups.remove(group);
+        }
+        empty
+    }
+
+    /// Every process, by group and name.
+    pub fn processes(&self) -> impl Iterator<Item = &Process> {
+        self.groups
+            .values()
+            .flat_map(|members| members.processes.values())
+    }
+
+    /// One process.
+    pub fn get(&self, key: &ProcessKey) -> Option<&Process> {
+        self.groups.get(&key.group)?.processes.get(&key.process)
+    }
+
+    /// The process that a pid belongs to.
+    pub fn find_pid(&self, pid: Pid) -> Option<&ProcessKey> {
+        self.by_pid.get(&pid)
+    }
+
+    /// All copies of a program, by group and name.
+    pub fn copies(&self, program: &str) -> Option<&BTreeSet<ProcessKey>> {
+        self.by_program.get(&ProgramName::new(program).ok()?)
+    }
+
+    /// Names of processes that are due at `now`, the longest due first.
+    pub fn due(&self, now: Monotonic) -> Vec<ProcessKey> {
+        self.deadlines
+            .iter()
+            .take_while(|(at, _)| *at <= now)
+            .map(|(_, key)| key.clone())
+            .collect()
+    }
+
+    /// The next moment at which a process is due.
+    pub fn next_deadline(&self) -> Option<Monotonic> {
+        self.deadlines.first().map(|(at, _)| *at)
+    }
+
+    /// Adds a process that was never started, to a group that is known.
+    pub fn add(&mut self, now: Monotonic, settings: Arc<ProcessSettings>) {
+        let key = settings.key.clone();
+        let program = settings.program.clone();
+        if let Some(members) = self.groups.get_mut(&key.group) {
+            members
+                .processes
+                .insert(key.process.clone(), Process::new(now, settings));
+            self.by_program.entry(program).or_default().insert(key);
+        }
+    }
+
+    /// Takes a process away for good.
+    pub fn remove(&mut self, key: &ProcessKey) -> Option<Process> {
+        let process = self
+            .groups
+            .get_mut(&key.group)?
+            .processes
+            .remove(&key.process)?;
+        self.unindex(key, &Indexed::of(&process));
+        Some(process)
+    }
+
+    /// Lets something happen to a process; `None` if there is none of this name.
+    pub fn step(
+        &mut self,
+        now: Monotonic,
+        key: &ProcessKey,
+        input: Input,
+        out: &mut Outbox,
+    ) -> Option<Answer> {
+        self.with(key, |process| process.step(now, input, out))
+    }
+
+    /// Changes a process and keeps the indices true.
+    pub fn with<T>(
+        &mut self,
+        key: &ProcessKey,
+        change: impl FnOnce(&mut Process) -> T,
+    ) -> Option<T> {
+        let process = self
+            .groups
+            .get_mut(&key.group)?
+            .processes
+            .get_mut(&key.process)?;
+        let before = Indexed::of(process);
+        let result = change(process);
+        let after = Indexed::of(process);
+        self.reindex(key, &before, after);
+        Some(result)
+    }
+
+    fn reindex(&mut self, key: &ProcessKey, before: &Indexed, after: Indexed) {
+        if before.deadline != after.deadline {
+            if let Some(at) = before.deadline {
+                self.deadlines.remove(&(at, key.clone()));
+            }
+            if let Some(at) = after.deadline {
+                self.deadlines.insert((at, key.clone()));
+            }
+        }
+        if before.pid != after.pid {
+            self.unindex_pid(key, before.pid);
+            if let Some(pid) = after.pid {
+                self.by_pid.insert(pid, key.clone());
+            }
+        }
+        if before.program != after.program {
+            self.unindex_program(key, &before.program);
+            self.by_program
+                .entry(after.program)
+                .or_default()
+                .insert(key.clone());
+        }
+    }
+
+    fn unindex(&mut self, key: &ProcessKey, indexed: &Indexed) {
+        if let Some(at) = indexed.deadline {
+            self.deadlines.remove(&(at, key.clone()));
+        }
+        self.unindex_pid(key, indexed.pid);
+        self.unindex_program(key, &indexed.program);
+    }
+
+    fn unindex_pid(&mut self, key: &ProcessKey, pid: Option<Pid>) {
+        if let Some(pid) = pid
+            && self.by_pid.get(&pid) == Some(key)
+        {
+            self.by_pid.remove(&pid);
+        }
+    }
+
+    fn unindex_program(&mut self, key: &ProcessKey, program: &ProgramName) {
+        if let Some(copies) = self.by_program.get_mut(program) {
+            copies.remove(key);
+            if copies.is_empty() {
+                self.by_program.remove(program);
+            }
+        }
+    }
+
+    /// Where a process stands in the order of rank.
+    pub fn rank(&self, key: &ProcessKey) -> (i32, GroupName, i32, ProcessName) {
+        let group = self.groups.get(&key.group);
+        let process = group.and_then(|members| members.processes.get(&key.process));
+        (
+            group.map_or(0, |members| members.priority),
+            key.group.clone(),
+            process.map_or(0, |process| process.settings().policy.priority),
+            key.process.clone(),
+        )
+    }
+
+    /// Names of all processes in the order in which they start: by rank and name of the group, then of the process.
+    pub fn in_order_of_rank(&self) -> Vec<ProcessKey> {
+        let mut groups: Vec<_> = self.groups.iter().collect();
+        groups.sort_by_key(|(name, members)| (members.priority, *name));
+        groups
+            .into_iter()
+            .flat_map(|(_, members)| members.in_order_of_rank())
+            .collect()
+    }
+}
+
+impl Members {
+    /// Names of its processes in the order in which they start.
+    pub fn in_order_of_rank(&self) -> Vec<ProcessKey> {
+        let mut processes: Vec<_> = self.processes.values().collect();
+        // The map is in the order of names, and the sort is stable.
+        processes.sort_by_key(|process| process.settings().policy.priority);
+        processes
+            .into_iter()
+            .map(|process| process.key().clone())
+            .collect()
+    }
+}

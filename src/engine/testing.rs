@@ -1,0 +1,121 @@
+//! Small pieces that the engine's tests are made of.
+
+use crate::config::model::{
+    Autorestart, Config, ConsoleSettings, DaemonSettings, Environment, Group, Launch, LogLevel,
+    LogSettings, LogTarget, Policy, ProcessSettings,
+};
+use crate::types::{
+    ByteSize, GroupName, Monotonic, Pid, ProcessKey, ProcessName, ProgramName, Signal,
+};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// `GROUP:PROCESS`, or `NAME` for both.
+pub fn key(name: &str) -> ProcessKey {
+    let (group, process) = name.split_once(':').unwrap_or((name, name));
+    ProcessKey {
+        group: GroupName::new(group).unwrap(),
+        process: ProcessName::new(process).unwrap(),
+    }
+}
+
+/// A pid.
+pub fn pid(raw: i32) -> Pid {
+    Pid::new(raw).unwrap()
+}
+
+/// A moment, in milliseconds.
+pub fn ms(millis: u64) -> Monotonic {
+    Monotonic::from_nanos(millis * 1_000_000)
+}
+
+/// Settings of a process called `name` with the native defaults, of a program called as its group is.
+pub fn settings(name: &str) -> ProcessSettings {
+    let key = key(name);
+    let discard = LogSettings {
+        target: LogTarget::Discard,
+        maxbytes: ByteSize(0),
+        backups: 0,
+    };
+    ProcessSettings {
+        program: ProgramName::new(key.group.as_str()).unwrap(),
+        process_num: key.process.as_str().parse().unwrap_or(0),
+        key,
+        origin: "test.ini:1".to_owned(),
+        launch: Launch {
+            argv: vec!["/bin/program".to_owned()],
+            command: "/bin/program".to_owned(),
+            directory: None,
+            umask: 0o22,
+            user: None,
+            environment: Environment::default(),
+            redirect_stderr: false,
+            strip_ansi: false,
+            server_url: None,
+        },
+        policy: Policy {
+            autostart: false,
+            autorestart: Autorestart::Unexpected,
+            startsecs: Duration::from_secs(1),
+            startretries: 3,
+            exitcodes: vec![0],
+            stopsignal: Signal::TERM,
+            stopwaitsecs: Duration::from_secs(3),
+            priority: 999,
+            stopasgroup: false,
+            killasgroup: false,
+        },
+        stdout: discard.clone(),
+        stderr: discard,
+    }
+}
+
+/// A configuration of these processes, each in the group its key names.
+pub fn config(processes: impl IntoIterator<Item = ProcessSettings>) -> Config {
+    let mut groups = BTreeMap::new();
+    for process in processes {
+        groups
+            .entry(process.key.group.clone())
+            .or_insert_with(|| Group {
+                priority: 999,
+                explicit: false,
+                processes: BTreeMap::new(),
+            })
+            .processes
+            .insert(process.key.process.clone(), Arc::new(process));
+    }
+    Config {
+        daemon: DaemonSettings {
+            socket: PathBuf::from("/run/test.sock"),
+            socket_mode: 0o600,
+            logfile: None,
+            logfile_maxbytes: ByteSize(0),
+            logfile_backups: 0,
+            loglevel: LogLevel::Info,
+            pidfile: None,
+            umask: 0o22,
+            nodaemon: true,
+            silent: false,
+            minfds: 0,
+            minprocs: 0,
+            nocleanup: false,
+            childlogdir: PathBuf::from("/run"),
+            user: None,
+            directory: None,
+            strip_ansi: false,
+            identifier: "test".to_owned(),
+            environment: Environment::default(),
+        },
+        console: ConsoleSettings {
+            socket: PathBuf::from("/run/test.sock"),
+            prompt: "taskmasterd>".to_owned(),
+            history_file: None,
+            username: None,
+            password: None,
+        },
+        groups,
+        files: vec![PathBuf::from("/etc/test.ini")],
+    }
+}
