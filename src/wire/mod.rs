@@ -7,11 +7,17 @@
 //! new fields are optional, so that neighbouring versions understand each other. `taskmaster-protocol(7)` specifies
 //! all of this for writers of other clients.
 
+mod codec;
+mod frame;
 mod message;
 mod request;
 mod response;
+#[cfg(test)]
+mod samples;
 mod wording;
 
+pub use codec::{DEPTH_MAX, DecodeError, EncodeError, decode, encode};
+pub use frame::{FrameBuffer, FrameError, HELLO_BYTES_MAX, REPLY_BYTES_MAX, REQUEST_BYTES_MAX};
 pub use message::{
     Hello, Notice, PROTOCOL_VERSION, RequestFrame, ServerFrame, SubscriptionEnd, Topic,
 };
