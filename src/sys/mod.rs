@@ -1,4 +1,3 @@
-<<<<<<< HEAD
 //! What the house asks of the kernel, and the only room with unsafe code.
 //!
 //! Each file is one thing the kernel does for us; every unsafe block holds one operation and says why it is sound.
@@ -15,6 +14,8 @@ pub mod limits;
 pub mod lookup;
 pub mod peer;
 pub mod pidfile;
+pub mod pipe;
+pub mod poller;
 pub mod proc;
 pub mod reap;
 pub mod signals;
@@ -22,12 +23,4 @@ pub mod socket;
 pub mod spawn;
 #[cfg(test)]
 mod testing;
-=======
-//! What the daemon asks of the kernel, as small safe types without policy.
-//!
-//! Everything here knows file descriptors, process ids and errors, and nothing of programs or configuration.
-
-pub mod pipe;
-pub mod poller;
 pub mod waker;
->>>>>>> capture
