@@ -18,10 +18,9 @@ use crate::sys::clock;
 use crate::sys::poller::Interest;
 use crate::types::{Monotonic, ProcessKey, Signal, Ticket};
 use crate::wire::{
-    AvailRow, Channel, NamedResult, Outcome, PidRow, Refusal, Request, RequestFrame, Response, StatusReply,
+    AvailRow, Channel, LogChunk, NamedResult, Outcome, PidRow, Refusal, Request, RequestFrame, Response, StatusReply,
     SubscriptionEnd, Topic,
 };
-use nix::errno::Errno;
 use std::path::PathBuf;
 
 /// Most bytes of a log in one reply.
@@ -226,19 +225,21 @@ impl Daemon {
     ) -> Result<(), Refusal> {
         let process = self.resolve_one(target)?;
         let name = process.key.to_string();
-        let path = status::log_path(&process.settings, channel).ok_or(Refusal::NoLog(name.clone()))?;
+        let path = status::log_path(&process.settings, channel).ok_or_else(|| Refusal::NoLog(name.clone()))?.to_owned();
         let job = self.jobs.begin_tail(Tail { client, request: id, name });
-        self.capture.tail(job, LogRef::File(path.to_owned()), bytes, TAIL_BYTES_MAX);
+        self.capture.tail(job, LogRef::File(path), bytes, TAIL_BYTES_MAX);
         Ok(())
     }
 
     /// A read of a log has ended.
-    pub(super) fn on_tailed(&mut self, job: u64, result: Result<crate::wire::LogChunk, Errno>, now: Monotonic) {
+    pub(super) fn on_tailed(&mut self, job: u64, result: std::io::Result<(Vec<u8>, u64)>, now: Monotonic) {
         let Some(Tail { client, request, name }) = self.jobs.end_tail(job) else { return };
         let response = match result {
-            Ok(chunk) => Response::Log(chunk),
-            Err(Errno::ENOENT) => Response::Refused(Refusal::NoLog(name)),
-            Err(errno) => Response::Refused(Refusal::LogUnreadable { name, errno: errno as i32 }),
+            Ok((data, size)) => Response::Log(LogChunk { data, size }),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                Response::Refused(Refusal::NoLog(name))
+            }
+            Err(error) => Response::Refused(Refusal::LogUnreadable { name, errno: errno_of(&error) }),
         };
         self.reply(client, request, response, now);
     }
@@ -285,8 +286,8 @@ impl Daemon {
     }
 
     /// The logs of one process are emptied, or not.
-    pub(super) fn on_cleared(&mut self, job: u64, result: Result<(), Errno>, now: Monotonic) {
-        if let Some(done) = self.jobs.end_clear(job, result.err().map(|errno| errno as i32)) {
+    pub(super) fn on_cleared(&mut self, job: u64, result: std::io::Result<()>, now: Monotonic) {
+        if let Some(done) = self.jobs.end_clear(job, result.err().map(|error| errno_of(&error))) {
             self.reply(done.client, done.request, Response::Results(done.results), now);
         }
     }
@@ -344,7 +345,7 @@ impl Daemon {
                 let path = status::log_path(&process.settings, *channel)
                     .ok_or_else(|| Refusal::NoLog(process.key.to_string()))?;
                 let stream = StreamId { key: process.key.clone(), channel: *channel };
-                let target = FollowTarget::Stream { stream, path: path.to_owned() };
+                let target = FollowTarget::Stream(stream, Some(path.to_owned()));
                 (SubscribedTo::Output(process.key.clone(), *channel), Some((target, *backlog)))
             }
         };
@@ -398,6 +399,10 @@ fn response(reply: Reply) -> Response {
         Reply::Accepted => Response::Accepted,
         Reply::ShuttingDown => Response::Refused(Refusal::ShuttingDown),
     }
+}
+
+fn errno_of(error: &std::io::Error) -> i32 {
+    error.raw_os_error().unwrap_or(libc::EIO)
 }
 
 fn log_changes(reply: &Reply) {

@@ -53,7 +53,7 @@ impl Daemon {
             pid: std::process::id(),
             identifier: Some(self.identifier.clone()),
         };
-        let allowed = self.access.allows(&peer);
+        let allowed = self.access.allows(&peer, &peer::groups(&stream));
         let mut client = Client::new(stream, peer, &hello, now);
         if !allowed {
             log::warn!("refused a connection of uid {} (pid {})", client.peer.uid, client.peer.pid);

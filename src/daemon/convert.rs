@@ -3,7 +3,6 @@
 //! The engine knows nothing of the wire and the wire nothing of the engine; this is the bridge for single values.
 //! Whole requests and replies are [`super::api`]'s.
 
-use crate::config::{Diagnostic, Severity, Sources};
 use crate::engine::event::{
     GroupChange, GroupChangeKind, GroupOutcome, Outcome, SpawnFailure, SpawnStep, TargetResult,
 };

@@ -7,7 +7,7 @@
 
 use super::access::Access;
 use super::api::Waiter;
-use super::capture::{Capture, CaptureEvent};
+use super::capture::{Capture, CaptureEvent, StreamId};
 use super::children::{Children, SPAWNS_PER_TURN};
 use super::clients::{Client, ClientId};
 use super::connections::SocketReady;
@@ -21,6 +21,7 @@ use crate::sys::poller::{Interest, Poller, Ready};
 use crate::sys::signals::SignalSource;
 use crate::sys::{clock, reap};
 use crate::types::{Monotonic, Pid, ProcessKey, Signal, Ticket};
+use nix::errno::Errno;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::os::unix::net::UnixListener;
@@ -239,7 +240,9 @@ impl Daemon {
         if let Err(error) = journal.remove() {
             log::warn!("can't remove the record of processes: {error}");
         }
-        capture.finish(drain);
+        if !capture.finish(drain) {
+            log::warn!("some output could not be written in time");
+        }
     }
 
     /// Gives an event to the engine and carries out everything that follows from it.
@@ -363,16 +366,17 @@ impl Daemon {
                 CaptureEvent::Gap { subscription, lost } => self.on_output_gap(subscription, lost, now),
                 CaptureEvent::Tailed { job, result } => self.on_tailed(job, result, now),
                 CaptureEvent::Cleared { job, result } => self.on_cleared(job, result, now),
-                CaptureEvent::LogTrouble { stream, path, errno } => {
-                    log::error!(
-                        "{stream}: can't write {}: {}; its output is lost until that is mended",
-                        path.display(),
-                        errno.desc()
-                    );
-                }
-                CaptureEvent::LogRecovered { stream, lost } => {
-                    log::warn!("{stream}: the log is written again; {lost} bytes were lost");
-                }
+                CaptureEvent::LogTrouble { stream, path, errno } => log::error!(
+                    "{}: can't write {}: {}; what it writes is lost until that is mended",
+                    owner(stream.as_ref()),
+                    path.display(),
+                    Errno::from_raw(errno).desc()
+                ),
+                CaptureEvent::LogRecovered { stream, path, lost } => log::warn!(
+                    "{}: {} is written again; {lost} bytes were lost",
+                    owner(stream.as_ref()),
+                    path.display()
+                ),
             }
         }
     }
@@ -401,6 +405,11 @@ impl Daemon {
             log::error!("bug: a descriptor could not be taken out of the loop: {error}");
         }
     }
+}
+
+/// Whose log it is, for messages.
+fn owner(stream: Option<&StreamId>) -> String {
+    stream.map_or_else(|| "the daemon's log".to_owned(), |stream| stream.key.to_string())
 }
 
 #[cfg(test)]

@@ -34,7 +34,7 @@ impl Daemon {
             }
             Action::Relimit { settings } => {
                 for (channel, log) in [(Channel::Stdout, &settings.stdout), (Channel::Stderr, &settings.stderr)] {
-                    self.capture.relimit(&StreamId { key: settings.key.clone(), channel }, log);
+                    self.capture.relimit(StreamId { key: settings.key.clone(), channel }, log);
                 }
             }
             Action::Forget { key } => self.forget(&key),

@@ -6,7 +6,7 @@
 
 use crate::config::model::{Environment, LogTarget, ProcessSettings, User};
 use crate::engine::event::{SpawnFailure, SpawnStep};
-use crate::sys::limits::OriginalLimits;
+use crate::sys::limits::Limit;
 use crate::sys::spawn::{self, Identity, Journal, SpawnSpec, Spawned};
 use crate::sys::{lookup, pipe};
 use nix::errno::Errno;
@@ -28,7 +28,7 @@ const NOT_FOR_CHILDREN: [&str; 5] =
 pub struct Launcher {
     environment: BTreeMap<OsString, OsString>,
     server_url: String,
-    limits: OriginalLimits,
+    limits: Vec<Limit>,
     null: OwnedFd,
 }
 
@@ -47,7 +47,7 @@ pub struct Launched {
 
 impl Launcher {
     /// Remembers the daemon's own environment and the limits it was started with.
-    pub fn new(socket: &Path, limits: OriginalLimits) -> std::io::Result<Self> {
+    pub fn new(socket: &Path, limits: Vec<Limit>) -> std::io::Result<Self> {
         let environment = std::env::vars_os()
             .filter(|(name, _)| !NOT_FOR_CHILDREN.iter().any(|hidden| name == hidden))
             .collect();
@@ -99,7 +99,10 @@ impl Launcher {
         });
 
         let name = settings.key.to_string();
-        let piped = |errno| failed(SpawnStep::Pipe, &name, errno);
+        let piped = |error: std::io::Error| {
+            let errno = error.raw_os_error().map_or(Errno::EIO, Errno::from_raw);
+            failed(SpawnStep::Pipe, &name, errno)
+        };
         let (stdin, stdin_writer) = pipe::input().map_err(piped)?;
         let stdout = Output::open(&settings.stdout.target).map_err(piped)?;
         let stderr = if launch.redirect_stderr {
@@ -121,7 +124,7 @@ impl Launcher {
             directory: directory.as_deref(),
             umask: launch.umask,
             identity: identity.as_ref(),
-            limits: self.limits.as_slice(),
+            limits: &self.limits,
             stdin: stdin.as_fd(),
             stdout: stdout_end,
             stderr: stderr_end,
@@ -185,7 +188,7 @@ enum Output {
 }
 
 impl Output {
-    fn open(target: &LogTarget) -> Result<Self, Errno> {
+    fn open(target: &LogTarget) -> std::io::Result<Self> {
         match target {
             LogTarget::Discard => Ok(Self::Null),
             LogTarget::File { .. } => pipe::output().map(|(reader, writer)| Self::Pipe { reader, writer }),
@@ -227,6 +230,7 @@ pub fn subject(settings: &ProcessSettings, step: SpawnStep) -> String {
 /// The engine's word for a step of `sys`.
 pub fn step(step: spawn::Step) -> SpawnStep {
     match step {
+        spawn::Step::Lookup => SpawnStep::Lookup,
         spawn::Step::Pipe => SpawnStep::Pipe,
         spawn::Step::Fork => SpawnStep::Fork,
         spawn::Step::Session => SpawnStep::Session,

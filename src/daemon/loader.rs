@@ -35,7 +35,7 @@ impl Loader {
 
     /// Reads and checks everything; nothing is changed by it.
     pub fn load(&self) -> Loaded {
-        config::load(&LoadRequest { path: &self.path, overrides: &self.overrides, host: &RealHost })
+        config::load(&LoadRequest { path: &self.path, overrides: &self.overrides, host: &RealHost::new() })
     }
 
     /// For a running daemon: what is found goes into its log, and back to whoever asked.
@@ -55,14 +55,14 @@ impl Loader {
 }
 
 fn to_wire(diagnostic: &Diagnostic, sources: &Sources) -> wire::Diagnostic {
-    let location = diagnostic.primary.map(|span| sources.location(span));
-    let (file, line, column) = location.unwrap_or_default();
+    let location = diagnostic.primary.and_then(|span| sources.location(span));
+    let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
     wire::Diagnostic {
         error: diagnostic.severity == Severity::Error,
-        file: file.display().to_string(),
-        line,
-        column,
+        file: location.map(|place| place.path.display().to_string()).unwrap_or_default(),
+        line: location.map_or(0, |place| number(place.line)),
+        column: location.map_or(0, |place| number(place.column)),
         message: diagnostic.message.clone(),
-        help: diagnostic.help.clone(),
+        help: (!diagnostic.help.is_empty()).then(|| diagnostic.help.join("\n")),
     }
 }

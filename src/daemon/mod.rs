@@ -33,11 +33,16 @@ pub use exit::DaemonExit;
 
 use crate::cli::DaemonOptions;
 use crate::sys::signals::SignalSource;
-use event_loop::{Daemon, Ending};
+use crate::types::Signal;
+use event_loop::Ending;
 use readiness::{Readiness, Side};
 use reexec::Origin;
 use startup::{Failure, Prepared};
 use std::io::Write;
+
+/// Signals that the loop acts upon; all others do the daemon no harm.
+const LISTENED: [Signal; 6] =
+    [Signal::TERM, Signal::INT, Signal::QUIT, Signal::HUP, Signal::USR2, Signal::CHLD];
 
 /// Runs the daemon to its end and returns the exit status of the process.
 pub fn run(options: &DaemonOptions, called_as: &str) -> u8 {
@@ -54,7 +59,7 @@ fn start(options: &DaemonOptions, called_as: &str) -> Result<u8, Failure> {
     let mut origin = Origin::remember().map_err(Failure::surroundings)?;
     startup::secure_descriptors()?;
     // Blocked before anything is created, so that a signal during the start is acted upon when the loop runs.
-    let signals = SignalSource::block_and_listen().map_err(Failure::surroundings)?;
+    let signals = SignalSource::block_and_listen(&LISTENED).map_err(Failure::surroundings)?;
     let prepared = startup::prepare(options, called_as)?;
 
     let in_background = Origin::is_successor();
@@ -66,7 +71,6 @@ fn start(options: &DaemonOptions, called_as: &str) -> Result<u8, Failure> {
                 if !message.is_empty() {
                     complain(called_as, &message);
                 }
-                prepared.leave_to_the_daemon();
                 return Ok(status);
             }
             Side::Daemon(readiness) => {
@@ -112,9 +116,9 @@ fn serve(
     for key in &left {
         log::error!("{key}: still running at the end of the shutdown");
     }
-    residue.tidy_up(daemon);
+    let limits = residue.tidy_up(daemon);
     if reload && left.is_empty() {
-        let error = origin.start_anew();
+        let error = origin.start_anew(&limits);
         complain(called_as, &format!("can't start anew: {error}"));
         return Ok(DaemonExit::Internal.code(called_as));
     }

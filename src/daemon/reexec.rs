@@ -4,9 +4,11 @@
 //! with, and a marker in the environment that says not to go into the background a second time.
 
 use crate::sys::exec;
+use crate::sys::limits::Limit;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
-use std::ffi::OsString;
+use std::ffi::{CString, OsString};
+use std::os::unix::ffi::OsStrExt;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
@@ -44,7 +46,7 @@ impl Origin {
     }
 
     /// Starts anew. Returns only when that failed.
-    pub fn start_anew(self) -> std::io::Error {
+    pub fn start_anew(self, original_limits: &[Limit]) -> std::io::Error {
         if let Err(errno) = nix::unistd::fchdir(&self.directory) {
             return errno.into();
         }
@@ -53,6 +55,20 @@ impl Origin {
         if self.background {
             environment.push((MARKER.into(), "1".into()));
         }
-        exec::replace(&self.executable, &self.arguments, &environment)
+        let strings = || {
+            let words = self.arguments.iter().map(|word| CString::new(word.as_bytes()));
+            let variables = environment.iter().map(|(name, value)| {
+                CString::new([name.as_bytes(), b"=", value.as_bytes()].concat())
+            });
+            let program = CString::new(self.executable.as_os_str().as_bytes())?;
+            let words = words.collect::<Result<Vec<_>, _>>()?;
+            Ok::<_, std::ffi::NulError>((program, words, variables.collect::<Result<Vec<_>, _>>()?))
+        };
+        match strings() {
+            Ok((program, words, variables)) => {
+                exec::replace(&program, &words, &variables, original_limits).into()
+            }
+            Err(error) => error.into(),
+        }
     }
 }

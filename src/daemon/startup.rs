@@ -17,16 +17,18 @@ use super::logging;
 use crate::check_config::render;
 use crate::cli::DaemonOptions;
 use crate::config::model::{Config, DaemonSettings};
-use crate::config::{self, Loaded};
+use crate::config::{self, FindError, Loaded, RealHost, Role};
 use crate::engine::Engine;
-use crate::sys::limits::OriginalLimits;
-use crate::sys::pidfile::PidFile;
+use crate::sys::dirs::Private;
+use crate::sys::limits::Limit;
+use crate::sys::pidfile::{Pidfile, PidfileError};
 use crate::sys::signals::SignalSource;
 use crate::sys::socket::{Lock, LockError};
-use crate::sys::{self, descriptors, dirs, identity, limits, socket};
+use crate::sys::{descriptors, dirs, identity, limits};
 use crate::types::Signal;
 use flexi_logger::LoggerHandle;
 use nix::errno::Errno;
+use nix::sys::stat::Mode;
 use std::io::{self, IsTerminal, Write};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixListener;
@@ -34,8 +36,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Where a native file that names no paths puts everything.
+const DEFAULT_DIRECTORY: &str = "/tmp/taskmaster.d";
 /// Pending connections that the kernel keeps.
-const BACKLOG: u32 = 1024;
+const BACKLOG: i32 = 1024;
 /// How long a survivor of a killed daemon may take to stop when its program is no longer configured.
 const DEFAULT_PATIENCE: Duration = Duration::from_secs(10);
 /// How long pipes may be drained at the end.
@@ -46,7 +50,7 @@ const DRAIN: Duration = Duration::from_secs(2);
 pub enum Failure {
     /// No configuration file, or one that is not to be trusted.
     #[error("{0}")]
-    NoConfiguration(#[from] config::FindError),
+    NoConfiguration(#[from] FindError),
     /// The configuration has errors, listed here as they are shown.
     #[error("{0}")]
     BadConfiguration(String),
@@ -80,14 +84,6 @@ pub enum Failure {
     /// The lock is held, or cannot be taken.
     #[error("{0}")]
     Lock(#[from] LockError),
-    /// The socket could not be opened.
-    #[error("can't open the control socket {}: {source}", path.display())]
-    Socket {
-        /// Which.
-        path: PathBuf,
-        /// What the kernel said.
-        source: io::Error,
-    },
     /// No background process could be made.
     #[error("can't go into the background: {0}")]
     Detach(String),
@@ -95,13 +91,8 @@ pub enum Failure {
     #[error("can't start logging: {0}")]
     Logging(#[from] flexi_logger::FlexiLoggerError),
     /// The pid file could not be written.
-    #[error("can't write the pid file {}: {source}", path.display())]
-    PidFile {
-        /// Which.
-        path: PathBuf,
-        /// What the kernel said.
-        source: io::Error,
-    },
+    #[error("{0}")]
+    PidFile(#[from] PidfileError),
     /// The record of processes could not be read or begun.
     #[error("can't use the record of processes {}: {source}", path.display())]
     Journal {
@@ -121,17 +112,17 @@ impl Failure {
     /// The exit status for it.
     pub fn status(&self) -> DaemonExit {
         match self {
-            Self::NoConfiguration(error) if error.is_unsafe() => DaemonExit::UnsafePath,
+            Self::NoConfiguration(FindError::Unsafe { .. }) => DaemonExit::UnsafePath,
             Self::NoConfiguration(_) | Self::BadConfiguration(_) => DaemonExit::Usage,
             Self::Limit(_) | Self::Surroundings(_) => DaemonExit::Resource,
             Self::Identity { .. } => DaemonExit::Privileges,
             Self::UnsafeDirectory(_) => DaemonExit::UnsafePath,
             Self::Lock(LockError::Held { .. }) => DaemonExit::AlreadyRunning,
             Self::Lock(LockError::Unsafe { .. }) => DaemonExit::UnsafePath,
+            Self::Lock(LockError::TooLong { .. }) => DaemonExit::Usage,
             Self::Lock(LockError::Io { .. })
             | Self::Directory { .. }
-            | Self::Socket { .. }
-            | Self::PidFile { .. }
+            | Self::PidFile(_)
             | Self::Journal { .. }
             | Self::Detach(_) => DaemonExit::Resource,
             Self::Logging(_) => DaemonExit::Internal,
@@ -142,7 +133,8 @@ impl Failure {
 /// Makes descriptors 0 to 2 something harmless where they are closed, and closes what else was inherited.
 pub fn secure_descriptors() -> Result<(), Failure> {
     descriptors::sanitize_standard().map_err(Failure::surroundings)?;
-    descriptors::close_inherited(&[]).map_err(Failure::surroundings)
+    descriptors::close_inherited(&[]);
+    Ok(())
 }
 
 /// Everything that is settled before the daemon leaves the terminal.
@@ -150,31 +142,36 @@ pub fn secure_descriptors() -> Result<(), Failure> {
 pub struct Prepared {
     loader: Loader,
     config: Arc<Config>,
-    limits: OriginalLimits,
+    limits: Vec<Limit>,
     lock: Lock,
     listener: UnixListener,
 }
 
 /// Does the first half of the start.
 pub fn prepare(options: &DaemonOptions, called_as: &str) -> Result<Prepared, Failure> {
+    let executable = std::env::args_os().next().map(PathBuf::from).unwrap_or_default();
+    let role = if called_as == "supervisord" {
+        Role::Supervisor { executable: &executable }
+    } else {
+        Role::Taskmaster
+    };
     let path = match &options.configuration {
         Some(path) => std::path::absolute(path).map_err(Failure::surroundings)?,
-        None => config::find(called_as, &config::RealHost)?,
+        None => config::find(role, &RealHost::new())?,
     };
     let loader = Loader::new(path, options);
     let config = check(&loader)?;
     let settings = &config.daemon;
 
-    let limits = limits::raise(settings.minfds, settings.minprocs)?;
+    let limits = vec![limits::raise_nofile(settings.minfds)?, limits::raise_nproc(settings.minprocs)?];
     if let Some(user) = &settings.user {
         identity::become_user(user.uid, user.gid, &user.groups)
             .map_err(|error| Failure::Identity { user: user.name.clone(), reason: error.to_string() })?;
     }
-    sys::clock::set_umask(settings.umask);
+    nix::sys::stat::umask(Mode::from_bits_truncate(settings.umask));
     prepare_directories(settings)?;
     let lock = Lock::acquire(&settings.socket)?;
-    let listener = socket::bind(&settings.socket, settings.socket_mode, BACKLOG, &lock)
-        .map_err(|source| Failure::Socket { path: settings.socket.clone(), source })?;
+    let listener = lock.bind(settings.socket_mode, BACKLOG)?;
     Ok(Prepared { loader, config: Arc::new(config), limits, lock, listener })
 }
 
@@ -205,19 +202,19 @@ fn prepare_directories(settings: &DaemonSettings) -> Result<(), Failure> {
             source,
         })?;
     }
-    let default = Path::new(config::DEFAULT_DIRECTORY);
+    let default = Path::new(DEFAULT_DIRECTORY);
     let uses_default = [Some(&settings.socket), settings.logfile.as_ref(), Some(&settings.childlogdir)]
         .into_iter()
         .flatten()
         .any(|path| path.starts_with(default));
-    if uses_default && dirs::ensure_private(default)? == dirs::Ensured::Tightened {
+    if uses_default && matches!(dirs::ensure_private(default)?, Private::Tightened { .. }) {
         let notice = format!("notice: {} was open to others; it is private (0700) now\n", default.display());
         let _told = io::stderr().write_all(notice.as_bytes());
     }
     if let Some(parent) = settings.socket.parent() {
         dirs::trusted(parent)?;
     }
-    match nix::unistd::mkdir(&settings.childlogdir, nix::sys::stat::Mode::from_bits_truncate(0o750)) {
+    match nix::unistd::mkdir(&settings.childlogdir, Mode::from_bits_truncate(0o750)) {
         Ok(()) | Err(Errno::EEXIST) => Ok(()),
         Err(errno) => Err(Failure::Directory {
             action: "create childlogdir",
@@ -238,35 +235,25 @@ impl Prepared {
         self.config.daemon.umask
     }
 
-    /// In the launching command: lock and socket belong to the daemon now.
-    pub fn leave_to_the_daemon(self) {
-        let Self { lock, listener, .. } = self;
-        drop(listener);
-        lock.disown();
-    }
-
     /// Does the second half of the start, in the process that will serve.
     pub fn open(self, signals: SignalSource, called_as: &str) -> Result<(Daemon, Residue), Failure> {
-        let Self { loader, config, limits, mut lock, listener } = self;
+        let Self { loader, config, limits, lock, listener } = self;
         let settings = &config.daemon;
-        lock.record_pid().map_err(|source| Failure::Socket { path: settings.socket.clone(), source })?;
+        lock.record_pid()?;
 
         let capture = Capture::start().map_err(Failure::surroundings)?;
         if let Some(logfile) = &settings.logfile {
-            capture.open_main(logfile, settings.logfile_maxbytes, settings.logfile_backups);
+            capture.open_main(logfile.clone(), settings.logfile_maxbytes, settings.logfile_backups);
         }
         let echo = settings.nodaemon && !settings.silent;
         let logger = logging::start(settings.loglevel, capture.main_log(), echo)?;
 
         let pidfile = match &settings.pidfile {
-            Some(path) => Some(
-                PidFile::create(path)
-                    .map_err(|source| Failure::PidFile { path: path.clone(), source })?,
-            ),
+            Some(path) => Some(Pidfile::write(path)?),
             None => None,
         };
         let journal = put_away_survivors(&config)?;
-        let launcher = Launcher::new(&settings.socket, limits).map_err(Failure::surroundings)?;
+        let launcher = Launcher::new(&settings.socket, limits.clone()).map_err(Failure::surroundings)?;
         let access = Access {
             uid: nix::unistd::geteuid().as_raw(),
             gid: std::fs::metadata(&settings.socket).map_err(Failure::surroundings)?.gid(),
@@ -285,7 +272,7 @@ impl Prepared {
         })
         .map_err(Failure::surroundings)?;
         log::info!("{called_as} {} started with pid {}", env!("CARGO_PKG_VERSION"), std::process::id());
-        let residue = Residue { lock, socket: settings.socket.clone(), pidfile, logger };
+        let residue = Residue { lock, pidfile, logger, limits };
         Ok((daemon, residue))
     }
 }
@@ -316,21 +303,27 @@ fn put_away_survivors(config: &Config) -> Result<Journal, Failure> {
 /// What has to be put away at the end.
 pub struct Residue {
     lock: Lock,
-    socket: PathBuf,
-    pidfile: Option<PidFile>,
+    pidfile: Option<Pidfile>,
     /// Kept to the end: dropping it ends logging.
     logger: LoggerHandle,
+    /// Limits that the daemon was started with.
+    limits: Vec<Limit>,
 }
 
 impl Residue {
-    /// Drains the logs, then removes what the daemon created to be found by. The lock goes last.
-    pub fn tidy_up(self, daemon: Daemon) {
-        let Self { lock, socket, pidfile, logger } = self;
+    /// Drains the logs, then removes what the daemon created to be found by. The lock goes last. Returns the limits
+    /// that the daemon was started with.
+    pub fn tidy_up(self, daemon: Daemon) -> Vec<Limit> {
+        let Self { lock, pidfile, logger, limits } = self;
+        if let Some(pidfile) = pidfile
+            && let Err(errno) = pidfile.remove()
+        {
+            log::warn!("can't remove the pid file: {}", errno.desc());
+        }
         daemon.close(DRAIN);
+        // The log is closed. A socket that is left behind does no harm: the next daemon replaces it.
+        let _removed = lock.remove();
         drop(logger);
-        drop(pidfile);
-        // Already gone is as good as removed.
-        let _removed = std::fs::remove_file(&socket);
-        drop(lock);
+        limits
     }
 }

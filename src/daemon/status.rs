@@ -1,5 +1,6 @@
 //! Rows of a status reply.
 
+use super::capture::LogHealth;
 use super::convert;
 use crate::config::model::{LogTarget, ProcessSettings};
 use crate::engine::view::ProcessView;
@@ -9,20 +10,11 @@ use crate::wire::{Channel, LogState, StatusRow};
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Bytes that could not be written to a log, and the failure that is going on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Health {
-    /// Since the daemon started.
-    pub lost: u64,
-    /// Error number, while writing fails.
-    pub errno: Option<i32>,
-}
-
 /// The row for one process at the moment `now`.
-pub fn row(process: &ProcessView, now: Monotonic, stdout: Health, stderr: Health) -> StatusRow {
+pub fn row(process: &ProcessView, now: Monotonic, stdout: LogHealth, stderr: LogHealth) -> StatusRow {
     let settings = &process.settings;
     let wall = |moment: Monotonic| wall_seconds(now.since(moment));
-    let log = |channel, health: Health| LogState {
+    let log = |channel, health: LogHealth| LogState {
         path: log_path(settings, channel).map(|path| path.display().to_string()),
         lost: health.lost,
         errno: health.errno,

@@ -2,7 +2,10 @@
 
 use nix::errno::Errno;
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
+
+/// As many supplementary groups as Linux allows (`NGROUPS_MAX`).
+const GROUPS_MAX: usize = 65_536;
 
 /// The process that connected. The pid is for texts only: by now it may be somebody else's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +26,26 @@ pub fn credentials(stream: &impl AsFd) -> Result<Peer, Errno> {
         gid: credentials.gid(),
         pid: credentials.pid(),
     })
+}
+
+/// Supplementary groups of the peer of a connected stream; none where the kernel cannot tell.
+pub fn groups(stream: &impl AsFd) -> Vec<u32> {
+    let mut groups: Vec<u32> = vec![0; GROUPS_MAX];
+    let mut bytes =
+        libc::socklen_t::try_from(size_of_val(groups.as_slice())).unwrap_or(libc::socklen_t::MAX);
+    // SAFETY: the kernel writes at most `bytes` bytes to `groups`, which has them, and the length to `bytes`.
+    let failed = unsafe {
+        libc::getsockopt(
+            stream.as_fd().as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_PEERGROUPS,
+            groups.as_mut_ptr().cast(),
+            &raw mut bytes,
+        )
+    } != 0;
+    let count = if failed { 0 } else { bytes as usize / size_of::<u32>() };
+    groups.truncate(count);
+    groups
 }
 
 #[cfg(test)]

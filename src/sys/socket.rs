@@ -105,7 +105,7 @@ impl Lock {
                     path,
                     file,
                 };
-                lock.write_holder()?;
+                lock.record_pid()?;
                 return Ok(lock);
             }
         }
@@ -157,7 +157,9 @@ impl Lock {
         Ok(())
     }
 
-    fn write_holder(&self) -> Result<(), LockError> {
+    /// Writes this process into the lock file, for whoever is refused. To be repeated after a fork, which the lock
+    /// survives and the number does not.
+    pub fn record_pid(&self) -> Result<(), LockError> {
         let text = format!("{}\n", std::process::id());
         self.file
             .set_len(0)

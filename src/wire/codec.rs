@@ -6,7 +6,7 @@
 
 use super::frame::{HEADER_BYTES, REPLY_BYTES_MAX};
 use ciborium::de;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde::de::DeserializeOwned;
 use std::io;
 use thiserror::Error;
@@ -78,6 +78,15 @@ pub fn decode<T: DeserializeOwned>(content: &[u8]) -> Result<T, DecodeError> {
     } else {
         Err(DecodeError::Trailing(rest.len()))
     }
+}
+
+/// The id of a request that is not understood, so that its refusal can name it.
+pub fn request_id(content: &[u8]) -> Option<u64> {
+    #[derive(Deserialize)]
+    struct Envelope {
+        id: u64,
+    }
+    decode(content).ok().map(|Envelope { id }| id)
 }
 
 impl From<de::Error<io::Error>> for DecodeError {

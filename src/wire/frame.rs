@@ -96,6 +96,15 @@ impl FrameBuffer {
         Ok(Some(frame))
     }
 
+    /// Whether [`FrameBuffer::next_frame`] would give a frame, or an error, without more bytes.
+    pub fn has_frame(&self) -> bool {
+        let rest = self.bytes.get(self.taken..).unwrap_or_default();
+        rest.split_first_chunk::<HEADER_BYTES>().is_some_and(|(header, rest)| {
+            let length = usize::try_from(u32::from_be_bytes(*header)).unwrap_or(usize::MAX);
+            length == 0 || length > self.limit || rest.len() >= length
+        })
+    }
+
     /// Bytes that have arrived and were not handed out: after the end of a stream, those of a frame cut short.
     pub fn buffered(&self) -> usize {
         self.bytes.len() - self.taken
@@ -120,8 +129,14 @@ mod tests {
             let mut frames = Vec::new();
             for chunk in stream.chunks(step) {
                 buffer.push(chunk);
-                while let Some(frame) = buffer.next_frame().unwrap() {
-                    frames.push(frame);
+                loop {
+                    let expected = buffer.has_frame();
+                    let frame = buffer.next_frame().unwrap();
+                    assert_eq!(frame.is_some(), expected);
+                    match frame {
+                        Some(frame) => frames.push(frame),
+                        None => break,
+                    }
                 }
             }
             assert_eq!(frames, [b"one".to_vec(), b"two".to_vec(), vec![7; 300]]);

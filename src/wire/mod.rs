@@ -16,7 +16,7 @@ mod response;
 mod samples;
 mod wording;
 
-pub use codec::{DEPTH_MAX, DecodeError, EncodeError, decode, encode};
+pub use codec::{DEPTH_MAX, DecodeError, EncodeError, decode, encode, request_id};
 pub use frame::{FrameBuffer, FrameError, HELLO_BYTES_MAX, REPLY_BYTES_MAX, REQUEST_BYTES_MAX};
 pub use message::{
     Hello, Notice, PROTOCOL_VERSION, RequestFrame, ServerFrame, SubscriptionEnd, Topic,
