@@ -88,11 +88,6 @@ impl Children {
         self.executing.insert(pid, Executing { key, generation, settings, status });
     }
 
-    /// The status pipe of a process, to watch it.
-    pub fn status_pipe(&self, pid: Pid) -> Option<BorrowedFd<'_>> {
-        self.executing.get(&pid).map(|executing| executing.status.as_fd())
-    }
-
     /// Reads the status pipe of `pid`. `Some` once it has told, with the pipe to stop watching, and the event if the
     /// program was executed; a failure is kept for the end of the process, which follows.
     pub fn read_status(&mut self, pid: Pid) -> Option<(OwnedFd, Option<Event>)> {

@@ -56,8 +56,9 @@ pub fn run(options: &DaemonOptions, called_as: &str) -> u8 {
 }
 
 fn start(options: &DaemonOptions, called_as: &str) -> Result<u8, Failure> {
-    let mut origin = Origin::remember().map_err(Failure::surroundings)?;
+    // First of all: whatever is opened before would be taken for inherited and closed.
     startup::secure_descriptors()?;
+    let mut origin = Origin::remember().map_err(Failure::surroundings)?;
     // Blocked before anything is created, so that a signal during the start is acted upon when the loop runs.
     let signals = SignalSource::block_and_listen(&LISTENED).map_err(Failure::surroundings)?;
     let prepared = startup::prepare(options, called_as)?;
