@@ -10,6 +10,7 @@
     )
 )]
 
+pub mod check_config;
 pub mod cli;
 pub mod config;
 pub mod engine;
