@@ -1,3 +1,167 @@
 //! Reading and checking configuration files.
+//!
+//! [`load`] is the one road: the daemon takes it at start and at every reload, the checker takes it to explain. It reads
+//! the file and what it includes ([`include`], [`document`], [`scan`]), sorts the sections ([`sections`], [`table`]) by
+//! the schema ([`schema`]), reads each value ([`context`], [`expand`], [`value`], [`environment`], [`words`]) and builds
+//! the model ([`daemon`], [`program`], [`group`]), and at last looks for what is allowed and probably not meant
+//! ([`lint`]). All findings are [`Diagnostic`]s with places; a configuration comes out only when none is an error.
+//!
+//! Invariants: loading changes nothing on the machine, asks it only through [`Host`], keeps no state between two calls,
+//! and reports every fault of a file in one go. Nothing here prints.
 
+mod context;
+mod daemon;
+mod diagnostic;
+mod document;
+mod environment;
+mod expand;
+mod find;
+mod group;
+mod host;
+mod include;
+mod lint;
 pub mod model;
+mod program;
+pub mod scan;
+pub mod schema;
+mod sections;
+mod source;
+mod suggest;
+mod table;
+mod value;
+mod words;
+
+pub use diagnostic::{Diagnostic, Label, Severity, Suggestion};
+pub use find::{FindError, Role, find};
+pub use host::{FileContent, FileFacts, FileKind, Host, ReadError, RealHost};
+pub use source::{Location, SourceFile, Sources, Span};
+pub use suggest::nearest;
+pub use value::ValueType;
+
+use context::Context;
+use model::{Config, ConsoleSettings};
+use std::path::Path;
+
+/// A flag of the command line that stands for a key of the daemon's section.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Override {
+    /// The key.
+    pub key: &'static str,
+    /// The flag, as `-e` or `--minprocs`.
+    pub flag: &'static str,
+    /// The value.
+    pub value: String,
+}
+
+/// What to load.
+#[derive(Debug)]
+pub struct LoadRequest<'a> {
+    /// The main file, as the user names it.
+    pub path: &'a Path,
+    /// Flags that beat the file.
+    pub overrides: &'a [Override],
+    /// The machine.
+    pub host: &'a dyn Host,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The configuration; `None` when there is an error.
+    pub config: Option<Config>,
+    /// Errors and warnings in the order of the files.
+    pub diagnostics: Vec<Diagnostic>,
+    /// The texts that the diagnostics point into.
+    pub sources: Sources,
+}
+
+/// What came of loading the console's settings alone.
+#[derive(Debug)]
+pub struct LoadedConsole {
+    /// The settings; `None` when one of them is wrong or the file cannot be read.
+    pub settings: Option<ConsoleSettings>,
+    /// What is wrong with the console's own sections.
+    pub diagnostics: Vec<Diagnostic>,
+    /// The texts that the diagnostics point into.
+    pub sources: Sources,
+}
+
+/// Reads a configuration with everything it includes, and checks all of it.
+pub fn load(request: &LoadRequest<'_>) -> Loaded {
+    let mut context = Context::new(request.host);
+    let config = include::read_all(&mut context, request.path)
+        .map(|document| build(&mut context, &document, request.overrides));
+    context.finish(config)
+}
+
+fn build(
+    context: &mut Context<'_>,
+    document: &include::Document,
+    overrides: &[Override],
+) -> Config {
+    find::warn_about_access(context, &document.files);
+    let mut sorted = sections::sort(context, &document.sections);
+    daemon::overrule(context, &mut sorted.daemon, overrides);
+    let sockets = daemon::sockets(context, &sorted);
+    let daemon = daemon::daemon(context, &sorted.daemon, &sockets);
+    let console = daemon::console(context, &sorted.console, sockets.console);
+    for table in [&sorted.daemon, &sorted.console] {
+        lint::cut_values(context, table);
+    }
+    for table in &sorted.foreign {
+        lint::foreign(context, table);
+    }
+    let groups = group::build(context, &daemon, &sorted);
+    let config = Config {
+        daemon,
+        console,
+        groups,
+        files: document.files.clone(),
+    };
+    lint::shared_files(context, &config, &sorted);
+    config
+}
+
+/// Reads what the console needs: its own section, and the section that names Supervisor's socket. Includes are not
+/// followed, and faults elsewhere in the file do not matter.
+pub fn load_console(path: &Path, host: &dyn Host) -> LoadedConsole {
+    let mut context = Context::new(host);
+    let absolute = context.absolute(path);
+    let settings = match host.read(&absolute) {
+        Ok(raw) => {
+            let all = document::parse_file(&mut context, &raw, &absolute, path);
+            let mine = [
+                schema::Kind::Console,
+                schema::Kind::UnixServer,
+                schema::Kind::Daemon,
+                schema::Kind::Default,
+            ];
+            let wanted: Vec<_> = all
+                .into_iter()
+                .filter(|section| {
+                    matches!(schema::section_name(&section.name),
+                        schema::SectionName::Fixed(kind, _) if mine.contains(&kind))
+                })
+                .collect();
+            let sorted = sections::sort(&mut context, &wanted);
+            context.diagnostics.clear();
+            let sockets = daemon::sockets(&mut context, &sorted);
+            Some(daemon::console(
+                &mut context,
+                &sorted.console,
+                sockets.console,
+            ))
+        }
+        Err(error) => {
+            let message = format!("cannot read {}: {error}", path.display());
+            context.report(Diagnostic::error("unreadable", message));
+            None
+        }
+    };
+    let failed = context.diagnostics.iter().any(Diagnostic::is_error);
+    LoadedConsole {
+        settings: settings.filter(|_| !failed),
+        diagnostics: context.diagnostics,
+        sources: context.sources,
+    }
+}

@@ -1,0 +1,439 @@
+//! The daemon's and the console's settings, and the socket on which they meet.
+
+use super::Override;
+use super::context::{Context, Variables};
+use super::diagnostic::Diagnostic;
+use super::document::SourceText;
+use super::host::FileKind;
+use super::model::{ConsoleSettings, DaemonSettings, Environment, User};
+use super::scan::Segment;
+use super::schema::{self, DEFAULT_DIRECTORY, Dialect, Kind};
+use super::sections::Sorted;
+use super::source::Span;
+use super::table::{Field, Table};
+use super::value::{self, MainLog, SOCKET_PATH_BYTES_MAX, ValueFault, ValueType};
+use crate::types::ByteSize;
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
+
+/// Puts the flags of the command line in place of the file's values. Each flag becomes a line of a text of its own, so
+/// that a fault in it is shown like one in a file.
+pub fn overrule(context: &mut Context<'_>, table: &mut Table<'_>, overrides: &[Override]) {
+    for flag in overrides {
+        let Some(key) = schema::find(Kind::Daemon, flag.key) else {
+            debug_assert!(false, "the schema has no row for {}", flag.key);
+            continue;
+        };
+        let line = format!("{} {}", flag.flag, flag.value);
+        let start = flag.flag.len() + 1;
+        let file = context.add_source(Path::new("command line"), Path::new("/"), line);
+        let shown = if flag.flag.starts_with("--") {
+            flag.flag.to_owned()
+        } else {
+            format!("{}/--{}", flag.flag, flag.key)
+        };
+        let value = SourceText {
+            text: flag.value.clone(),
+            file,
+            segments: vec![Segment {
+                in_value: 0,
+                in_source: start,
+                len: flag.value.len(),
+            }],
+            cuts: Vec::new(),
+        };
+        let field = Field {
+            shown,
+            key_span: Span::new(file, 0..flag.flag.len()),
+            value: Cow::Owned(value),
+            literal: true,
+        };
+        table.overrule(key.name, field);
+    }
+}
+
+/// Reads the daemon's section. The variables of its `environment` are known to everything that is read later.
+pub fn daemon(context: &mut Context<'_>, table: &Table<'_>, sockets: &Sockets) -> DaemonSettings {
+    let environment = environment(context, table, &Variables::default());
+    context.environment.extend(environment.0.clone());
+    let directory = path(context, table, "directory");
+    if let Some(directory) = &directory
+        && !context.is_dir(directory)
+    {
+        let message = format!("{} does not name a directory", table.subject("directory"));
+        missing(context, table, "directory", message, directory);
+    }
+    let childlogdir = childlogdir(context, table);
+    let logfile = logfile(context, table, &childlogdir);
+    let pidfile = path(context, table, "pidfile");
+    if let Some(pidfile) = &pidfile {
+        check_parent(context, table, "pidfile", pidfile, &childlogdir);
+    }
+    table.report_idle(context);
+    DaemonSettings {
+        socket: sockets.daemon.clone(),
+        socket_mode: sockets.mode,
+        logfile,
+        logfile_maxbytes: size(context, table, "logfile_maxbytes", &Variables::default()),
+        logfile_backups: number(context, table, "logfile_backups", &Variables::default()),
+        loglevel: context
+            .value(table, "loglevel", &Variables::default(), |text, _| {
+                value::log_level(text)
+            })
+            .unwrap_or(super::model::LogLevel::Info),
+        pidfile,
+        umask: mode(context, table, "umask").unwrap_or(0o022),
+        nodaemon: boolean(context, table, "nodaemon", &Variables::default()).unwrap_or_default(),
+        silent: boolean(context, table, "silent", &Variables::default()).unwrap_or_default(),
+        minfds: u64::from(number::<u32>(
+            context,
+            table,
+            "minfds",
+            &Variables::default(),
+        )),
+        minprocs: u64::from(number::<u32>(
+            context,
+            table,
+            "minprocs",
+            &Variables::default(),
+        )),
+        nocleanup: boolean(context, table, "nocleanup", &Variables::default()).unwrap_or_default(),
+        childlogdir,
+        user: user(context, table, &Variables::default()),
+        directory,
+        strip_ansi: boolean(context, table, "strip_ansi", &Variables::default())
+            .unwrap_or_default(),
+        identifier: text(context, table, "identifier").unwrap_or_default(),
+        environment,
+    }
+}
+
+fn childlogdir(context: &mut Context<'_>, table: &Table<'_>) -> PathBuf {
+    let Some(given) = path(context, table, "childlogdir") else {
+        return match table.dialect {
+            Dialect::Native => Path::new(DEFAULT_DIRECTORY).join("childlog"),
+            Dialect::Supervisor => context.host.temp_dir(),
+        };
+    };
+    if table.field("childlogdir").is_none() {
+        return given;
+    }
+    let parent = given.parent().unwrap_or(Path::new("/")).to_owned();
+    let facts = context.facts(&given);
+    if facts.is_none() && !is_made_by_us(&parent) && !context.is_dir(&parent) {
+        let message = format!("{} cannot be created", table.subject("childlogdir"));
+        missing(context, table, "childlogdir", message, &parent);
+    } else if facts.is_some_and(|facts| facts.kind != FileKind::Directory) {
+        let message = format!("{} does not name a directory", table.subject("childlogdir"));
+        missing(context, table, "childlogdir", message, &given);
+    }
+    given
+}
+
+fn logfile(context: &mut Context<'_>, table: &Table<'_>, childlogdir: &Path) -> Option<PathBuf> {
+    let log = context.value(table, "logfile", &Variables::default(), |text, _| {
+        Ok(value::main_log(text))
+    })?;
+    match log {
+        MainLog::None => None,
+        MainLog::Syslog => {
+            if let Some(field) = table.field("logfile") {
+                context.report(
+                    Diagnostic::warning("no-effect", "`logfile=syslog` has no effect")
+                        .at(
+                            field.value.span(),
+                            "this version does not write to the system log",
+                        )
+                        .help("no log is written; name a file instead"),
+                );
+            }
+            None
+        }
+        MainLog::Path(text) => {
+            let path = expand_home(context, table, "logfile", &text)?;
+            check_parent(context, table, "logfile", &path, childlogdir);
+            Some(path)
+        }
+    }
+}
+
+/// Where the daemon listens and where the console connects.
+#[derive(Debug)]
+pub struct Sockets {
+    /// Where the daemon listens.
+    pub daemon: PathBuf,
+    /// Its mode.
+    pub mode: u32,
+    /// Where the console connects.
+    pub console: PathBuf,
+}
+
+/// Finds the sockets: the daemon's is named by Supervisor's section for it, else by the console's, else by the default.
+pub fn sockets(context: &mut Context<'_>, sorted: &Sorted<'_>) -> Sockets {
+    let console = console_socket(context, &sorted.console);
+    let Some(server) = &sorted.unix_server else {
+        let socket = console.unwrap_or_else(default_socket);
+        return Sockets {
+            daemon: socket.clone(),
+            mode: 0o700,
+            console: socket,
+        };
+    };
+    server.report_idle(context);
+    let mode = mode(context, server, "chmod").unwrap_or(0o700);
+    let listening = socket_path(context, server, "file");
+    if server.field("file").is_none()
+        && let Some(header) = server.header
+    {
+        context.report(
+            Diagnostic::error("missing-key", "[unix_http_server] names no socket")
+                .at(header, "`file` is missing")
+                .help("name it: `file = /run/taskmaster.sock`"),
+        );
+    }
+    if let (Some(listening), Some(console)) = (&listening, &console)
+        && listening != console
+        && let Some(field) = sorted.console.field("serverurl")
+    {
+        let mut warning = Diagnostic::warning(
+            "two-sockets",
+            "the console would not find the daemon: their sockets differ",
+        )
+        .at(field.value.span(), "the console connects to this one");
+        if let Some(field) = server.field("file") {
+            warning = warning.also(field.value.span(), "the daemon listens on this one");
+        }
+        context.report(warning);
+    }
+    let daemon = listening.unwrap_or_else(default_socket);
+    Sockets {
+        console: console.unwrap_or_else(|| daemon.clone()),
+        daemon,
+        mode,
+    }
+}
+
+fn default_socket() -> PathBuf {
+    Path::new(DEFAULT_DIRECTORY).join("taskmasterd.sock")
+}
+
+/// The socket that the console's section names, if it names one.
+fn console_socket(context: &mut Context<'_>, table: &Table<'_>) -> Option<PathBuf> {
+    if let Some(field) = table.field("serverurl") {
+        let text = field.value.text.clone();
+        // Every file for Supervisor may have this, and its daemon did not depend on it: no reason to refuse the file.
+        let network = text.starts_with("http://") || text.eq_ignore_ascii_case("auto");
+        if network && table.dialect == Dialect::Supervisor {
+            context.report(
+                Diagnostic::warning(
+                    "not-supported",
+                    format!("`serverurl={text}` is not supported by this version"),
+                )
+                .at(field.value.span(), "the console uses the Unix socket"),
+            );
+            return None;
+        }
+    }
+    table
+        .field("serverurl")
+        .and_then(|_| socket_path(context, table, "serverurl"))
+}
+
+fn socket_path(context: &mut Context<'_>, table: &Table<'_>, name: &str) -> Option<PathBuf> {
+    table.field(name)?;
+    context.value_with(table, name, &Variables::default(), |context, text, _| {
+        let path = context.path(&value::socket(text)?)?;
+        let length = path.as_os_str().len();
+        if length > SOCKET_PATH_BYTES_MAX {
+            return Err(ValueFault::new(format!("the path has {length} bytes"))
+                .help(format!("the system allows {SOCKET_PATH_BYTES_MAX} bytes for the path of a socket; choose a shorter one")));
+        }
+        match context.facts(&path) {
+            Some(facts) if facts.kind != FileKind::Socket => Err(ValueFault::new(format!(
+                "{} exists and is not a socket",
+                path.display()
+            ))),
+            Some(_) | None => Ok(path),
+        }
+    })
+}
+
+/// Reads the console's section.
+pub fn console(context: &mut Context<'_>, table: &Table<'_>, socket: PathBuf) -> ConsoleSettings {
+    table.report_idle(context);
+    ConsoleSettings {
+        socket,
+        prompt: text(context, table, "prompt").unwrap_or_default(),
+        history_file: path(context, table, "history_file"),
+        username: text(context, table, "username"),
+        password: text(context, table, "password"),
+    }
+}
+
+/// Whether a directory is made by the daemon itself when it starts.
+pub fn is_made_by_us(directory: &Path) -> bool {
+    directory == Path::new(DEFAULT_DIRECTORY)
+}
+
+/// Reports a path whose directory does not exist.
+pub fn check_parent(
+    context: &mut Context<'_>,
+    table: &Table<'_>,
+    name: &str,
+    path: &Path,
+    childlogdir: &Path,
+) {
+    let Some(field) = table.field(name) else {
+        return;
+    };
+    let subject = table.subject(&field.shown);
+    if context.is_dir(path) {
+        let message = format!("{subject} names a directory");
+        return missing_label(context, table, name, message, "a file is expected");
+    }
+    let parent = path.parent().unwrap_or(Path::new("/"));
+    if parent.starts_with(childlogdir) || is_made_by_us(parent) || context.is_dir(parent) {
+        return;
+    }
+    let message = format!("the directory for {subject} does not exist");
+    missing(context, table, name, message, parent);
+}
+
+fn missing(
+    context: &mut Context<'_>,
+    table: &Table<'_>,
+    name: &str,
+    message: String,
+    directory: &Path,
+) {
+    let shown = directory.display();
+    let label = match context.facts(directory) {
+        None => format!("there is no {shown}"),
+        Some(_) => format!("{shown} is not a directory"),
+    };
+    missing_label(context, table, name, message, &label);
+    if context.facts(directory).is_none()
+        && let Some(last) = context.diagnostics.last_mut()
+    {
+        last.help.push(format!("create it: mkdir -p {shown}"));
+    }
+}
+
+fn missing_label(
+    context: &mut Context<'_>,
+    table: &Table<'_>,
+    name: &str,
+    message: String,
+    label: &str,
+) {
+    let mut fault = Diagnostic::error("missing-directory", message);
+    if let Some(span) = table.span(name) {
+        fault = fault.at(span, label);
+    }
+    context.report(fault);
+}
+
+// Readers of single keys, shared with the programs.
+
+pub fn boolean(
+    context: &mut Context<'_>,
+    table: &Table<'_>,
+    name: &str,
+    variables: &Variables<'_>,
+) -> Option<bool> {
+    context.value(table, name, variables, |text, _| value::boolean(text))
+}
+
+pub fn number<T: TryFrom<i64> + Default>(
+    context: &mut Context<'_>,
+    table: &Table<'_>,
+    name: &str,
+    variables: &Variables<'_>,
+) -> T {
+    let read = context.value(table, name, variables, |text, key| {
+        let ValueType::Integer { min, max } = key.value else {
+            debug_assert!(false, "{name} is no number");
+            return Ok(0);
+        };
+        value::integer(text, min, max)
+    });
+    read.and_then(|number| T::try_from(number).ok())
+        .unwrap_or_default()
+}
+
+pub fn size(
+    context: &mut Context<'_>,
+    table: &Table<'_>,
+    name: &str,
+    variables: &Variables<'_>,
+) -> ByteSize {
+    context
+        .value(table, name, variables, |text, _| value::size(text))
+        .unwrap_or_default()
+}
+
+pub fn mode(context: &mut Context<'_>, table: &Table<'_>, name: &str) -> Option<u32> {
+    context.value(table, name, &Variables::default(), |text, _| {
+        value::mode(text)
+    })
+}
+
+pub fn user(
+    context: &mut Context<'_>,
+    table: &Table<'_>,
+    variables: &Variables<'_>,
+) -> Option<User> {
+    context.value_with(table, "user", variables, |context, text, _| {
+        context.account(text)
+    })
+}
+
+pub fn environment(
+    context: &mut Context<'_>,
+    table: &Table<'_>,
+    variables: &Variables<'_>,
+) -> Environment {
+    let list = context.value(table, "environment", variables, |text, _| {
+        value::variables(text)
+    });
+    let list = list.unwrap_or_default();
+    if let Some(field) = table.field("environment") {
+        super::lint::environment(context, table, field, &list.doubts);
+    }
+    Environment(list.variables)
+}
+
+fn text(context: &mut Context<'_>, table: &Table<'_>, name: &str) -> Option<String> {
+    context.value(table, name, &Variables::default(), |text, _| {
+        Ok(text.to_owned())
+    })
+}
+
+fn path(context: &mut Context<'_>, table: &Table<'_>, name: &str) -> Option<PathBuf> {
+    context.value_with(table, name, &Variables::default(), |context, text, _| {
+        context.path(&value::filled(text)?)
+    })
+}
+
+/// Makes a path of a value that was read before, with the fault at the same place.
+fn expand_home(
+    context: &mut Context<'_>,
+    table: &Table<'_>,
+    name: &str,
+    text: &str,
+) -> Option<PathBuf> {
+    match context.path(text) {
+        Ok(path) => Some(path),
+        Err(fault) => {
+            let mut diagnostic = Diagnostic::error(
+                "bad-value",
+                format!("{} is not a path", table.subject(name)),
+            );
+            if let Some(span) = table.span(name) {
+                diagnostic = diagnostic.at(span, fault.label);
+            }
+            context.report(diagnostic);
+            None
+        }
+    }
+}

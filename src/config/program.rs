@@ -1,0 +1,398 @@
+//! From a program's section to the settings of each of its copies.
+//!
+//! A program is built once for each group it is in, because `%(group_name)s` and the names of its processes differ. What
+//! cannot differ between copies is read once; the rest is read for each copy, until one of them is at fault.
+
+use super::context::{Context, Variables};
+use super::daemon::{boolean, check_parent, environment, mode, number, size, user};
+use super::diagnostic::Diagnostic;
+use super::lint;
+use super::model::{
+    Autorestart, DaemonSettings, Environment, Launch, LogSettings, LogTarget, Policy,
+    ProcessSettings,
+};
+use super::schema::Dialect;
+use super::sections::Named;
+use super::value::{self, ChildLog};
+use crate::types::{GroupName, ProcessKey, ProcessName, ProgramName, Signal};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What a program is built for.
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'p> {
+    /// Its group.
+    pub group: &'p GroupName,
+    /// Whether the group has a section of its own.
+    pub explicit: bool,
+    /// Whether the program is in more than one group, so that its AUTO logs need the group's name too.
+    pub shared: bool,
+}
+
+/// The two output streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stream {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+impl Stream {
+    /// The keys of this stream: log, size, backups.
+    pub fn keys(self) -> [&'static str; 3] {
+        match self {
+            Self::Stdout => [
+                "stdout_logfile",
+                "stdout_logfile_maxbytes",
+                "stdout_logfile_backups",
+            ],
+            Self::Stderr => [
+                "stderr_logfile",
+                "stderr_logfile_maxbytes",
+                "stderr_logfile_backups",
+            ],
+        }
+    }
+
+    fn suffix(self) -> &'static str {
+        match self {
+            Self::Stdout => "out",
+            Self::Stderr => "err",
+        }
+    }
+}
+
+/// Builds every copy of a program for one group.
+pub fn build(
+    context: &mut Context<'_>,
+    daemon: &DaemonSettings,
+    program: &Named<'_>,
+    name: &ProgramName,
+    place: Place<'_>,
+) -> Vec<Arc<ProcessSettings>> {
+    let table = &program.table;
+    let group = place.group.as_str();
+    let once = Variables {
+        program: Some((name.as_str(), group)),
+        ..Variables::default()
+    };
+    let numprocs: u32 = number::<u32>(context, table, "numprocs", &once).max(1);
+    let start: u32 = number(context, table, "numprocs_start", &once);
+    let once = Variables {
+        numprocs: Some(numprocs),
+        ..once
+    };
+    check_copies(context, program, numprocs);
+    let builder = Builder {
+        daemon,
+        program,
+        name,
+        place,
+        numprocs,
+        origin: origin(context, program),
+        policy: policy(context, program, &once),
+        umask: mode(context, table, "umask").unwrap_or(daemon.umask),
+        user: user(context, table, &once),
+        redirect_stderr: boolean(context, table, "redirect_stderr", &once).unwrap_or_default(),
+        server_url: context
+            .value(table, "serverurl", &once, |text, _| value::url(text))
+            .flatten(),
+    };
+    lint::program(context, program, &builder.policy, builder.redirect_stderr);
+    let mut copies = Vec::new();
+    for index in 0..numprocs {
+        let errors = context.diagnostics.len();
+        let variables = Variables {
+            process_num: Some(start + index),
+            ..once
+        };
+        copies.extend(builder.copy(context, index, start + index, &variables));
+        // What is wrong with one copy is wrong with all.
+        let found = context.diagnostics.get(errors..).unwrap_or_default();
+        if found.iter().any(Diagnostic::is_error) {
+            break;
+        }
+    }
+    if let Some(first) = copies.first() {
+        lint::command(context, program, &first.launch);
+    }
+    copies
+}
+
+fn origin(context: &Context<'_>, program: &Named<'_>) -> String {
+    let header = program.table.header;
+    header
+        .and_then(|span| context.sources.location(span))
+        .map(|place| format!("{}:{}", place.path.display(), place.line))
+        .unwrap_or_default()
+}
+
+/// Several copies need names of their own.
+fn check_copies(context: &mut Context<'_>, program: &Named<'_>, numprocs: u32) {
+    if numprocs < 2 {
+        return;
+    }
+    let table = &program.table;
+    let name = program.name;
+    match table.field("process_name") {
+        Some(field) if !field.value.text.contains("%(process_num)") => {
+            let span = field.value.span();
+            let mut fault = Diagnostic::error(
+                "same-names",
+                format!("the {numprocs} copies of program `{name}` would have the same name"),
+            )
+            .at(span, "`%(process_num)` is missing")
+            .suggest(span, format!("{}_%(process_num)02d", field.value.text));
+            if let Some(numprocs) = table.field("numprocs") {
+                fault = fault.also(numprocs.value.span(), "several copies are asked for");
+            }
+            context.report(fault);
+        }
+        None if table.dialect == Dialect::Supervisor => {
+            let span = table.span("numprocs");
+            let mut fault = Diagnostic::error(
+                "same-names",
+                format!("the {numprocs} copies of program `{name}` would have the same name"),
+            )
+            .help("add `process_name=%(program_name)s_%(process_num)02d`")
+            .help(format!("or name the section [program.{name}], whose copies are called {name}:0, {name}:1 and so on"));
+            if let Some(span) = span {
+                fault = fault.at(
+                    span,
+                    "several copies, and no `process_name` with `%(process_num)`",
+                );
+            }
+            context.report(fault);
+        }
+        Some(_) | None => {}
+    }
+}
+
+fn policy(context: &mut Context<'_>, program: &Named<'_>, variables: &Variables<'_>) -> Policy {
+    let table = &program.table;
+    let seconds = |number: u32| Duration::from_secs(u64::from(number));
+    let stopasgroup = boolean(context, table, "stopasgroup", variables).unwrap_or_default();
+    let killasgroup = boolean(context, table, "killasgroup", variables);
+    if let (true, Some(false)) = (stopasgroup, killasgroup) {
+        let message = format!(
+            "program `{}` would signal its group to stop and kill only one process",
+            program.name
+        );
+        let mut fault = Diagnostic::error("contradiction", message)
+            .help("with `stopasgroup=true`, leave `killasgroup` out or set it to true");
+        if let (Some(kill), Some(stop)) = (table.span("killasgroup"), table.field("stopasgroup")) {
+            fault = fault
+                .at(kill, "contradicts `stopasgroup`")
+                .also(stop.value.span(), "the whole group is stopped");
+        }
+        context.report(fault);
+    }
+    Policy {
+        autostart: boolean(context, table, "autostart", variables).unwrap_or_default(),
+        autorestart: context
+            .value(table, "autorestart", variables, |text, _| {
+                value::autorestart(text)
+            })
+            .unwrap_or(Autorestart::Unexpected),
+        startsecs: seconds(number(context, table, "startsecs", variables)),
+        startretries: number(context, table, "startretries", variables),
+        exitcodes: context
+            .value(table, "exitcodes", variables, |text, _| {
+                value::exit_codes(text)
+            })
+            .unwrap_or_default(),
+        stopsignal: context
+            .value(table, "stopsignal", variables, |text, _| {
+                value::signal(text)
+            })
+            .unwrap_or(Signal::TERM),
+        stopwaitsecs: seconds(number(context, table, "stopwaitsecs", variables)),
+        priority: number(context, table, "priority", variables),
+        stopasgroup,
+        killasgroup: killasgroup.unwrap_or(stopasgroup),
+    }
+}
+
+/// What all copies of a program have in common.
+struct Builder<'b> {
+    daemon: &'b DaemonSettings,
+    program: &'b Named<'b>,
+    name: &'b ProgramName,
+    place: Place<'b>,
+    numprocs: u32,
+    origin: String,
+    policy: Policy,
+    umask: u32,
+    user: Option<super::model::User>,
+    redirect_stderr: bool,
+    server_url: Option<String>,
+}
+
+impl Builder<'_> {
+    /// One copy; `None` when it has no name or no command, which is reported.
+    fn copy(
+        &self,
+        context: &mut Context<'_>,
+        index: u32,
+        process_num: u32,
+        variables: &Variables<'_>,
+    ) -> Option<Arc<ProcessSettings>> {
+        let table = &self.program.table;
+        let own = environment(context, table, variables);
+        let variables = Variables {
+            environment: Some(&own.0),
+            ..*variables
+        };
+        let process = self.process_name(context, process_num, &variables);
+        let (command, argv) = self.command(context, &variables)?;
+        let directory = context.value_with(table, "directory", &variables, |context, text, _| {
+            context.path(&value::filled(text)?)
+        });
+        let stdout = self.log(context, Stream::Stdout, index, &variables);
+        let stderr = self.log(context, Stream::Stderr, index, &variables);
+        let mut environment = self.daemon.environment.0.clone();
+        environment.extend(own.0);
+        Some(Arc::new(ProcessSettings {
+            key: ProcessKey {
+                group: self.place.group.clone(),
+                process: process?,
+            },
+            program: self.name.clone(),
+            process_num,
+            origin: self.origin.clone(),
+            launch: Launch {
+                argv,
+                command,
+                directory,
+                umask: self.umask,
+                user: self.user.clone(),
+                environment: Environment(environment),
+                redirect_stderr: self.redirect_stderr,
+                strip_ansi: self.daemon.strip_ansi,
+                server_url: self.server_url.clone(),
+            },
+            policy: self.policy.clone(),
+            stdout,
+            stderr,
+        }))
+    }
+
+    fn command(
+        &self,
+        context: &mut Context<'_>,
+        variables: &Variables<'_>,
+    ) -> Option<(String, Vec<String>)> {
+        let table = &self.program.table;
+        if table.field("command").is_none() {
+            let message = format!("program `{}` has no command", self.program.name);
+            let mut fault = Diagnostic::error("missing-command", message)
+                .help("add a line such as `command=/usr/bin/env`");
+            if let Some(header) = table.header {
+                fault = fault.at(header, "`command` is missing");
+            }
+            context.report(fault);
+            return None;
+        }
+        context.value(table, "command", variables, |text, _| {
+            let words = value::command(text)?;
+            let argv = words.into_iter().map(|word| word.text).collect();
+            Ok((text.to_owned(), argv))
+        })
+    }
+
+    /// The name of one copy. A native program without `process_name` is called like its program, its copies by number.
+    fn process_name(
+        &self,
+        context: &mut Context<'_>,
+        process_num: u32,
+        variables: &Variables<'_>,
+    ) -> Option<ProcessName> {
+        let table = &self.program.table;
+        if table.dialect == Dialect::Native && table.field("process_name").is_none() {
+            let name = match (self.numprocs > 1, self.place.explicit) {
+                (false, _) => self.name.to_string(),
+                (true, false) => process_num.to_string(),
+                (true, true) => format!("{}:{process_num}", self.name),
+            };
+            return ProcessName::new(&name).ok();
+        }
+        context.value(table, "process_name", variables, |text, _| {
+            // The rules of a program's name: a `:` that came out of a variable would be read as a group's.
+            ProgramName::new(text)
+                .and_then(|name| ProcessName::new(name.as_str()))
+                .map_err(|error| value::ValueFault::new(error.to_string()))
+        })
+    }
+
+    fn log(
+        &self,
+        context: &mut Context<'_>,
+        stream: Stream,
+        index: u32,
+        variables: &Variables<'_>,
+    ) -> LogSettings {
+        let table = &self.program.table;
+        let [log, maxbytes, backups] = stream.keys();
+        let target = context.value_with(table, log, variables, |context, text, _| {
+            let (path, auto) = match value::child_log(text) {
+                ChildLog::Auto => (self.auto(stream, index), true),
+                ChildLog::None | ChildLog::Syslog => return Ok(LogTarget::Discard),
+                ChildLog::Path(path) => (self.numbered(context, &path, log, index)?, false),
+            };
+            Ok(LogTarget::File { path, auto })
+        });
+        if let Some(LogTarget::File { path, auto: false }) = &target {
+            check_parent(context, table, log, path, &self.daemon.childlogdir);
+        }
+        let settings = LogSettings {
+            target: target.unwrap_or(LogTarget::Discard),
+            maxbytes: size(context, table, maxbytes, variables),
+            backups: number(context, table, backups, variables),
+        };
+        if index == 0 {
+            lint::log(
+                context,
+                self.program,
+                stream,
+                &settings,
+                self.redirect_stderr,
+            );
+        }
+        settings
+    }
+
+    fn auto(&self, stream: Stream, index: u32) -> PathBuf {
+        let group = if self.place.shared {
+            format!("{}_", self.place.group)
+        } else {
+            String::new()
+        };
+        let suffix = stream.suffix();
+        let file = format!("{group}{}_{index}_{suffix}.log", self.name);
+        self.daemon.childlogdir.join(file)
+    }
+
+    /// An explicit path: copies of a native program get their number at its end, unless the path tells them apart itself.
+    fn numbered(
+        &self,
+        context: &mut Context<'_>,
+        path: &str,
+        key: &str,
+        index: u32,
+    ) -> Result<PathBuf, value::ValueFault> {
+        let table = &self.program.table;
+        let raw = table.field(key).map_or("", |field| &field.value.text);
+        let alone = table.dialect == Dialect::Supervisor
+            || self.numprocs < 2
+            || raw.contains("%(")
+            || Path::new(path).starts_with("/dev");
+        let path = if alone {
+            path.to_owned()
+        } else {
+            format!("{path}{index}")
+        };
+        context.path(&path)
+    }
+}

@@ -1,0 +1,323 @@
+//! The line scanner: Supervisor's lexical rules, with the place of everything.
+//!
+//! Supervisor reads its files with Python's `RawConfigParser`; this scanner decides the same for every line: comments
+//! (`;` or `#` at the start of a line, or after white space anywhere, quotes notwithstanding), continuation lines
+//! (deeper than the key's own line), section headers (from `[` to the last `]`), keys in any case with `=` or `:`.
+//! Unlike `RawConfigParser` it reports every malformed line, not the first, and refuses NUL and lone carriage returns.
+//!
+//! It also writes the *canonical text*: one `key=value` a line with escapes, which rust-ini reads without any of its own
+//! ideas about comments, quotes and continuation. Values and sections are then rust-ini's, places are the scanner's.
+//!
+//! The scanner knows no key and no section by name.
+
+use std::ops::Range;
+
+/// Everything found in one text.
+#[derive(Debug, Default)]
+pub struct Scan {
+    /// The sections in order, repeated ones repeated.
+    pub sections: Vec<ScannedSection>,
+    /// Malformed lines.
+    pub faults: Vec<ScanFault>,
+    /// The same content for rust-ini.
+    pub canonical: String,
+}
+
+/// One section header and the keys beneath it.
+#[derive(Debug)]
+pub struct ScannedSection {
+    /// What stands between the brackets, untrimmed.
+    pub name: String,
+    /// The header with its brackets.
+    pub header: Range<usize>,
+    /// Its keys in order, repeated ones repeated.
+    pub entries: Vec<ScannedEntry>,
+}
+
+/// One key and its value.
+#[derive(Debug)]
+pub struct ScannedEntry {
+    /// The key in lower case.
+    pub key: String,
+    /// Where the key stands.
+    pub key_range: Range<usize>,
+    /// The value, trimmed, its lines joined with a line feed.
+    pub value: String,
+    /// Where each line of the value came from.
+    pub segments: Vec<Segment>,
+    /// Comments that cut a line of this value short.
+    pub cuts: Vec<Range<usize>>,
+}
+
+/// One line of a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Segment {
+    /// Offset of the line in the value.
+    pub in_value: usize,
+    /// Offset of the line in the source.
+    pub in_source: usize,
+    /// Its length.
+    pub len: usize,
+}
+
+/// A line that is not INI.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ScanFault {
+    /// What is wrong.
+    pub kind: ScanFaultKind,
+    /// Where.
+    pub range: Range<usize>,
+}
+
+/// What can be wrong with a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ScanFaultKind {
+    /// Something stands before the first section header.
+    NoSection,
+    /// Neither a header, nor `key=value`, nor a comment, nor a continuation.
+    NotAnEntry,
+    /// `[` without `]`.
+    HeaderNotClosed,
+    /// `[]`.
+    HeaderEmpty,
+    /// A value without a key before the `=`.
+    KeyMissing,
+    /// A NUL byte.
+    Nul,
+    /// A carriage return that does not end a line.
+    LoneCarriageReturn,
+}
+
+/// Scans `text`. Never fails; what is wrong is in [`Scan::faults`].
+pub fn scan(text: &str) -> Scan {
+    let mut scanner = Scanner::default();
+    let mut offset = 0;
+    for line in text.split_inclusive('\n') {
+        let content = line.strip_suffix('\n').unwrap_or(line);
+        let content = content.strip_suffix('\r').unwrap_or(content);
+        scanner.line(content, offset);
+        offset += line.len();
+    }
+    scanner.finish()
+}
+
+/// What a deeper line would continue.
+#[derive(Debug, Default, PartialEq, Eq)]
+enum Continues {
+    /// Nothing: a header came last, or nothing yet.
+    #[default]
+    Nothing,
+    /// The last entry.
+    Entry,
+    /// A malformed line, whose fault was reported: its continuation is skipped.
+    Fault,
+}
+
+#[derive(Debug, Default)]
+struct Scanner {
+    scan: Scan,
+    /// Lines of the entry being read: offset in the source and text. Blank lines inside a value are kept as empty ones.
+    lines: Vec<(usize, String)>,
+    continues: Continues,
+    indent: usize,
+    headless_reported: bool,
+}
+
+impl Scanner {
+    fn line(&mut self, line: &str, offset: usize) {
+        if let Some((kind, at)) = forbidden_character(line) {
+            self.fault(kind, offset + at..offset + at + 1);
+            self.continues = Continues::Fault;
+            return;
+        }
+        let comment = comment_start(line);
+        let content = line.get(..comment.unwrap_or(line.len())).unwrap_or(line);
+        let value = content.trim();
+        if value.is_empty() {
+            if comment.is_none() && self.continues == Continues::Entry {
+                self.lines.push((offset, String::new()));
+            }
+            return;
+        }
+        let indent = line.len() - line.trim_start().len();
+        let range = offset + indent..offset + indent + value.len();
+        let cut = comment.map(|at| offset + at..offset + line.trim_end().len());
+        if self.continues != Continues::Nothing && indent > self.indent {
+            if self.continues == Continues::Entry {
+                self.lines.push((range.start, value.to_owned()));
+                self.cut(cut);
+            }
+            return;
+        }
+        self.flush();
+        self.indent = indent;
+        if value.starts_with('[') {
+            self.header(value, range);
+        } else if self.scan.sections.is_empty() {
+            if !self.headless_reported {
+                self.fault(ScanFaultKind::NoSection, range);
+                self.headless_reported = true;
+            }
+            self.continues = Continues::Fault;
+        } else {
+            self.entry(value, range);
+            self.cut(cut);
+        }
+    }
+
+    fn header(&mut self, value: &str, range: Range<usize>) {
+        let (name, header) = match value.rfind(']') {
+            Some(1) => {
+                self.fault(ScanFaultKind::HeaderEmpty, range.start..range.start + 2);
+                ("", range.start..range.start + 2)
+            }
+            Some(close) => (
+                value.get(1..close).unwrap_or_default(),
+                range.start..range.start + close + 1,
+            ),
+            // Read on as if it were closed, so that the keys beneath are checked too.
+            None => {
+                self.fault(ScanFaultKind::HeaderNotClosed, range.clone());
+                (value.get(1..).unwrap_or_default(), range)
+            }
+        };
+        self.scan.canonical.push('[');
+        escape(name, &mut self.scan.canonical);
+        self.scan.canonical.push_str("]\n");
+        self.scan.sections.push(ScannedSection {
+            name: name.to_owned(),
+            header,
+            entries: Vec::new(),
+        });
+        self.continues = Continues::Nothing;
+    }
+
+    fn entry(&mut self, text: &str, range: Range<usize>) {
+        let Some(delimiter) = text.find(['=', ':']) else {
+            self.fault(ScanFaultKind::NotAnEntry, range);
+            self.continues = Continues::Fault;
+            return;
+        };
+        let key = text.get(..delimiter).unwrap_or_default().trim_end();
+        if key.is_empty() {
+            self.fault(
+                ScanFaultKind::KeyMissing,
+                range.start..range.start + delimiter + 1,
+            );
+            self.continues = Continues::Fault;
+            return;
+        }
+        let rest = text.get(delimiter + 1..).unwrap_or_default();
+        let value = rest.trim_start();
+        let value_start = if value.is_empty() {
+            range.start + delimiter + 1
+        } else {
+            range.end - value.len()
+        };
+        if let Some(section) = self.scan.sections.last_mut() {
+            section.entries.push(ScannedEntry {
+                key: key.to_lowercase(),
+                key_range: range.start..range.start + key.len(),
+                value: String::new(),
+                segments: Vec::new(),
+                cuts: Vec::new(),
+            });
+        }
+        self.lines.push((value_start, value.to_owned()));
+        self.continues = Continues::Entry;
+    }
+
+    fn cut(&mut self, cut: Option<Range<usize>>) {
+        if self.continues != Continues::Entry {
+            return;
+        }
+        let entry = self
+            .scan
+            .sections
+            .last_mut()
+            .and_then(|section| section.entries.last_mut());
+        if let (Some(cut), Some(entry)) = (cut, entry) {
+            entry.cuts.push(cut);
+        }
+    }
+
+    /// Completes the entry whose lines were gathered.
+    fn flush(&mut self) {
+        let mut lines = std::mem::take(&mut self.lines);
+        let used = |(_, line): &(usize, String)| !line.is_empty();
+        let end = lines.iter().rposition(used).map_or(1, |last| last + 1);
+        lines.truncate(end);
+        // An empty first line says only that the value begins on the next one.
+        let start = lines.iter().position(used).unwrap_or(0);
+        lines.drain(..start);
+        let entry = self
+            .scan
+            .sections
+            .last_mut()
+            .and_then(|section| section.entries.last_mut());
+        let Some(entry) = entry.filter(|_| !lines.is_empty()) else {
+            return;
+        };
+        for (index, (in_source, line)) in lines.into_iter().enumerate() {
+            if index > 0 {
+                entry.value.push('\n');
+            }
+            entry.segments.push(Segment {
+                in_value: entry.value.len(),
+                in_source,
+                len: line.len(),
+            });
+            entry.value.push_str(&line);
+        }
+        escape(&entry.key, &mut self.scan.canonical);
+        self.scan.canonical.push('=');
+        escape(&entry.value, &mut self.scan.canonical);
+        self.scan.canonical.push('\n');
+    }
+
+    fn fault(&mut self, kind: ScanFaultKind, range: Range<usize>) {
+        self.scan.faults.push(ScanFault { kind, range });
+    }
+
+    fn finish(mut self) -> Scan {
+        self.flush();
+        self.scan
+    }
+}
+
+fn forbidden_character(line: &str) -> Option<(ScanFaultKind, usize)> {
+    let at = line.find(['\0', '\r'])?;
+    let kind = if line.as_bytes().get(at) == Some(&0) {
+        ScanFaultKind::Nul
+    } else {
+        ScanFaultKind::LoneCarriageReturn
+    };
+    Some((kind, at))
+}
+
+/// Where the comment of `line` begins: at its first character that is not blank, or at a `;` or `#` after white space.
+fn comment_start(line: &str) -> Option<usize> {
+    if line.trim_start().starts_with([';', '#']) {
+        return Some(0);
+    }
+    let mut after_blank = true;
+    for (at, character) in line.char_indices() {
+        if after_blank && matches!(character, ';' | '#') {
+            return Some(at);
+        }
+        after_blank = character.is_whitespace();
+    }
+    None
+}
+
+/// Appends `text` so that rust-ini with `enabled_escape` reads it back unchanged.
+fn escape(text: &str, into: &mut String) {
+    for character in text.chars() {
+        match character {
+            '\\' => into.push_str("\\\\"),
+            '\n' => into.push_str("\\n"),
+            '\t' => into.push_str("\\t"),
+            other => into.push(other),
+        }
+    }
+}
