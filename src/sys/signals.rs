@@ -170,22 +170,25 @@ mod tests {
 
     #[test]
     fn ended_children_are_kept_even_when_the_caller_ignored_them() {
-        let listened = listened();
-        in_fork(|| {
-            ignore_all();
-            let source = SignalSource::block_and_listen(&listened).map_err(|e| e.to_string())?;
-            let pid = fork_child(|| 7);
-            let status = await_end(pid);
-            let arrived = source.read();
-            if status == ExitStatus::Code(7)
-                && arrived == [signal(libc::SIGCHLD)]
-                && reap::collect(pid) == Some(status)
-            {
-                Ok(())
-            } else {
-                Err(format!("{status:?} {arrived:?}"))
-            }
-        });
+        for listened in [listened(), vec![Signal::TERM]] {
+            in_fork(|| {
+                ignore_all();
+                let source =
+                    SignalSource::block_and_listen(&listened).map_err(|e| e.to_string())?;
+                let pid = fork_child(|| 7);
+                let status = await_end(pid);
+                let arrived = source.read();
+                let told = arrived == [signal(libc::SIGCHLD)];
+                if status == ExitStatus::Code(7)
+                    && told == listened.contains(&signal(libc::SIGCHLD))
+                    && reap::collect(pid) == Some(status)
+                {
+                    Ok(())
+                } else {
+                    Err(format!("{status:?} {arrived:?}"))
+                }
+            });
+        }
     }
 
     #[test]

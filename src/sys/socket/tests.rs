@@ -38,6 +38,18 @@ fn the_mode_is_exact_whatever_the_umask() {
 }
 
 #[test]
+fn the_file_never_appears_wider_than_asked_for() {
+    let (_guard, socket) = place();
+    alone(|| {
+        umask(Mode::empty());
+        // Before anything could narrow it.
+        drop(bound(&socket, Mode::S_IRUSR | Mode::S_IWUSR).unwrap());
+        let mode = fs::symlink_metadata(&socket).unwrap().mode() & 0o7777;
+        assert_eq!(mode, 0o600, "{mode:o}");
+    });
+}
+
+#[test]
 fn only_one_holds_the_lock_and_is_named_to_others() {
     alone(|| {
         let (_guard, socket) = place();
