@@ -40,6 +40,7 @@ mod tests {
     use super::*;
     use crate::sys::testing::in_fork;
     use nix::sys::resource::{Resource, setrlimit};
+    use nix::sys::signal::{SigSet, Signal, raise};
 
     const LIMIT: Resource = Resource::RLIMIT_NOFILE;
 
@@ -64,6 +65,21 @@ mod tests {
                 &[(LIMIT, 200, 350)],
             );
             Err(errno.to_string())
+        });
+    }
+
+    #[test]
+    fn a_signal_of_that_moment_waits_for_the_new_image() {
+        in_fork(|| {
+            let failed = |errno: Errno| errno.to_string();
+            SigSet::from(Signal::SIGTERM)
+                .thread_block()
+                .map_err(failed)?;
+            raise(Signal::SIGTERM).map_err(failed)?;
+            // TERM is bit 14.
+            let argv =
+                [c"grep", c"-q", c"^SigPnd:.*4000$", c"/proc/self/status"].map(CStr::to_owned);
+            Err(replace(c"/bin/grep", &argv, &[], &[]).to_string())
         });
     }
 

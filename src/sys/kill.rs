@@ -21,8 +21,10 @@ pub fn group(leader: Pid, signal: Signal) -> Result<(), Errno> {
 pub fn group_exists(leader: Pid) -> bool {
     match send(-leader.as_raw(), 0) {
         Err(Errno::ESRCH) => false,
-        // Somebody is there, perhaps dead; EPERM means that he is not ours to signal.
-        Ok(()) | Err(_) => proc::group_lives(leader).unwrap_or(true),
+        // Somebody is there, though perhaps dead.
+        Ok(()) => proc::group_lives(leader).unwrap_or(true),
+        // Somebody is there who is not ours to signal; `/proc` may hide him from us.
+        Err(_) => true,
     }
 }
 

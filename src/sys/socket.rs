@@ -6,7 +6,7 @@
 
 use crate::types::Pid;
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, FcntlArg, OFlag, fcntl, open};
+use nix::fcntl::{AT_FDCWD, AtFlags, FcntlArg, OFlag, fcntl, open};
 use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket,
 };
@@ -123,26 +123,16 @@ impl Lock {
         let path = &self.socket;
         let failed = |operation| move |errno| io(operation, path, errno);
         remove_leftover(path)?;
-        let address = UnixAddr::new(path).map_err(failed("use"))?;
-        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-        let descriptor = socket(AddressFamily::Unix, SockType::Stream, flags, None)
-            .map_err(failed("make a socket for"))?;
         let mode = Mode::from_bits_truncate(mode);
-        // The file appears with these bits less those of the umask: never wider than asked for.
-        fchmod(&descriptor, mode).map_err(failed("set the mode of"))?;
-        bind(descriptor.as_raw_fd(), &address).map_err(failed("bind"))?;
+        let descriptor = bound(path, mode)?;
         if stat_at(path).map_err(failed("look at"))?.st_mode & 0o777 != mode.bits() & 0o777 {
-            fchmodat(
-                nix::fcntl::AT_FDCWD,
-                path,
-                mode,
-                FchmodatFlags::FollowSymlink,
-            )
-            .map_err(failed("set the mode of"))?;
+            // The umask took rights that were asked for.
+            fchmodat(AT_FDCWD, path, mode, FchmodatFlags::FollowSymlink)
+                .map_err(failed("set the mode of"))?;
         }
         let backlog = Backlog::new(backlog).unwrap_or(Backlog::MAXCONN);
         listen(&descriptor, backlog).map_err(failed("listen on"))?;
-        Ok(listener(descriptor))
+        Ok(UnixListener::from(descriptor))
     }
 
     /// Removes the socket and the lock file, for an orderly end. What somebody else put there stays. A file that cannot
@@ -178,8 +168,16 @@ pub fn check_length(socket: &Path) -> Result<(), LockError> {
     Ok(())
 }
 
-fn listener(descriptor: OwnedFd) -> UnixListener {
-    UnixListener::from(descriptor)
+/// Makes a socket whose file appears with these permission bits, less those of the umask: never wider than asked for.
+fn bound(path: &Path, mode: Mode) -> Result<OwnedFd, LockError> {
+    let failed = |operation| move |errno| io(operation, path, errno);
+    let address = UnixAddr::new(path).map_err(failed("use"))?;
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let descriptor = socket(AddressFamily::Unix, SockType::Stream, flags, None)
+        .map_err(failed("make a socket for"))?;
+    fchmod(&descriptor, mode).map_err(failed("set the mode of"))?;
+    bind(descriptor.as_raw_fd(), &address).map_err(failed("bind"))?;
+    Ok(descriptor)
 }
 
 fn open_lock_file(path: &Path) -> Result<File, LockError> {
@@ -264,7 +262,7 @@ fn is_file_at(file: &File, path: &Path) -> bool {
 
 /// Looks at a path itself, not at what a link there leads to.
 fn stat_at(path: &Path) -> Result<FileStat, Errno> {
-    fstatat(nix::fcntl::AT_FDCWD, path, AtFlags::AT_SYMLINK_NOFOLLOW)
+    fstatat(AT_FDCWD, path, AtFlags::AT_SYMLINK_NOFOLLOW)
 }
 
 fn is_our_socket(stat: &FileStat) -> bool {

@@ -5,8 +5,11 @@ use super::reap;
 use crate::types::{ExitStatus, Pid};
 use nix::fcntl::OFlag;
 use nix::unistd::{ForkResult, fork, geteuid, pipe2, write};
+use std::fmt;
 use std::fs::File;
 use std::io::Read;
+use std::panic::{AssertUnwindSafe, catch_unwind, set_hook};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -58,15 +61,29 @@ pub(super) fn fork_child(body: impl FnOnce() -> i32) -> Pid {
     }
 }
 
-/// Runs a test's body in a process of its own. The body must not panic: it says what is wrong as an error.
-pub(super) fn in_fork(body: impl FnOnce() -> Result<(), String>) {
+/// Runs a test's body in a process of its own. The body says what is wrong as an error, or panics.
+///
+/// Also for what must really be closed when it is closed: forks of parallel tests hold copies of all descriptors.
+pub(super) fn in_fork<E: fmt::Display>(body: impl FnOnce() -> Result<(), E>) {
     let (read, report) = pipe2(OFlag::O_CLOEXEC).unwrap();
-    let pid = fork_child(|| match body() {
-        Ok(()) => 0,
-        Err(message) => match write(&report, message.as_bytes()) {
+    let pid = fork_child(|| {
+        let panic = Arc::new(Mutex::new(String::new()));
+        let seen = Arc::clone(&panic);
+        // The harness's own hook would write into a buffer that nobody reads.
+        set_hook(Box::new(move |info| {
+            if let Ok(mut message) = seen.lock() {
+                *message = info.to_string();
+            }
+        }));
+        let message = match catch_unwind(AssertUnwindSafe(body)) {
+            Ok(Ok(())) => return 0,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => panic.lock().map_or_else(|_| String::new(), |it| it.clone()),
+        };
+        match write(&report, message.as_bytes()) {
             Ok(_) => 1,
             Err(_) => 2,
-        },
+        }
     });
     drop(report);
     let mut message = String::new();
@@ -74,4 +91,12 @@ pub(super) fn in_fork(body: impl FnOnce() -> Result<(), String>) {
     let status = await_end(pid);
     assert_eq!(reap::collect(pid), Some(status));
     assert_eq!(status, ExitStatus::Code(0), "{message}");
+}
+
+/// As [`in_fork`], for a body that only panics.
+pub(super) fn alone(body: impl FnOnce()) {
+    in_fork::<String>(|| {
+        body();
+        Ok(())
+    });
 }

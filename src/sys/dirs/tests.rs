@@ -78,6 +78,13 @@ fn links_are_followed_only_within_trusted_directories() {
         errno: Errno::ELOOP,
     };
     assert_eq!(trusted(&base.join("loop")), Err(looped));
+    let mut link = good.clone();
+    for number in 0..=LINKS_MAX {
+        let next = base.join(format!("link{number}"));
+        symlink(&link, &next).unwrap();
+        link = next;
+        assert_eq!(trusted(&link).is_ok(), number < LINKS_MAX, "{number}");
+    }
     for path in [bad.join("planted"), base.join("to-bad")] {
         assert!(
             matches!(trusted(&path), Err(DirError::Writable { component, .. }) if component == bad),

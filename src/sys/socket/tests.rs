@@ -1,5 +1,5 @@
 use super::*;
-use crate::sys::testing::{in_fork, is_root};
+use crate::sys::testing::{alone, in_fork, is_root};
 use nix::sys::stat::umask;
 use std::fs;
 use std::io::ErrorKind;
@@ -38,76 +38,94 @@ fn the_mode_is_exact_whatever_the_umask() {
 }
 
 #[test]
-fn only_one_holds_the_lock_and_is_named_to_others() {
+fn the_file_never_appears_wider_than_asked_for() {
     let (_guard, socket) = place();
-    let lock = Lock::acquire(&socket).unwrap();
-    assert!(lock.is_intact());
-    let mode = fs::metadata(lock_path(&socket)).unwrap().mode() & 0o7777;
-    assert_eq!(mode & 0o077, 0, "{mode:o}");
-    let refused = Lock::acquire(&socket).unwrap_err();
-    let pid = Pid::new(nix::unistd::getpid().as_raw());
-    let expected = LockError::Held {
-        path: lock_path(&socket),
-        pid,
-    };
-    assert_eq!(refused, expected);
-    let text = refused.to_string();
-    assert!(
-        text.starts_with(&format!("already running as PID {}", pid.unwrap())),
-        "{text}"
-    );
+    alone(|| {
+        umask(Mode::empty());
+        // Before anything could narrow it.
+        drop(bound(&socket, Mode::S_IRUSR | Mode::S_IWUSR).unwrap());
+        let mode = fs::symlink_metadata(&socket).unwrap().mode() & 0o7777;
+        assert_eq!(mode, 0o600, "{mode:o}");
+    });
+}
 
-    // The holder's word may be missing; the lock counts all the same.
-    fs::write(lock_path(&socket), "").unwrap();
-    assert!(matches!(
-        Lock::acquire(&socket),
-        Err(LockError::Held { pid: None, .. })
-    ));
+#[test]
+fn only_one_holds_the_lock_and_is_named_to_others() {
+    alone(|| {
+        let (_guard, socket) = place();
+        let lock = Lock::acquire(&socket).unwrap();
+        assert!(lock.is_intact());
+        let mode = fs::metadata(lock_path(&socket)).unwrap().mode() & 0o7777;
+        assert_eq!(mode & 0o077, 0, "{mode:o}");
+        let refused = Lock::acquire(&socket).unwrap_err();
+        let pid = Pid::new(nix::unistd::getpid().as_raw());
+        let expected = LockError::Held {
+            path: lock_path(&socket),
+            pid,
+        };
+        assert_eq!(refused, expected);
+        let text = refused.to_string();
+        assert!(
+            text.starts_with(&format!("already running as PID {}", pid.unwrap())),
+            "{text}"
+        );
 
-    // A lock file that was replaced no longer guards anything, and its holder can tell.
-    fs::remove_file(lock_path(&socket)).unwrap();
-    assert!(!lock.is_intact());
-    let second = Lock::acquire(&socket).unwrap();
-    assert!(second.is_intact());
-    lock.remove().unwrap();
-    assert!(second.is_intact(), "the file of the new holder stays");
-    second.remove().unwrap();
-    assert!(!lock_path(&socket).exists());
+        // The holder's word may be missing; the lock counts all the same.
+        fs::write(lock_path(&socket), "").unwrap();
+        assert!(matches!(
+            Lock::acquire(&socket),
+            Err(LockError::Held { pid: None, .. })
+        ));
+
+        // A lock file that was replaced no longer guards anything, and its holder can tell.
+        fs::remove_file(lock_path(&socket)).unwrap();
+        assert!(!lock.is_intact());
+        let second = Lock::acquire(&socket).unwrap();
+        assert!(second.is_intact());
+        lock.remove().unwrap();
+        assert!(second.is_intact(), "the file of the new holder stays");
+        second.remove().unwrap();
+        assert!(!lock_path(&socket).exists());
+    });
 }
 
 #[test]
 fn range_locks_exclude_as_well() {
-    let (_guard, path) = place();
-    let one = File::create(&path).unwrap();
-    let other = File::options().write(true).open(&path).unwrap();
-    assert_eq!(try_range_lock(&one), Ok(true));
-    assert_eq!(try_range_lock(&other), Ok(false));
-    drop(one);
-    assert_eq!(try_range_lock(&other), Ok(true));
+    alone(|| {
+        let (_guard, path) = place();
+        let one = File::create(&path).unwrap();
+        let other = File::options().write(true).open(&path).unwrap();
+        assert_eq!(try_range_lock(&one), Ok(true));
+        assert_eq!(try_range_lock(&other), Ok(false));
+        drop(one);
+        assert_eq!(try_range_lock(&other), Ok(true));
+    });
 }
 
 #[test]
 fn a_socket_that_was_left_behind_is_replaced() {
-    let (_guard, socket) = place();
-    let lock = Lock::acquire(&socket).unwrap();
-    drop(lock.bind(0o600, 5).unwrap());
-    assert_eq!(
-        UnixStream::connect(&socket).unwrap_err().kind(),
-        ErrorKind::ConnectionRefused
-    );
-    drop(lock);
-    let lock = Lock::acquire(&socket).unwrap();
-    let listener = lock.bind(0o600, 5).unwrap();
-    assert_eq!(
-        listener.accept().unwrap_err().kind(),
-        ErrorKind::WouldBlock,
-        "non-blocking"
-    );
-    let client = UnixStream::connect(&socket).unwrap();
-    listener.accept().unwrap();
-    drop(client);
-    lock.remove().unwrap();
-    assert!(!socket.exists() && !lock_path(&socket).exists());
+    alone(|| {
+        let (_guard, socket) = place();
+        let lock = Lock::acquire(&socket).unwrap();
+        drop(lock.bind(0o600, 5).unwrap());
+        assert_eq!(
+            UnixStream::connect(&socket).unwrap_err().kind(),
+            ErrorKind::ConnectionRefused
+        );
+        drop(lock);
+        let lock = Lock::acquire(&socket).unwrap();
+        let listener = lock.bind(0o600, 5).unwrap();
+        assert_eq!(
+            listener.accept().unwrap_err().kind(),
+            ErrorKind::WouldBlock,
+            "non-blocking"
+        );
+        let client = UnixStream::connect(&socket).unwrap();
+        listener.accept().unwrap();
+        drop(client);
+        lock.remove().unwrap();
+        assert!(!socket.exists() && !lock_path(&socket).exists());
+    });
 }
 
 #[test]
@@ -197,14 +215,16 @@ fn files_of_others_are_refused() {
 
 #[test]
 fn a_path_is_at_most_107_bytes_long() {
-    let (guard, _) = place();
-    let base = guard.path().as_os_str().len() + 1;
-    let fits = guard.path().join("x".repeat(SOCKET_PATH_MAX - base));
-    let lock = Lock::acquire(&fits).unwrap();
-    drop(lock.bind(0o600, 5).unwrap());
-    UnixStream::connect(&fits).unwrap_err();
-    let long = guard.path().join("x".repeat(SOCKET_PATH_MAX - base + 1));
-    let refused = Lock::acquire(&long).unwrap_err();
-    assert_eq!(refused, LockError::TooLong { path: long });
-    assert!(refused.to_string().contains("has 108 bytes"), "{refused}");
+    alone(|| {
+        let (guard, _) = place();
+        let base = guard.path().as_os_str().len() + 1;
+        let fits = guard.path().join("x".repeat(SOCKET_PATH_MAX - base));
+        let lock = Lock::acquire(&fits).unwrap();
+        drop(lock.bind(0o600, 5).unwrap());
+        UnixStream::connect(&fits).unwrap_err();
+        let long = guard.path().join("x".repeat(SOCKET_PATH_MAX - base + 1));
+        let refused = Lock::acquire(&long).unwrap_err();
+        assert_eq!(refused, LockError::TooLong { path: long });
+        assert!(refused.to_string().contains("has 108 bytes"), "{refused}");
+    });
 }

@@ -54,7 +54,7 @@ pub(super) struct Plan<'a> {
 
 struct PlannedIdentity<'a> {
     identity: &'a Identity,
-    /// Room for the groups the process has, and one more so that a longer list is noticed.
+    /// Room for as many groups as are wanted; a longer list is refused by the kernel.
     present: Vec<libc::gid_t>,
 }
 
@@ -74,7 +74,7 @@ impl<'a> Plan<'a> {
             umask: Mode::from_bits_truncate(spec.umask),
             identity: spec.identity.map(|identity| PlannedIdentity {
                 identity,
-                present: vec![0; identity.groups.len() + 1],
+                present: vec![0; identity.groups.len()],
             }),
             limits: spec.limits,
             standard: [
@@ -340,7 +340,7 @@ fn verify_user(planned: &mut PlannedIdentity<'_>) -> StepResult {
     Ok(())
 }
 
-/// Whether the process has exactly these supplementary groups, in whatever order. `room` holds one more than `wanted`.
+/// Whether the process has exactly these supplementary groups, in whatever order. `room` is as long as `wanted`.
 fn has_groups(room: &mut [libc::gid_t], wanted: &[u32]) -> bool {
     let Ok(capacity) = c_int::try_from(room.len()) else {
         return false;

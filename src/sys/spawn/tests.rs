@@ -1,6 +1,8 @@
+mod failures;
+
 use super::child::{mark_one_by_one, push_number};
 use super::*;
-use crate::sys::testing::{await_end, fork_child, in_fork, is_root, until};
+use crate::sys::testing::{alone, await_end, fork_child, in_fork, is_root, until};
 use crate::sys::{kill, proc, reap};
 use crate::types::{ExitStatus, Signal};
 use nix::fcntl::FdFlag;
@@ -86,6 +88,23 @@ impl Start {
             ExecStatus::Pending | ExecStatus::Executed => panic!("{status:?}"),
         }
     }
+}
+
+/// Starts a program with one descriptor for all three, and nothing else.
+fn minimal(program: &CStr, standard: BorrowedFd<'_>) -> Result<Spawned, SpawnError> {
+    spawn(&SpawnSpec {
+        program,
+        argv: &[program.to_owned()],
+        envp: &[],
+        directory: None,
+        umask: 0o022,
+        identity: None,
+        limits: &[],
+        stdin: standard,
+        stdout: standard,
+        stderr: standard,
+        journal: None,
+    })
 }
 
 fn settled(spawned: &Spawned) -> ExecStatus {
@@ -259,6 +278,27 @@ fn standard_descriptors_may_be_given_in_any_order_and_from_below_three() {
 }
 
 #[test]
+fn the_report_is_read_even_where_its_pipe_is_a_standard_descriptor() {
+    alone(|| {
+        for number in [1, 2] {
+            // SAFETY: nothing in this fork uses it any more.
+            unsafe { libc::close(number) };
+        }
+        // SAFETY: 0 is open in every test process.
+        let zero = unsafe { BorrowedFd::borrow_raw(0) };
+        let spawned = minimal(c"/nonexistent", zero).unwrap();
+        // The pipe's ends are 1 and 2 now, where the child's outputs belong.
+        assert_eq!(spawned.status.as_raw_fd(), 1);
+        let expected = ExecStatus::Failed {
+            step: Step::Exec,
+            errno: Errno::ENOENT,
+        };
+        assert_eq!(settled(&spawned), expected);
+        end_of(&spawned);
+    });
+}
+
+#[test]
 fn environment_arguments_and_directory_are_those_given() {
     let (_guard, path) = temporary();
     let mut start = Start::new(&[
@@ -331,101 +371,6 @@ fn the_user_and_all_groups_are_those_given() {
 }
 
 #[test]
-fn the_directory_is_entered_as_the_user() {
-    let (_guard, path) = temporary();
-    let mut start = Start::new(&["/bin/true"]);
-    for (directory, errno) in [
-        (format!("{path}/missing"), Errno::ENOENT),
-        ("/dev/null".to_owned(), Errno::ENOTDIR),
-    ] {
-        start.directory = Some(text(directory));
-        assert_eq!(start.failure(), (Step::Directory, errno));
-    }
-    if !is_root("the_directory_is_entered_as_the_user") {
-        return;
-    }
-    let closed = format!("{path}/closed");
-    fs::create_dir(&closed).unwrap();
-    let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o700);
-    fs::set_permissions(&closed, permissions).unwrap();
-    start.directory = Some(text(closed));
-    start.output();
-    start.identity = Some(Identity {
-        uid: 65_534,
-        gid: 65_534,
-        groups: Vec::new(),
-    });
-    assert_eq!(start.failure(), (Step::Directory, Errno::EACCES));
-}
-
-#[test]
-fn without_privileges_only_the_own_identity_is_possible() {
-    if !is_root("without_privileges_only_the_own_identity_is_possible (it gives up its privileges)")
-    {
-        return;
-    }
-    in_fork(|| {
-        crate::sys::identity::become_user(65_534, 65_533, &[4, 27]).map_err(|e| e.to_string())?;
-        let mut start = Start::new(&["/bin/true"]);
-        let refused = |step| Some((step, Errno::EPERM));
-        for (uid, gid, groups, expected) in [
-            (65_534, 65_533, &[27, 4][..], None),
-            (65_534, 65_533, &[27], refused(Step::Groups)),
-            (65_534, 65_533, &[4, 27, 28], refused(Step::Groups)),
-            (65_534, 65_533, &[], refused(Step::Groups)),
-            (65_534, 0, &[4, 27], refused(Step::GroupId)),
-            (0, 65_533, &[4, 27], refused(Step::UserId)),
-        ] {
-            start.identity = Some(Identity {
-                uid,
-                gid,
-                groups: groups.to_vec(),
-            });
-            let failure = if expected.is_some() {
-                Some(start.failure())
-            } else {
-                start.output();
-                None
-            };
-            if failure != expected {
-                return Err(format!("{uid} {gid} {groups:?}: {failure:?}"));
-            }
-        }
-        Ok(())
-    });
-}
-
-#[test]
-fn a_program_that_cannot_be_executed_is_told_from_others() {
-    let (_guard, path) = temporary();
-    // Written by another process: while this one has it open for writing, every fork of a parallel test has it too.
-    let made = Command::new("/bin/sh")
-        .current_dir(&path)
-        .args([
-            "-c",
-            "echo garbage >garbage; echo garbage >plain; cp /bin/true busy; chmod 755 garbage busy",
-        ])
-        .status()
-        .unwrap();
-    assert!(made.success());
-    let busy = File::options()
-        .append(true)
-        .open(Path::new(&path).join("busy"))
-        .unwrap();
-    for (name, errno) in [
-        ("missing", Errno::ENOENT),
-        ("plain", Errno::EACCES),
-        ("", Errno::EACCES),
-        ("garbage", Errno::ENOEXEC),
-        ("busy", Errno::ETXTBSY),
-    ] {
-        let start = Start::new(&[&format!("{path}/{name}")]);
-        assert_eq!(start.failure(), (Step::Exec, errno), "{name}");
-    }
-    drop(busy);
-}
-
-#[test]
 fn every_child_records_its_birth() {
     let (_guard, path) = temporary();
     let path = Path::new(&path).join("journal");
@@ -461,14 +406,6 @@ fn every_child_records_its_birth() {
 }
 
 #[test]
-fn a_full_disk_does_not_keep_programs_from_starting() {
-    let mut start = Start::new(&["/bin/echo", "up"]);
-    let full = File::options().append(true).open("/dev/full").unwrap();
-    start.journal = Some((full, b"web".to_vec()));
-    assert_eq!(start.output().1, "up\n");
-}
-
-#[test]
 fn the_status_pipe_speaks_of_all_three_outcomes() {
     let make = || {
         let (read, write) = pipe2(OFlag::O_CLOEXEC).unwrap();
@@ -500,69 +437,6 @@ fn the_status_pipe_speaks_of_all_three_outcomes() {
             ..
         }
     ));
-}
-
-#[test]
-fn a_shortage_of_descriptors_is_named_and_leaves_nothing_behind() {
-    in_fork(|| {
-        nix::sys::resource::setrlimit(Resource::RLIMIT_NOFILE, 3, 3).map_err(|e| e.to_string())?;
-        // SAFETY: 2 is open in every test process.
-        let two = unsafe { BorrowedFd::borrow_raw(2) };
-        let result = spawn(&SpawnSpec {
-            program: c"/bin/true",
-            argv: &[c"true".to_owned()],
-            envp: &[],
-            directory: None,
-            umask: 0o022,
-            identity: None,
-            limits: &[],
-            stdin: two,
-            stdout: two,
-            stderr: two,
-            journal: None,
-        });
-        match result {
-            Err(SpawnError {
-                step: Step::Pipe,
-                errno: Errno::EMFILE,
-            }) => Ok(()),
-            other => Err(format!("{other:?}")),
-        }
-    });
-}
-
-#[test]
-fn a_limit_on_processes_is_a_failure_of_the_fork() {
-    if !is_root("a_limit_on_processes_is_a_failure_of_the_fork (it needs a user without processes)")
-    {
-        return;
-    }
-    in_fork(|| {
-        crate::sys::identity::become_user(64_321, 64_321, &[]).map_err(|e| e.to_string())?;
-        nix::sys::resource::setrlimit(Resource::RLIMIT_NPROC, 1, 1).map_err(|e| e.to_string())?;
-        let null = File::open("/dev/null").map_err(|e| e.to_string())?;
-        let result = spawn(&SpawnSpec {
-            program: c"/bin/true",
-            argv: &[c"true".to_owned()],
-            envp: &[],
-            directory: None,
-            umask: 0o022,
-            identity: None,
-            limits: &[],
-            stdin: null.as_fd(),
-            stdout: null.as_fd(),
-            stderr: null.as_fd(),
-            journal: None,
-        });
-        let mask = SigSet::thread_get_mask().map_err(|e| e.to_string())?;
-        match result {
-            Err(SpawnError {
-                step: Step::Fork,
-                errno: Errno::EAGAIN,
-            }) if !mask.contains(StandardSignal::SIGTERM) => Ok(()),
-            other => Err(format!("{other:?}")),
-        }
-    });
 }
 
 #[test]
