@@ -179,6 +179,8 @@ impl Worker {
         };
         if let Ok(number) = self.sources.insert(source) {
             self.watch(number, now);
+            // What is asked next may be about what it has already.
+            self.read(number, now);
         }
     }
 
