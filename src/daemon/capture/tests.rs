@@ -863,7 +863,7 @@ fn with_nothing_to_do_the_thread_sleeps() {
 fn throughput() {
     const TOTAL: u32 = 1 << 28;
     const ROUNDS: usize = 7;
-    fn flood(pipe: std::os::fd::OwnedFd, chunk: u32) -> std::thread::JoinHandle<()> {
+    fn flood(pipe: OwnedFd, chunk: u32) -> JoinHandle<()> {
         let line = vec![b'x'; usize::try_from(chunk).unwrap()];
         let mut pipe = File::from(pipe);
         std::thread::spawn(move || {
