@@ -1,7 +1,7 @@
 //! The capture thread: reads every pipe, writes every file, and does what the loop asks.
 //!
-//! It sleeps until a pipe has something or the loop asks something, and has no timer. Each pipe that is ready is read
-//! once, at most one buffer full, before the next one has its turn; one buffer serves all of them.
+//! It sleeps until a pipe has something or the loop asks something, and has no timer. A pipe that is ready
+//! is read until it is empty or has filled one buffer, then the next one has its turn; one buffer serves all of them.
 
 use super::files::Files;
 use super::follow::Followers;
@@ -22,6 +22,8 @@ use std::time::{Duration, Instant};
 
 /// The most a pipe holds unless somebody enlarged it.
 const BUFFER_BYTES: usize = 64 * 1024;
+/// The most reads that one source gets before the next has its turn.
+const TURN_READS: u32 = 16;
 /// The most that is read from the pipe of a process's predecessor before its own: no user can make a pipe larger.
 const PREDECESSOR_BYTES: usize = 1024 * 1024;
 /// Token of the loop's bell; sources have smaller ones.
@@ -82,7 +84,7 @@ impl Worker {
             let now = Instant::now();
             for event in &ready {
                 if let Ok(number) = u32::try_from(event.token) {
-                    self.read(number, now);
+                    self.serve(number, now);
                 }
             }
             if let Some(deadline) = self.obey(commands, now) {
@@ -179,6 +181,8 @@ impl Worker {
         };
         if let Ok(number) = self.sources.insert(source) {
             self.watch(number, now);
+            // What is asked next may be about what it has already.
+            self.read(number, now);
         }
     }
 
@@ -201,6 +205,18 @@ impl Worker {
                 let stream = source.stream.clone();
                 self.report(Some(&stream), path.as_deref(), notice);
                 self.close(number);
+            }
+        }
+    }
+
+    /// Gives a source its turn: reads until it is empty or has had its share. A program that writes one short line
+    /// after the other would otherwise cost a wait for each.
+    fn serve(&mut self, number: u32, now: Instant) {
+        let mut share = BUFFER_BYTES;
+        for _ in 0..TURN_READS {
+            match self.read(number, now) {
+                Some(count @ 1..) if count < share => share -= count,
+                _ => return,
             }
         }
     }
