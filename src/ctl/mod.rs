@@ -1,1 +1,0 @@
-pub fn run(_o: crate::cli::CtlOptions, _n: &str)->u8{0}
