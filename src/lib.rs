@@ -12,6 +12,7 @@
 
 pub mod cli;
 pub mod config;
+pub mod ctl;
 pub mod engine;
 pub mod types;
 pub mod wire;
