@@ -364,6 +364,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_daemon_that_never_greets_is_given_up() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("sock");
+        let _listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        let error = Connection::open(&path, Duration::from_millis(20)).unwrap_err();
+        assert!(
+            matches!(error, ConnectError::Talk(TalkError::TimedOut)),
+            "{error}"
+        );
+    }
+
+    #[test]
     fn what_is_no_socket_is_told() {
         let directory = tempfile::tempdir().unwrap();
         let path = |name| directory.path().join(name);

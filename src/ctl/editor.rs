@@ -221,7 +221,12 @@ impl Completer for Assistant {
             .into_iter()
             .map(|candidate| Pair {
                 display: super::escape::line(&candidate.word),
-                replacement: format!("{} ", candidate.word),
+                // A URL goes on where its scheme ends.
+                replacement: if candidate.word.ends_with("://") {
+                    candidate.word
+                } else {
+                    format!("{} ", candidate.word)
+                },
             })
             .collect();
         Ok((start, pairs))
@@ -263,6 +268,8 @@ mod tests {
         assert_eq!(start, 6);
         assert_eq!(pairs.len(), 1);
         assert_eq!(pairs[0].replacement, "signal ");
+        let (_, pairs) = assistant.complete("open u", 6, &context).unwrap();
+        assert_eq!(pairs[0].replacement, "unix://");
         let (start, pairs) = assistant.complete("ver", 3, &context).unwrap();
         assert_eq!((start, pairs[0].replacement.as_str()), (0, "version "));
     }

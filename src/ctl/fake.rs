@@ -30,6 +30,7 @@ pub fn reply(id: u64, response: Response) -> Reaction {
 /// A daemon. It stops when dropped.
 pub struct Daemon {
     directory: TempDir,
+    socket: PathBuf,
     requests: Arc<Mutex<Vec<Request>>>,
     closed: Receiver<()>,
     thread: Option<JoinHandle<()>>,
@@ -63,7 +64,8 @@ impl Daemon {
         mut react: impl FnMut(u64, &Request) -> Reaction + Send + 'static,
     ) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let listener = UnixListener::bind(directory.path().join("sock")).unwrap();
+        let socket = directory.path().join("sock");
+        let listener = UnixListener::bind(&socket).unwrap();
         let requests = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&requests);
         let (closing, closed) = mpsc::channel();
@@ -80,6 +82,7 @@ impl Daemon {
         });
         Self {
             directory,
+            socket,
             requests,
             closed,
             thread: Some(thread),
@@ -93,7 +96,13 @@ impl Daemon {
 
     /// Its socket.
     pub fn socket(&self) -> PathBuf {
-        self.directory.path().join("sock")
+        self.socket.clone()
+    }
+
+    /// Goes on at another path.
+    pub fn move_to(&mut self, path: &Path) {
+        std::fs::rename(&self.socket, path).unwrap();
+        path.clone_into(&mut self.socket);
     }
 
     /// The directory of its socket.

@@ -51,3 +51,24 @@ impl Drop for Interrupts {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+    #[test]
+    fn a_signal_is_heard_instead_of_ending_the_process() {
+        let interrupts = Interrupts::listen().unwrap();
+        let heard = || {
+            let mut watched = [PollFd::new(interrupts.as_fd(), PollFlags::POLLIN)];
+            poll(&mut watched, PollTimeout::ZERO).unwrap()
+        };
+        assert_eq!(heard(), 0);
+        nix::sys::signal::raise(Signal::SIGINT).unwrap();
+        assert_eq!(heard(), 1);
+        // Unread, it would end the test as soon as the mask goes back.
+        drop(interrupts);
+        assert!(!SigSet::thread_get_mask().unwrap().contains(Signal::SIGINT));
+    }
+}

@@ -49,10 +49,11 @@ impl<'a> Output<'a> {
         let error_terminal = err.is_terminal();
         // An empty NO_COLOR counts as unset, as the convention has it.
         let colourless = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let dumb = std::env::var_os("TERM").is_none_or(|kind| kind == "dumb");
         Self {
             terminal,
             error_terminal,
-            colour: terminal && !colourless,
+            colour: terminal && !colourless && !dumb,
             ..Self::new(out, err)
         }
     }

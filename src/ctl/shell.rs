@@ -74,7 +74,7 @@ impl<Reader: BufRead> Lines for Script<Reader> {
 /// Runs until the lines end or one says so. `before` is the exit status so far.
 pub fn run(session: &mut Session<'_>, lines: &mut dyn Lines, before: u8) -> u8 {
     let mut status = before;
-    if lines.is_person() && before == 0 && !session.json {
+    if lines.is_person() {
         // How things stand is no failure of anything that was asked.
         run_line(session, lines, "status");
     }
@@ -113,7 +113,7 @@ fn run_line(session: &mut Session<'_>, lines: &mut dyn Lines, line: &str) -> u8 
     let words = actions::words([line]);
     if let Some(action) = actions::of_words(&words)
         && let Some(question) = action.confirmation
-        && words.len() == 1
+        && words.iter().skip(1).all(|word| word == actions::JSON_FLAG)
         && !lines.confirm(&question(session.daemon_name()))
     {
         return 0;

@@ -16,6 +16,9 @@ pub use list::ACTIONS;
 
 use super::session::{Failure, Session};
 
+/// Asks for JSON, anywhere among an action's words.
+pub const JSON_FLAG: &str = "--json";
+
 /// One action.
 #[derive(Debug)]
 pub struct Action {
@@ -151,10 +154,10 @@ pub fn of_words(words: &[String]) -> Option<&'static Action> {
 /// Runs what the words say, and is its exit status. No words: nothing.
 pub fn run(session: &mut Session<'_>, words: &[String]) -> u8 {
     // Wherever it stands: `status --json` is what one types.
-    let asked_for_json = words.iter().any(|word| word == "--json");
+    let asked_for_json = words.iter().any(|word| word == JSON_FLAG);
     let mut words: Vec<String> = words
         .iter()
-        .filter(|&word| word != "--json")
+        .filter(|&word| word != JSON_FLAG)
         .cloned()
         .collect();
     let json_before = session.json;

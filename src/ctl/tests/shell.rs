@@ -4,7 +4,9 @@ use super::{Ran, console, named, row, rows, strings};
 use crate::ctl::actions;
 use crate::ctl::fake::{Daemon, Reaction, reply};
 use crate::ctl::shell::{self, Line, Lines, Script};
-use crate::wire::{Outcome, ProcessState, Request, Response, ServerFrame, encode};
+use crate::wire::{
+    Hello, Outcome, PROTOCOL_VERSION, ProcessState, Request, Response, ServerFrame, encode,
+};
 use std::collections::VecDeque;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -70,6 +72,42 @@ fn a_connection_that_was_closed_while_idle_is_opened_again_in_silence() {
     assert_eq!(ran, expected);
 }
 
+#[test]
+fn another_daemon_in_the_old_ones_place_is_noticed() {
+    let version = |id, _: &Request| reply(id, Response::Version("9.8.7".to_owned()));
+    let mut first = Daemon::new(|id, _| {
+        let response = Response::Version("9.8.7".to_owned());
+        Reaction::Bytes(encode(&ServerFrame::Reply { id, response }).unwrap())
+    });
+    let place = tempfile::tempdir().unwrap();
+    let socket = place.path().join("sock");
+    first.move_to(&socket);
+    let mut second = Daemon::greeting(
+        &Hello {
+            protocol: PROTOCOL_VERSION,
+            version: "9.8.7".to_owned(),
+            pid: 4701,
+            identifier: None,
+        },
+        version,
+    );
+    let ran = console(&socket, |session| {
+        assert_eq!(actions::run(session, &strings(&["version"])), 0);
+        first.wait_closed();
+        drop(first);
+        second.move_to(&socket);
+        actions::run(session, &strings(&["version"]))
+    });
+    assert_eq!((ran.out.as_str(), ran.code), ("9.8.7\n9.8.7\n", 0));
+    assert_eq!(
+        ran.err,
+        format!(
+            "note: another daemon answers at unix://{} now (pid 4701)\n",
+            socket.display()
+        )
+    );
+}
+
 /// A person who types these lines and answers every question the same way.
 struct Typist {
     lines: VecDeque<Line>,
@@ -132,7 +170,7 @@ fn a_person_sees_the_status_first_and_is_asked_before_the_end() {
         (0, 0),
         "the first status is nobody's failure"
     );
-    let (ran, asked) = typed(&daemon, &["shutdown", "reload", "exit"], false);
+    let (ran, asked) = typed(&daemon, &["shutdown --json", "reload", "exit"], false);
     assert_eq!(ran.out, format!("{status}\n"));
     assert_eq!(
         asked,
