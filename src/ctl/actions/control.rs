@@ -1,0 +1,114 @@
+//! Actions on processes: start, stop, restart, signal, clear.
+
+use super::Invocation;
+use crate::ctl::json;
+use crate::ctl::render::{self, Rendered, Verb};
+use crate::ctl::session::{Failure, Session};
+use crate::wire::{NamedResult, Refusal, Request, Response};
+
+pub(super) fn start(session: &mut Session<'_>, call: &Invocation<'_>) -> Result<u8, Failure> {
+    let targets = some_process(session, call, 2)?;
+    let request = Request::Start {
+        targets: targets.clone(),
+        wait: true,
+    };
+    let results = ask_results(session, call, request)?;
+    Ok(finish(session, call, Verb::Start, &targets, &results))
+}
+
+pub(super) fn stop(session: &mut Session<'_>, call: &Invocation<'_>) -> Result<u8, Failure> {
+    let targets = some_process(session, call, 1)?;
+    let request = Request::Stop {
+        targets: targets.clone(),
+        wait: true,
+    };
+    let results = ask_results(session, call, request)?;
+    Ok(finish(session, call, Verb::Stop, &targets, &results))
+}
+
+pub(super) fn restart(session: &mut Session<'_>, call: &Invocation<'_>) -> Result<u8, Failure> {
+    let targets = some_process(session, call, 1)?;
+    let request = Request::Restart {
+        targets: targets.clone(),
+        wait: true,
+    };
+    let Response::Restarted { stops, starts } = session.ask(call.action, request)? else {
+        return Err(Failure::Unexpected);
+    };
+    let mut rendered = render::results(Verb::Stop, &targets, &stops);
+    rendered.append(render::results(Verb::Start, &targets, &starts));
+    Ok(session.finish(&rendered, &json::restarted(&stops, &starts)))
+}
+
+pub(super) fn signal(session: &mut Session<'_>, call: &Invocation<'_>) -> Result<u8, Failure> {
+    let Some((signal, targets)) = call
+        .arguments
+        .split_first()
+        .filter(|(_, targets)| !targets.is_empty())
+    else {
+        let text = "Error: signal requires a signal name and a process name";
+        return Err(session.misused(call.action, text, 1));
+    };
+    let request = Request::Signal {
+        targets: targets.to_vec(),
+        signal: signal.clone(),
+    };
+    match ask_results(session, call, request) {
+        Ok(results) => Ok(finish(session, call, Verb::Signal, targets, &results)),
+        Err(Failure::Refused(refusal @ Refusal::BadSignal(_))) => {
+            // Said of each target, as Supervisor's daemon answers each by itself.
+            let mut rendered = Rendered::default();
+            for target in targets {
+                let name = target.trim_end_matches(":*").trim_end_matches(':');
+                let refused = Refusal::BadSignal(name.to_owned());
+                rendered.append(render::refusal(call.action.name, &refused));
+            }
+            let document = json::refusal(call.action.name, &refusal, &rendered);
+            Ok(session.finish(&rendered, &document))
+        }
+        Err(failure) => Err(failure),
+    }
+}
+
+pub(super) fn clear(session: &mut Session<'_>, call: &Invocation<'_>) -> Result<u8, Failure> {
+    let targets = some_process(session, call, 1)?;
+    let request = Request::Clear {
+        targets: targets.clone(),
+    };
+    let results = ask_results(session, call, request)?;
+    Ok(finish(session, call, Verb::Clear, &targets, &results))
+}
+
+fn some_process(
+    session: &mut Session<'_>,
+    call: &Invocation<'_>,
+    code: u8,
+) -> Result<Vec<String>, Failure> {
+    if call.arguments.is_empty() {
+        let text = format!("Error: {} requires a process name", call.action.name);
+        return Err(session.misused(call.action, &text, code));
+    }
+    Ok(call.arguments.to_vec())
+}
+
+fn ask_results(
+    session: &mut Session<'_>,
+    call: &Invocation<'_>,
+    request: Request,
+) -> Result<Vec<NamedResult>, Failure> {
+    let Response::Results(results) = session.ask(call.action, request)? else {
+        return Err(Failure::Unexpected);
+    };
+    Ok(results)
+}
+
+fn finish(
+    session: &mut Session<'_>,
+    call: &Invocation<'_>,
+    verb: Verb,
+    targets: &[String],
+    results: &[NamedResult],
+) -> u8 {
+    let rendered = render::results(verb, targets, results);
+    session.finish(&rendered, &json::results(call.action.name, verb, results))
+}

@@ -1,0 +1,129 @@
+//! Actions that need no daemon: help, exit, quit; and what is no action.
+
+use super::{ACTIONS, Invocation, find, suggest};
+use crate::ctl::render::Rendered;
+use crate::ctl::session::{Failure, Session};
+use serde_json::{Value, json};
+
+const HELP_HEADER: &str = "default commands (type help <topic>):";
+const HELP_COLUMNS: usize = 7;
+
+pub(super) fn leave(session: &mut Session<'_>, call: &Invocation<'_>) -> Result<u8, Failure> {
+    call.takes_nothing(session)?;
+    session.leaving = true;
+    if !session.json {
+        session.output.text("\n");
+    }
+    Ok(0)
+}
+
+#[allow(clippy::unnecessary_wraps, reason = "all actions have this type")]
+pub(super) fn help(session: &mut Session<'_>, call: &Invocation<'_>) -> Result<u8, Failure> {
+    let Some(topic) = call.arguments.first() else {
+        let document = json!({
+            "action": "help",
+            "actions": ACTIONS.iter().map(described).collect::<Vec<_>>(),
+        });
+        return Ok(print(session, overview(), &document));
+    };
+    if let Some(action) = find(topic) {
+        let document = json!({ "action": "help", "actions": [described(action)] });
+        return Ok(print(session, action.help(), &document));
+    }
+    let mut lines = vec![format!("*** No help on {}", call.arguments.join(" "))];
+    lines.extend(suggestion(topic));
+    let document = json!({ "action": "help", "actions": [] });
+    Ok(print(session, lines, &document))
+}
+
+/// Prints lines whose tabs are ours.
+fn print(session: &mut Session<'_>, lines: Vec<String>, document: &Value) -> u8 {
+    if session.json {
+        session.print_json(document);
+    } else {
+        for line in lines {
+            match line.split_once('\t') {
+                Some(_) => session.output.text(&format!("{line}\n")),
+                None => session.output.line(&line),
+            }
+        }
+    }
+    0
+}
+
+fn described(action: &super::Action) -> Value {
+    json!({
+        "name": action.name,
+        "usage": action.usage.iter().map(|(form, _)| form).collect::<Vec<_>>(),
+        "summary": action.summary,
+        "example": action.example,
+    })
+}
+
+/// The table of actions, sorted down its columns; `help` itself is left out, as in Supervisor's.
+fn overview() -> Vec<String> {
+    let names: Vec<&str> = ACTIONS
+        .iter()
+        .map(|action| action.name)
+        .filter(|&name| name != "help")
+        .collect();
+    let height = names.len().div_ceil(HELP_COLUMNS).max(1);
+    let columns: Vec<&[&str]> = names.chunks(height).collect();
+    let mut lines = vec![
+        String::new(),
+        HELP_HEADER.to_owned(),
+        "=".repeat(HELP_HEADER.len()),
+    ];
+    for row in 0..height {
+        let cells: Vec<String> = columns
+            .iter()
+            .filter_map(|column| {
+                let width = column.iter().map(|name| name.len()).max().unwrap_or(0);
+                column.get(row).map(|name| format!("{name:<width$}"))
+            })
+            .collect();
+        lines.push(cells.join("  "));
+    }
+    lines.push(String::new());
+    lines
+}
+
+/// Answers a line that begins with no action.
+pub(super) fn unknown(session: &mut Session<'_>, words: &[String]) -> u8 {
+    let line = words.join(" ");
+    let mut rendered = Rendered::line(format!("*** Unknown syntax: {line}"), 1);
+    let near = words.first().and_then(|word| suggest(word));
+    rendered
+        .lines
+        .extend(words.first().and_then(|word| suggestion(word)));
+    let document = json!({
+        "action": Value::Null,
+        "error": { "kind": "unknown_action", "message": rendered.lines.first(), "suggestion": near },
+    });
+    session.finish(&rendered, &document)
+}
+
+fn suggestion(word: &str) -> Option<String> {
+    suggest(word).map(|near| format!("    did you mean '{near}'?"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_overview_is_supervisors() {
+        assert_eq!(
+            overview(),
+            [
+                "",
+                "default commands (type help <topic>):",
+                "=====================================",
+                "add    exit      open  reload  restart   start   tail   ",
+                "avail  fg        pid   remove  shutdown  status  update ",
+                "clear  maintail  quit  reread  signal    stop    version",
+                "",
+            ]
+        );
+    }
+}

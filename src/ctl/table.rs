@@ -1,0 +1,300 @@
+//! `status`: Supervisor's table, to the blank.
+//!
+//! `NAME` padded to the longest name, but at least 30, plus 3; the state padded to 10; a description. Trailing padding
+//! stays where there is no description, as scripts split such lines.
+
+use super::escape;
+use super::render::{self, Rendered, Verb};
+use crate::wire::{ProcessState, StatusReply, StatusRow};
+use chrono::{DateTime, TimeZone};
+use std::fmt::Display;
+use unicode_width::UnicodeWidthStr;
+
+const NAME_WIDTH_MIN: usize = 30;
+const NAME_GAP: usize = 3;
+const STATE_WIDTH: usize = 10;
+
+/// The whole answer, and its exit status. Lines are escaped already, because colours must not be.
+pub fn status<Zone>(reply: &StatusReply, colour: bool, zone: &Zone) -> Rendered
+where
+    Zone: TimeZone,
+    Zone::Offset: Display,
+{
+    let mut rendered = render::results(Verb::Status, &[], &reply.unknown);
+    for line in &mut rendered.lines {
+        *line = escape::line(line);
+    }
+    let names: Vec<String> = reply
+        .rows
+        .iter()
+        .map(|row| escape::line(&row.name))
+        .collect();
+    let longest = names.iter().map(|name| name.width()).max().unwrap_or(0);
+    let width = longest.max(NAME_WIDTH_MIN) + NAME_GAP;
+    for (row, name) in reply.rows.iter().zip(names) {
+        let gap = " ".repeat(width.saturating_sub(name.width()));
+        let state = row.state.name();
+        let state_gap = " ".repeat(STATE_WIDTH.saturating_sub(state.len()));
+        let state = if colour {
+            format!("\x1b[{}m{state}\x1b[0m", colour_of(row.state))
+        } else {
+            state.to_owned()
+        };
+        let description = escape::line(&describe(row, zone));
+        rendered
+            .lines
+            .push(format!("{name}{gap}{state}{state_gap}{description}"));
+    }
+    if reply.rows.iter().any(|row| is_down(row.state)) {
+        rendered.code = 3;
+    }
+    rendered
+}
+
+/// Whether `status` reports the state by its exit code.
+pub fn is_down(state: ProcessState) -> bool {
+    match state {
+        ProcessState::Stopped
+        | ProcessState::Exited
+        | ProcessState::Fatal
+        | ProcessState::Unknown => true,
+        ProcessState::Starting
+        | ProcessState::Running
+        | ProcessState::Backoff
+        | ProcessState::Stopping => false,
+    }
+}
+
+/// Parameters of the terminal's "select graphic rendition".
+fn colour_of(state: ProcessState) -> &'static str {
+    match state {
+        ProcessState::Running => "32",
+        ProcessState::Starting | ProcessState::Stopping => "36",
+        ProcessState::Backoff => "33",
+        ProcessState::Fatal | ProcessState::Unknown => "1;31",
+        ProcessState::Stopped | ProcessState::Exited => "2",
+    }
+}
+
+/// The third column.
+pub fn describe<Zone>(row: &StatusRow, zone: &Zone) -> String
+where
+    Zone: TimeZone,
+    Zone::Offset: Display,
+{
+    match row.state {
+        ProcessState::Running => format!(
+            "pid {}, uptime {}",
+            row.pid.unwrap_or(0),
+            uptime(row.uptime_ms.unwrap_or(0) / 1000)
+        ),
+        ProcessState::Fatal | ProcessState::Backoff => match &row.trouble {
+            Some(trouble) => trouble.to_string(),
+            None => format!("unknown error (try \"tail {}\")", row.name),
+        },
+        ProcessState::Stopped | ProcessState::Exited => row
+            .started_at
+            .and_then(|started| DateTime::from_timestamp(row.stopped_at.unwrap_or(started), 0))
+            .map_or_else(
+                || "Not started".to_owned(),
+                |stopped| {
+                    stopped
+                        .with_timezone(zone)
+                        .format("%b %d %I:%M %p")
+                        .to_string()
+                },
+            ),
+        ProcessState::Starting | ProcessState::Stopping | ProcessState::Unknown => String::new(),
+    }
+}
+
+/// `H:MM:SS`, with days in front of it from one day on.
+pub fn uptime(seconds: u64) -> String {
+    let (days, rest) = (seconds / 86400, seconds % 86400);
+    let time = format!("{}:{:02}:{:02}", rest / 3600, rest / 60 % 60, rest % 60);
+    match days {
+        0 => time,
+        1 => format!("1 day, {time}"),
+        days => format!("{days} days, {time}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ctl::fake::row;
+    use crate::wire::{ExitStatus, NamedResult, Outcome, Trouble};
+    use chrono::Utc;
+
+    fn lines(rows: Vec<StatusRow>) -> (Vec<String>, u8) {
+        let reply = StatusReply {
+            rows,
+            unknown: vec![],
+        };
+        let rendered = status(&reply, false, &Utc);
+        (rendered.lines, rendered.code)
+    }
+
+    fn running(name: &str) -> StatusRow {
+        StatusRow {
+            pid: Some(17898),
+            uptime_ms: Some(5999),
+            ..row(name, ProcessState::Running)
+        }
+    }
+
+    #[test]
+    fn lines_are_those_of_the_reference() {
+        let quick = StatusRow {
+            trouble: Some(Trouble::ExitedTooQuickly(ExitStatus::Code(1))),
+            ..row("quick", ProcessState::Fatal)
+        };
+        let (lines, code) = lines(vec![
+            running("cat"),
+            quick,
+            row("slowstart", ProcessState::Starting),
+        ]);
+        assert_eq!(
+            lines,
+            [
+                "cat                              RUNNING   pid 17898, uptime 0:00:05",
+                "quick                            FATAL     Exited too quickly (process log may have details)",
+                "slowstart                        STARTING  ",
+            ]
+        );
+        assert_eq!(code, 3);
+    }
+
+    #[test]
+    fn a_long_name_widens_the_table() {
+        let name = "x".repeat(31);
+        let (lines, _) = lines(vec![running(&name), running("cat")]);
+        assert_eq!(
+            lines[0],
+            format!("{name}   RUNNING   pid 17898, uptime 0:00:05")
+        );
+        assert_eq!(
+            lines[1],
+            format!("cat{}RUNNING   pid 17898, uptime 0:00:05", " ".repeat(31))
+        );
+    }
+
+    #[test]
+    fn each_state_has_its_description_and_code() {
+        let at = |state, started_at, stopped_at| StatusRow {
+            started_at,
+            stopped_at,
+            ..row("x", state)
+        };
+        // 24 Nov 2026 08:59 UTC.
+        let stop = 1_795_510_740;
+        for (row, description, down) in [
+            (at(ProcessState::Stopped, None, None), "Not started", true),
+            (
+                at(ProcessState::Stopped, Some(1), Some(stop)),
+                "Nov 24 08:59 AM",
+                true,
+            ),
+            (
+                at(ProcessState::Exited, Some(1), Some(stop + 12 * 3600)),
+                "Nov 24 08:59 PM",
+                true,
+            ),
+            (
+                at(ProcessState::Fatal, None, None),
+                "unknown error (try \"tail x\")",
+                true,
+            ),
+            (
+                at(ProcessState::Backoff, None, None),
+                "unknown error (try \"tail x\")",
+                false,
+            ),
+            (at(ProcessState::Starting, None, None), "", false),
+            (at(ProcessState::Stopping, None, None), "", false),
+            (at(ProcessState::Unknown, None, None), "", true),
+            (running("x"), "pid 17898, uptime 0:00:05", false),
+        ] {
+            assert_eq!(describe(&row, &Utc), description, "{:?}", row.state);
+            assert_eq!(lines(vec![row]).1, if down { 3 } else { 0 });
+        }
+    }
+
+    #[test]
+    fn uptime_counts_days() {
+        for (seconds, text) in [
+            (0, "0:00:00"),
+            (5, "0:00:05"),
+            (86399, "23:59:59"),
+            (86400 + 3661, "1 day, 1:01:01"),
+            (2 * 86400 + 5, "2 days, 0:00:05"),
+        ] {
+            assert_eq!(uptime(seconds), text);
+        }
+    }
+
+    #[test]
+    fn unknown_names_come_first_and_give_way_to_what_is_down() {
+        let unknown = vec![
+            NamedResult {
+                name: "nosuch".to_owned(),
+                outcome: Outcome::NoSuchProcess,
+            },
+            NamedResult {
+                name: "grp:*".to_owned(),
+                outcome: Outcome::NoSuchGroup,
+            },
+        ];
+        let reply = StatusReply {
+            rows: vec![running("cat")],
+            unknown: unknown.clone(),
+        };
+        let rendered = status(&reply, false, &Utc);
+        assert_eq!(
+            rendered.lines[..2],
+            [
+                "nosuch: ERROR (no such process)",
+                "grp: ERROR (no such group)"
+            ]
+        );
+        assert!(rendered.lines[2].starts_with("cat "));
+        assert_eq!(rendered.code, 4);
+        let reply = StatusReply {
+            rows: vec![row("cat", ProcessState::Stopped)],
+            unknown,
+        };
+        assert_eq!(status(&reply, false, &Utc).code, 3);
+        assert_eq!(
+            status(
+                &StatusReply {
+                    rows: vec![],
+                    unknown: vec![]
+                },
+                false,
+                &Utc
+            ),
+            Rendered::default()
+        );
+    }
+
+    #[test]
+    fn colour_changes_nothing_but_the_colour() {
+        let reply = StatusReply {
+            rows: vec![running("cat"), row("\x1b[2Jdog", ProcessState::Fatal)],
+            unknown: vec![],
+        };
+        let plain = status(&reply, false, &Utc).lines;
+        let coloured = status(&reply, true, &Utc).lines;
+        assert!(coloured[0].contains("\x1b[32mRUNNING\x1b[0m   pid"));
+        assert!(coloured[1].starts_with("\\x1b[2Jdog "));
+        let stripped: Vec<String> = coloured
+            .iter()
+            .map(|line| {
+                line.replace("\x1b[32m", "")
+                    .replace("\x1b[1;31m", "")
+                    .replace("\x1b[0m", "")
+            })
+            .collect();
+        assert_eq!(stripped, plain);
+    }
+}
