@@ -19,7 +19,9 @@ pub enum CalledAs {
 
 /// Reads the mode off `argv[0]`.
 pub fn called_as(argv0: Option<&OsStr>) -> CalledAs {
-    let name = argv0.and_then(|argv0| Path::new(argv0).file_name()).and_then(OsStr::to_str);
+    let name = argv0
+        .and_then(|argv0| Path::new(argv0).file_name())
+        .and_then(OsStr::to_str);
     match name {
         Some("taskmasterd") => CalledAs::Daemon("taskmasterd"),
         Some("supervisord") => CalledAs::Daemon("supervisord"),
@@ -37,9 +39,15 @@ mod tests {
     fn the_last_component_of_the_name_picks_the_mode() {
         for (argv0, expected) in [
             (Some("taskmasterd"), CalledAs::Daemon("taskmasterd")),
-            (Some("/usr/bin/taskmasterd"), CalledAs::Daemon("taskmasterd")),
+            (
+                Some("/usr/bin/taskmasterd"),
+                CalledAs::Daemon("taskmasterd"),
+            ),
             (Some("./supervisord"), CalledAs::Daemon("supervisord")),
-            (Some("/opt/x/taskmasterctl"), CalledAs::Console("taskmasterctl")),
+            (
+                Some("/opt/x/taskmasterctl"),
+                CalledAs::Console("taskmasterctl"),
+            ),
             (Some("supervisorctl"), CalledAs::Console("supervisorctl")),
             (Some("taskmaster"), CalledAs::Multicall),
             (Some("taskmasterd-1.0"), CalledAs::Multicall),

@@ -23,7 +23,12 @@
 
 #![cfg_attr(
     test,
-    allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        reason = "a test fails by panicking"
+    )
 )]
 
 pub mod check_config;
@@ -33,7 +38,10 @@ pub mod ctl;
 pub mod daemon;
 pub mod dispatch;
 pub mod engine;
-#[allow(unsafe_code, reason = "the one room that speaks to the kernel without a net")]
+#[allow(
+    unsafe_code,
+    reason = "the one room that speaks to the kernel without a net"
+)]
 pub mod sys;
 pub mod types;
 pub mod wire;
@@ -52,14 +60,22 @@ const USAGE: u8 = 2;
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
     let status = match dispatch::called_as(args.first().map(OsString::as_os_str)) {
-        CalledAs::Daemon(name) => parse(cli::daemon(name), args).and_then(|found| daemon_mode(&found, name)),
-        CalledAs::Console(name) => parse(cli::ctl(name), args).and_then(|found| console_mode(&found, name)),
-        CalledAs::Multicall => parse(cli::taskmaster(), args).and_then(|found| match found.subcommand() {
-            Some(("daemon", found)) => daemon_mode(found, "taskmasterd"),
-            Some(("ctl", found)) => console_mode(found, "taskmasterctl"),
-            Some(("check-config", found)) => check_mode(found),
-            Some(_) | None => Err(cli::taskmaster().error(ErrorKind::MissingSubcommand, "a mode is missing")),
-        }),
+        CalledAs::Daemon(name) => {
+            parse(cli::daemon(name), args).and_then(|found| daemon_mode(&found, name))
+        }
+        CalledAs::Console(name) => {
+            parse(cli::ctl(name), args).and_then(|found| console_mode(&found, name))
+        }
+        CalledAs::Multicall => {
+            parse(cli::taskmaster(), args).and_then(|found| match found.subcommand() {
+                Some(("daemon", found)) => daemon_mode(found, "taskmasterd"),
+                Some(("ctl", found)) => console_mode(found, "taskmasterctl"),
+                Some(("check-config", found)) => check_mode(found),
+                Some(_) | None => {
+                    Err(cli::taskmaster().error(ErrorKind::MissingSubcommand, "a mode is missing"))
+                }
+            })
+        }
     };
     status.unwrap_or_else(|error| report(&error)).into()
 }

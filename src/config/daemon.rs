@@ -259,10 +259,16 @@ fn socket_path(context: &mut Context<'_>, table: &Table<'_>, name: &str) -> Opti
 }
 
 /// Reads the console's section.
-pub fn console(context: &mut Context<'_>, table: &Table<'_>, socket: PathBuf) -> ConsoleSettings {
+pub fn console(
+    context: &mut Context<'_>,
+    table: &Table<'_>,
+    socket: PathBuf,
+    server: Option<&User>,
+) -> ConsoleSettings {
     table.report_idle(context);
     ConsoleSettings {
         socket,
+        server_uid: server.map(|user| user.uid),
         prompt: text(context, table, "prompt").unwrap_or_default(),
         history_file: path(context, table, "history_file"),
         username: text(context, table, "username"),

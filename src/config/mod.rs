@@ -104,7 +104,12 @@ fn build(
     daemon::overrule(context, &mut sorted.daemon, overrides);
     let sockets = daemon::sockets(context, &sorted);
     let daemon = daemon::daemon(context, &sorted.daemon, &sockets);
-    let console = daemon::console(context, &sorted.console, sockets.console);
+    let console = daemon::console(
+        context,
+        &sorted.console,
+        sockets.console,
+        daemon.user.as_ref(),
+    );
     for table in [&sorted.daemon, &sorted.console] {
         lint::cut_values(context, table);
     }
@@ -144,12 +149,14 @@ pub fn load_console(path: &Path, host: &dyn Host) -> LoadedConsole {
                 })
                 .collect();
             let sorted = sections::sort(&mut context, &wanted);
+            let server = daemon::user(&mut context, &sorted.daemon, &context::Variables::default());
             context.diagnostics.clear();
             let sockets = daemon::sockets(&mut context, &sorted);
             Some(daemon::console(
                 &mut context,
                 &sorted.console,
                 sockets.console,
+                server.as_ref(),
             ))
         }
         Err(error) => {

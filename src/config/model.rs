@@ -97,6 +97,8 @@ pub enum LogLevel {
 pub struct ConsoleSettings {
     /// Socket to connect to.
     pub socket: PathBuf,
+    /// Whom the file makes the daemon become: besides root and the caller, this user is trusted to answer.
+    pub server_uid: Option<u32>,
     /// Prompt of the shell, as the file gives it.
     pub prompt: String,
     /// File the shell's history is kept in.

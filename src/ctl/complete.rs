@@ -4,11 +4,11 @@
 //! The shell's Tab key and the shells' completion scripts use the same two.
 
 use super::actions::{ACTIONS, Arguments, find};
+use super::connect::Server;
 use super::connection::Connection;
 use crate::types::Signal;
 use crate::wire::{Request, Response};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::time::Duration;
 
 /// How long somebody who pressed Tab is kept waiting for a daemon.
@@ -33,10 +33,10 @@ pub struct LiveNames {
 }
 
 impl LiveNames {
-    /// Asks the daemon at `socket`. Without one there are no names: completion has nobody to complain to.
-    pub fn fetch(socket: &Path) -> Self {
+    /// Asks the daemon. Without one there are no names: completion has nobody to complain to.
+    pub fn fetch(server: &Server) -> Self {
         let mut names = Self::default();
-        let Ok(mut connection) = Connection::open(socket, PATIENCE) else {
+        let Ok(mut connection) = Connection::open(server, PATIENCE) else {
             return names;
         };
         if let Ok(Response::Status(reply)) =

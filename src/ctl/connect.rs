@@ -11,7 +11,7 @@ use nix::unistd::{Uid, User, geteuid};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use thiserror::Error;
 
@@ -69,8 +69,25 @@ pub enum ConnectError {
     System(#[from] Errno),
 }
 
+/// A daemon to talk to.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Server {
+    /// Its socket.
+    pub socket: PathBuf,
+    /// The user whom the configuration file makes the daemon become: trusted to serve, besides root and the caller.
+    pub uid: Option<u32>,
+}
+
+impl Server {
+    /// The daemon at `socket`, run by root or by the caller.
+    pub fn at(socket: PathBuf) -> Self {
+        Self { socket, uid: None }
+    }
+}
+
 /// Connects, and checks who serves. A link could lead anywhere and is not followed.
-pub fn connect(path: &Path, patience: Duration) -> Result<UnixStream, ConnectError> {
+pub fn connect(server: &Server, patience: Duration) -> Result<UnixStream, ConnectError> {
+    let path = server.socket.as_path();
     if path
         .symlink_metadata()
         .is_ok_and(|metadata| metadata.file_type().is_symlink())
@@ -79,7 +96,7 @@ pub fn connect(path: &Path, patience: Duration) -> Result<UnixStream, ConnectErr
     }
     let stream = connect_within(path, patience)?;
     let credentials = getsockopt(&stream, sockopt::PeerCredentials)?;
-    check_server(Uid::from_raw(credentials.uid()), geteuid())?;
+    check_server(Uid::from_raw(credentials.uid()), geteuid(), server.uid)?;
     Ok(stream)
 }
 
@@ -109,9 +126,9 @@ fn connect_within(path: &Path, patience: Duration) -> Result<UnixStream, Connect
     }
 }
 
-/// Only root and the caller are trusted to answer.
-fn check_server(server: Uid, caller: Uid) -> Result<(), ConnectError> {
-    if server.is_root() || server == caller {
+/// Only root, the caller and whom the file names are trusted to answer.
+fn check_server(server: Uid, caller: Uid, named: Option<u32>) -> Result<(), ConnectError> {
+    if server.is_root() || server == caller || named == Some(server.as_raw()) {
         Ok(())
     } else {
         Err(ConnectError::Untrusted {
@@ -160,6 +177,7 @@ fn refusal_of_connection(refusal: &Refusal) -> String {
         | Refusal::NoSuchGroup(_)
         | Refusal::BadSignal(_)
         | Refusal::NoSuchProcess(_)
+        | Refusal::Ambiguous(_)
         | Refusal::NoLog(_)
         | Refusal::LogUnreadable { .. }
         | Refusal::TooLarge => "the daemon refused the connection".to_owned(),
@@ -173,15 +191,17 @@ mod tests {
     #[test]
     fn only_root_and_the_caller_may_serve() {
         let uid = Uid::from_raw;
-        for (server, caller, trusted) in [
-            (0, 0, true),
-            (0, 1000, true),
-            (1000, 1000, true),
-            (1001, 1000, false),
-            (1000, 0, false),
-            (65534, 1000, false),
+        for (server, caller, named, trusted) in [
+            (0, 0, None, true),
+            (0, 1000, None, true),
+            (1000, 1000, None, true),
+            (1001, 1000, None, false),
+            (1000, 0, None, false),
+            (1000, 0, Some(1000), true),
+            (1000, 0, Some(1001), false),
+            (65534, 1000, None, false),
         ] {
-            let answer = check_server(uid(server), uid(caller));
+            let answer = check_server(uid(server), uid(caller), named);
             assert_eq!(answer.is_ok(), trusted, "{server} serves {caller}");
             if let Err(error) = answer {
                 assert!(error.to_string().contains("not trusted"), "{error}");

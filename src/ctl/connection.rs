@@ -5,7 +5,7 @@
 //! answer to a request that waits by its nature. Notices that arrive in front of an answer are kept for [`Connection::wait`].
 //! An interrupted request leaves an answer on its way, so the connection has to be dropped afterwards.
 
-use super::connect::{self, ConnectError};
+use super::connect::{self, ConnectError, Server};
 use crate::wire::{
     self, DecodeError, FrameBuffer, FrameError, HELLO_BYTES_MAX, Hello, PROTOCOL_VERSION,
     REPLY_BYTES_MAX, REQUEST_BYTES_MAX, Refusal, Request, RequestFrame, Response, ServerFrame,
@@ -89,8 +89,8 @@ pub struct Connection {
 
 impl Connection {
     /// Connects, checks who serves, and greets.
-    pub fn open(path: &Path, patience: Duration) -> Result<Self, ConnectError> {
-        let stream = connect::connect(path, patience)?;
+    pub fn open(server: &Server, patience: Duration) -> Result<Self, ConnectError> {
+        let stream = connect::connect(server, patience)?;
         Self::greet(stream, patience)
     }
 
@@ -368,7 +368,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("sock");
         let _listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
-        let error = Connection::open(&path, Duration::from_millis(20)).unwrap_err();
+        let error = Connection::open(&Server::at(path), Duration::from_millis(20)).unwrap_err();
         assert!(
             matches!(error, ConnectError::Talk(TalkError::TimedOut)),
             "{error}"
@@ -380,7 +380,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = |name| directory.path().join(name);
         let open = |name| {
-            Connection::open(&path(name), PATIENCE)
+            Connection::open(&Server::at(path(name)), PATIENCE)
                 .unwrap_err()
                 .to_string()
         };
@@ -394,7 +394,7 @@ mod tests {
         assert!(open("link").contains("symbolic link"));
         let long = "x".repeat(200);
         assert!(
-            Connection::open(&path(&long), PATIENCE)
+            Connection::open(&Server::at(path(&long)), PATIENCE)
                 .unwrap_err()
                 .to_string()
                 .contains("too long")

@@ -4,6 +4,7 @@
 //! shell. Names are asked for when Tab is pressed, over a connection of their own.
 
 use super::complete::{self, LiveNames};
+use super::connect::Server;
 use super::shell::{Line, Lines, is_yes};
 use rustyline::completion::{Completer, Pair};
 use rustyline::error::ReadlineError;
@@ -46,7 +47,7 @@ impl Person {
             .build();
         let mut editor = Editor::with_config(config).map_err(into_io)?;
         editor.set_helper(Some(Assistant {
-            socket: PathBuf::new(),
+            server: Server::default(),
             hinter: HistoryHinter::new(),
             colour,
         }));
@@ -101,9 +102,9 @@ impl Lines for Person {
         true
     }
 
-    fn use_socket(&mut self, socket: &Path) {
+    fn use_server(&mut self, server: &Server) {
         if let Some(assistant) = self.editor.helper_mut() {
-            socket.clone_into(&mut assistant.socket);
+            server.clone_into(&mut assistant.server);
         }
     }
 }
@@ -153,7 +154,7 @@ pub fn default_history(state_home: Option<PathBuf>, home: Option<PathBuf>) -> Op
 
 /// Completes and hints.
 struct Assistant {
-    socket: PathBuf,
+    server: Server,
     hinter: HistoryHinter,
     colour: bool,
 }
@@ -161,7 +162,7 @@ struct Assistant {
 impl fmt::Debug for Assistant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Assistant")
-            .field("socket", &self.socket)
+            .field("server", &self.server)
             .field("colour", &self.colour)
             .finish_non_exhaustive()
     }
@@ -213,7 +214,7 @@ impl Completer for Assistant {
             .collect();
         words.push(typed.get(start..).unwrap_or(""));
         let names = if complete::needs_names(&words) {
-            LiveNames::fetch(&self.socket)
+            LiveNames::fetch(&self.server)
         } else {
             LiveNames::default()
         };
@@ -258,7 +259,7 @@ mod tests {
     #[test]
     fn tab_replaces_the_word_under_the_cursor() {
         let assistant = Assistant {
-            socket: PathBuf::from("/nonexistent"),
+            server: Server::at(PathBuf::from("/nonexistent")),
             hinter: HistoryHinter::new(),
             colour: false,
         };

@@ -258,6 +258,7 @@ pub fn refusal(action: &str, refusal: &Refusal, rendered: &Rendered) -> Value {
         Refusal::NoSuchGroup(_) => "no_such_group",
         Refusal::BadSignal(_) => "bad_signal",
         Refusal::NoSuchProcess(_) => "no_such_process",
+        Refusal::Ambiguous(_) => "ambiguous",
         Refusal::NoLog(_) => "no_log",
         Refusal::LogUnreadable { .. } => "log_unreadable",
         Refusal::TooLarge => "too_large",

@@ -62,7 +62,13 @@ pub fn run(options: CtlOptions, called_as: &str) -> u8 {
     };
     let stdin = io::stdin();
     let person = stdin.is_terminal();
-    let mut session = Session::new(output, settings.socket.clone());
+    let mut session = Session::new(
+        output,
+        connect::Server {
+            socket: settings.socket.clone(),
+            uid: settings.server_uid,
+        },
+    );
     session.json = json;
     session.supervisor = called_as == "supervisorctl";
     let mut code = 0;

@@ -342,6 +342,13 @@ pub fn refusal(action: &str, refusal: &Refusal) -> Rendered {
             "fg" => Rendered::line("ERROR: bad process name supplied", 1),
             _ => Rendered::line(format!("{name}: ERROR (no such process)"), 1),
         },
+        Refusal::Ambiguous(names) => Rendered::line(
+            format!(
+                "ERROR: several processes are meant, name one of {}",
+                names.join(", ")
+            ),
+            1,
+        ),
         Refusal::NoLog(name) => Rendered::line(format!("{name}: ERROR (no log file)"), 1),
         Refusal::LogUnreadable { name, errno } => Rendered {
             lines: vec![format!("{name}: ERROR (unknown error reading log)")],

@@ -1,7 +1,7 @@
 //! What the actions share: the daemon they talk to, where they write, and how failures become words and exit codes.
 
 use super::actions::{Action, Check};
-use super::connect::ConnectError;
+use super::connect::{ConnectError, Server};
 use super::connection::{Connection, PATIENCE, TalkError, url};
 use super::interrupt::Interrupts;
 use super::json;
@@ -10,7 +10,7 @@ use super::render::{self, Rendered};
 use crate::wire::{Refusal, Request, Response, ServerFrame, Topic};
 use serde_json::{Value, json};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Why an action came to no answer.
 #[derive(Debug)]
@@ -38,15 +38,15 @@ pub struct Session<'a> {
     pub input: Option<BorrowedFd<'a>>,
     /// Set by `exit`: the shell ends after this action.
     pub leaving: bool,
-    socket: PathBuf,
+    server: Server,
     connection: Option<Connection>,
     /// Pid of the daemon last talked to, by which a new one is noticed.
     daemon_pid: Option<u32>,
 }
 
 impl<'a> Session<'a> {
-    /// A console for the daemon at `socket`.
-    pub fn new(output: Output<'a>, socket: PathBuf) -> Self {
+    /// A console for a daemon.
+    pub fn new(output: Output<'a>, server: Server) -> Self {
         Self {
             output,
             json: false,
@@ -54,7 +54,7 @@ impl<'a> Session<'a> {
             interrupts: None,
             input: None,
             leaving: false,
-            socket,
+            server,
             connection: None,
             daemon_pid: None,
         }
@@ -69,14 +69,14 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// The socket in use.
-    pub fn socket(&self) -> &Path {
-        &self.socket
+    /// The daemon in use.
+    pub fn server(&self) -> &Server {
+        &self.server
     }
 
     /// Talks to another daemon from now on.
     pub fn set_socket(&mut self, socket: PathBuf) {
-        self.socket = socket;
+        self.server = Server::at(socket);
         self.connection = None;
         self.daemon_pid = None;
     }
@@ -142,7 +142,7 @@ impl<'a> Session<'a> {
             }
             return Failure::Reported(130);
         }
-        let text = format!("error: {}: {error}", url(&self.socket));
+        let text = format!("error: {}: {error}", url(&self.server.socket));
         self.fail(action, "connection", &text, 1)
     }
 
@@ -152,13 +152,13 @@ impl<'a> Session<'a> {
             return Ok(());
         }
         self.connection = None;
-        match Connection::open(&self.socket, PATIENCE) {
+        match Connection::open(&self.server, PATIENCE) {
             Ok(connection) => {
                 let pid = connection.daemon().pid;
                 if self.daemon_pid.is_some_and(|before| before != pid) {
                     self.output.error_line(&format!(
                         "note: another daemon answers at {} now (pid {pid})",
-                        url(&self.socket)
+                        url(&self.server.socket)
                     ));
                 }
                 self.daemon_pid = Some(pid);
@@ -166,7 +166,7 @@ impl<'a> Session<'a> {
                 Ok(())
             }
             Err(error) => {
-                let (text, code) = connect_text(&error, action.check, &url(&self.socket));
+                let (text, code) = connect_text(&error, action.check, &url(&self.server.socket));
                 Err(self.fail(action, connect_kind(&error), &text, code))
             }
         }

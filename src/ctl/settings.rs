@@ -2,7 +2,8 @@
 
 use crate::cli::CtlOptions;
 use crate::config::model::ConsoleSettings;
-use std::path::PathBuf;
+use crate::config::{self, Diagnostic, FindError, LoadedConsole, RealHost, Role, Sources};
+use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 /// Where the daemon listens when nothing says otherwise.
@@ -33,7 +34,7 @@ pub enum SettingsError {
 /// `-s` beats the file; `-r` beats the file's `history_file`. Without `-c` the file is the one that the search finds;
 /// without any file the defaults hold.
 pub fn resolve(options: CtlOptions, called_as: &str) -> Result<ConsoleSettings, SettingsError> {
-    let mut settings = from_file(&options, called_as);
+    let mut settings = from_file(&options, called_as)?;
     if let Some(url) = options.serverurl {
         settings.socket = socket_of_url(&url)?;
     }
@@ -45,17 +46,69 @@ pub fn resolve(options: CtlOptions, called_as: &str) -> Result<ConsoleSettings, 
 
 /// What the file says, or the defaults.
 ///
-/// THE LEAD CONNECTS THIS: `config::find` when `options.configuration` is absent (no file found: the defaults below;
-/// a refused file: `SettingsError::File`), then `config::load_console`; it becomes a `Result` with that. This body is the
-/// place, and the only one.
-fn from_file(_options: &CtlOptions, called_as: &str) -> ConsoleSettings {
-    defaults(called_as)
+/// Only a file that is named with `-c` has to exist. A file that was found and is refused counts when nothing else names
+/// the socket.
+fn from_file(options: &CtlOptions, called_as: &str) -> Result<ConsoleSettings, SettingsError> {
+    let host = RealHost::new();
+    let path = match &options.configuration {
+        Some(path) => path.clone(),
+        None => match config::find(role(called_as, &executable()), &host) {
+            Ok(path) => path,
+            Err(FindError::NotFound { .. }) => return Ok(defaults(called_as)),
+            Err(FindError::Unsafe { .. }) if options.serverurl.is_some() => {
+                return Ok(defaults(called_as));
+            }
+            Err(error) => return Err(SettingsError::File(error.to_string())),
+        },
+    };
+    let LoadedConsole {
+        settings,
+        diagnostics,
+        sources,
+    } = config::load_console(&path, &host);
+    settings.ok_or_else(|| {
+        let errors: Vec<String> = diagnostics
+            .iter()
+            .filter(|diagnostic| diagnostic.is_error())
+            .map(|diagnostic| place_and_message(diagnostic, &sources))
+            .collect();
+        SettingsError::File(errors.join("\n"))
+    })
+}
+
+fn place_and_message(diagnostic: &Diagnostic, sources: &Sources) -> String {
+    match diagnostic.primary.and_then(|span| sources.location(span)) {
+        Some(place) => format!(
+            "{}:{}:{}: {}",
+            place.path.display(),
+            place.line,
+            place.column,
+            diagnostic.message
+        ),
+        None => diagnostic.message.clone(),
+    }
+}
+
+fn executable() -> PathBuf {
+    std::env::args_os()
+        .next()
+        .map(PathBuf::from)
+        .unwrap_or_default()
+}
+
+fn role<'a>(called_as: &str, executable: &'a Path) -> Role<'a> {
+    if called_as == "supervisorctl" {
+        Role::Supervisor { executable }
+    } else {
+        Role::Taskmaster
+    }
 }
 
 fn defaults(called_as: &str) -> ConsoleSettings {
     let supervisor = called_as == "supervisorctl";
     ConsoleSettings {
         socket: PathBuf::from(DEFAULT_SOCKET),
+        server_uid: None,
         prompt: if supervisor {
             "supervisor"
         } else {

@@ -6,10 +6,10 @@
 //! that no success hides a failure.
 
 use super::actions;
+use super::connect::Server;
 use super::interrupt::Interrupts;
 use super::session::Session;
 use std::io::{self, BufRead};
-use std::path::Path;
 
 /// What was typed.
 #[derive(Debug)]
@@ -33,8 +33,8 @@ pub trait Lines {
     /// Whether a person types them.
     fn is_person(&self) -> bool;
 
-    /// The socket that names are to be completed from.
-    fn use_socket(&mut self, socket: &Path);
+    /// The daemon whose names are to be completed.
+    fn use_server(&mut self, server: &Server);
 }
 
 /// Lines of a script.
@@ -68,7 +68,7 @@ impl<Reader: BufRead> Lines for Script<Reader> {
         false
     }
 
-    fn use_socket(&mut self, _: &Path) {}
+    fn use_server(&mut self, _: &Server) {}
 }
 
 /// Runs until the lines end or one says so. `before` is the exit status so far.
@@ -79,7 +79,7 @@ pub fn run(session: &mut Session<'_>, lines: &mut dyn Lines, before: u8) -> u8 {
         run_line(session, lines, "status");
     }
     while !session.leaving && !session.output.has_failed() {
-        lines.use_socket(session.socket());
+        lines.use_server(session.server());
         match lines.next() {
             Ok(Line::Text(line)) => {
                 let code = run_line(session, lines, &line);

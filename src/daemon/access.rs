@@ -24,7 +24,8 @@ impl Access {
         peer.uid == 0
             || peer.uid == self.uid
             || self.mode & OTHERS_WRITE != 0
-            || (self.mode & GROUP_WRITE != 0 && (peer.gid == self.gid || groups.contains(&self.gid)))
+            || (self.mode & GROUP_WRITE != 0
+                && (peer.gid == self.gid || groups.contains(&self.gid)))
     }
 }
 
@@ -35,7 +36,11 @@ mod tests {
     #[test]
     fn strangers_need_a_mode_that_lets_them_in() {
         let peer = |uid, gid, groups: &[u32]| (Peer { uid, gid, pid: 1 }, groups.to_vec());
-        let rule = |mode| Access { uid: 1000, gid: 50, mode };
+        let rule = |mode| Access {
+            uid: 1000,
+            gid: 50,
+            mode,
+        };
         for (mode, (peer, groups), expected) in [
             (0o700, peer(0, 0, &[]), true),
             (0o700, peer(1000, 1000, &[]), true),
@@ -45,7 +50,11 @@ mod tests {
             (0o770, peer(1001, 7, &[8]), false),
             (0o777, peer(65534, 65534, &[]), true),
         ] {
-            assert_eq!(rule(mode).allows(&peer, &groups), expected, "{mode:o} {peer:?}");
+            assert_eq!(
+                rule(mode).allows(&peer, &groups),
+                expected,
+                "{mode:o} {peer:?}"
+            );
         }
     }
 }

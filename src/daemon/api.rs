@@ -18,8 +18,8 @@ use crate::sys::clock;
 use crate::sys::poller::Interest;
 use crate::types::{Monotonic, ProcessKey, Signal, Ticket};
 use crate::wire::{
-    AvailRow, Channel, LogChunk, NamedResult, Outcome, PidRow, Refusal, Request, RequestFrame, Response, StatusReply,
-    SubscriptionEnd, Topic,
+    AvailRow, Channel, LogChunk, NamedResult, Outcome, PidRow, Refusal, Request, RequestFrame,
+    Response, StatusReply, SubscriptionEnd, Topic,
 };
 use std::path::PathBuf;
 
@@ -54,23 +54,44 @@ impl Daemon {
     }
 
     /// The response, or none when it comes later.
-    fn respond(&mut self, client: ClientId, id: u64, request: Request, now: Monotonic) -> Option<Response> {
+    fn respond(
+        &mut self,
+        client: ClientId,
+        id: u64,
+        request: Request,
+        now: Monotonic,
+    ) -> Option<Response> {
         if targets_of(&request).is_some_and(|targets| targets.len() > TARGETS_MAX) {
             return Some(Response::Refused(Refusal::TooLarge));
         }
         let command = match request {
-            Request::Status { targets } => return Some(Response::Status(self.status(&targets, now))),
+            Request::Status { targets } => {
+                return Some(Response::Status(self.status(&targets, now)));
+            }
             Request::Pid { targets } if targets.is_empty() => {
                 return Some(Response::DaemonPid(std::process::id()));
             }
             Request::Pid { targets } => return Some(Response::Pids(self.pids(&targets))),
             Request::Avail => return Some(Response::Avail(self.avail())),
-            Request::Version => return Some(Response::Version(env!("CARGO_PKG_VERSION").to_owned())),
-            Request::Tail { target, channel, bytes } => {
-                return self.tail(client, id, &target, channel, bytes).err().map(Response::Refused);
+            Request::Version => {
+                return Some(Response::Version(env!("CARGO_PKG_VERSION").to_owned()));
+            }
+            Request::Tail {
+                target,
+                channel,
+                bytes,
+            } => {
+                return self
+                    .tail(client, id, &target, channel, bytes)
+                    .err()
+                    .map(Response::Refused);
             }
             Request::MainTail { bytes } => {
-                let tail = Tail { client, request: id, name: self.identifier.clone() };
+                let tail = Tail {
+                    client,
+                    request: id,
+                    name: self.identifier.clone(),
+                };
                 let job = self.jobs.begin_tail(tail);
                 self.capture.tail(job, LogRef::Main, bytes, TAIL_BYTES_MAX);
                 return None;
@@ -78,7 +99,10 @@ impl Daemon {
             Request::Clear { targets } => return self.clear(client, id, &targets),
             Request::Input { target, data } => return Some(self.input(&target, &data)),
             Request::Subscribe { topic } => {
-                return self.subscribe(client, id, &topic, now).err().map(Response::Refused);
+                return self
+                    .subscribe(client, id, &topic, now)
+                    .err()
+                    .map(Response::Refused);
             }
             Request::Unsubscribe { subscription } => {
                 self.end_subscriptions(SubscriptionEnd::Unsubscribed, now, |open| {
@@ -96,7 +120,9 @@ impl Daemon {
             Request::Add { groups } => Command::Add { groups },
             Request::Remove { groups } => Command::Remove { groups },
             Request::Shutdown => Command::Shutdown,
-            Request::Reread | Request::Update { .. } | Request::Reload if self.engine.is_shutting_down() => {
+            Request::Reread | Request::Update { .. } | Request::Reload
+                if self.engine.is_shutting_down() =>
+            {
                 return Some(Response::Refused(Refusal::ShuttingDown));
             }
             Request::Reread => match self.loader.load_and_log() {
@@ -117,7 +143,13 @@ impl Daemon {
         if let Some(client) = self.clients.get_mut(&client) {
             client.waiting.insert(ticket);
         }
-        self.waiters.insert(ticket, Waiter::Client { client, request: id });
+        self.waiters.insert(
+            ticket,
+            Waiter::Client {
+                client,
+                request: id,
+            },
+        );
         self.feed(Event::Command { ticket, command });
         None
     }
@@ -138,15 +170,36 @@ impl Daemon {
 
     fn status(&self, targets: &[String], now: Monotonic) -> StatusReply {
         let row = |process: &ProcessView| {
-            let health = |channel| self.capture.health(&StreamId { key: process.key.clone(), channel });
-            status::row(process, now, health(Channel::Stdout), health(Channel::Stderr))
+            let health = |channel| {
+                self.capture.health(&StreamId {
+                    key: process.key.clone(),
+                    channel,
+                })
+            };
+            status::row(
+                process,
+                now,
+                health(Channel::Stdout),
+                health(Channel::Stderr),
+            )
         };
         if targets.is_empty() || targets.iter().any(|target| target == "all") {
-            let rows = self.engine.processes().map(|process| row(&process)).collect();
-            return StatusReply { rows, unknown: Vec::new() };
+            let rows = self
+                .engine
+                .processes()
+                .map(|process| row(&process))
+                .collect();
+            return StatusReply {
+                rows,
+                unknown: Vec::new(),
+            };
         }
         let (keys, unknown) = self.resolve_all(targets);
-        let rows = keys.iter().filter_map(|key| self.engine.process(key)).map(|process| row(&process)).collect();
+        let rows = keys
+            .iter()
+            .filter_map(|key| self.engine.process(key))
+            .map(|process| row(&process))
+            .collect();
         StatusReply { rows, unknown }
     }
 
@@ -163,25 +216,36 @@ impl Daemon {
                 Resolution::NoSuchProcess => Outcome::NoSuchProcess,
                 Resolution::NoSuchGroup => Outcome::NoSuchGroup,
             };
-            unknown.push(NamedResult { name: target.clone(), outcome });
+            unknown.push(NamedResult {
+                name: target.clone(),
+                outcome,
+            });
         }
         (keys, unknown)
     }
 
     fn pids(&self, targets: &[String]) -> Vec<PidRow> {
         let pid = |process: &ProcessView| process.pid.map_or(0, |pid| pid.as_raw().unsigned_abs());
-        let row = |process: ProcessView| PidRow { name: process.key.to_string(), pid: Some(pid(&process)) };
+        let row = |process: ProcessView| PidRow {
+            name: process.key.to_string(),
+            pid: Some(pid(&process)),
+        };
         if targets.iter().any(|target| target == "all") {
             return self.engine.processes().map(row).collect();
         }
         targets
             .iter()
             .flat_map(|target| match self.engine.resolve(target) {
-                Resolution::Processes(keys) => {
-                    keys.iter().filter_map(|key| self.engine.process(key)).map(row).collect()
-                }
+                Resolution::Processes(keys) => keys
+                    .iter()
+                    .filter_map(|key| self.engine.process(key))
+                    .map(row)
+                    .collect(),
                 Resolution::NoSuchProcess | Resolution::NoSuchGroup => {
-                    vec![PidRow { name: target.clone(), pid: None }]
+                    vec![PidRow {
+                        name: target.clone(),
+                        pid: None,
+                    }]
                 }
             })
             .collect()
@@ -209,7 +273,9 @@ impl Daemon {
             Resolution::Processes(keys) => match keys.as_slice() {
                 [key] => self.engine.process(key).ok_or_else(unknown),
                 [] => Err(unknown()),
-                several => Err(Refusal::Ambiguous(several.iter().map(ToString::to_string).collect())),
+                several => Err(Refusal::Ambiguous(
+                    several.iter().map(ToString::to_string).collect(),
+                )),
             },
             Resolution::NoSuchProcess | Resolution::NoSuchGroup => Err(unknown()),
         }
@@ -225,21 +291,43 @@ impl Daemon {
     ) -> Result<(), Refusal> {
         let process = self.resolve_one(target)?;
         let name = process.key.to_string();
-        let path = status::log_path(&process.settings, channel).ok_or_else(|| Refusal::NoLog(name.clone()))?.to_owned();
-        let job = self.jobs.begin_tail(Tail { client, request: id, name });
-        self.capture.tail(job, LogRef::File(path), bytes, TAIL_BYTES_MAX);
+        let path = status::log_path(&process.settings, channel)
+            .ok_or_else(|| Refusal::NoLog(name.clone()))?
+            .to_owned();
+        let job = self.jobs.begin_tail(Tail {
+            client,
+            request: id,
+            name,
+        });
+        self.capture
+            .tail(job, LogRef::File(path), bytes, TAIL_BYTES_MAX);
         Ok(())
     }
 
     /// A read of a log has ended.
-    pub(super) fn on_tailed(&mut self, job: u64, result: std::io::Result<(Vec<u8>, u64)>, now: Monotonic) {
-        let Some(Tail { client, request, name }) = self.jobs.end_tail(job) else { return };
+    pub(super) fn on_tailed(
+        &mut self,
+        job: u64,
+        result: std::io::Result<(Vec<u8>, u64)>,
+        now: Monotonic,
+    ) {
+        let Some(Tail {
+            client,
+            request,
+            name,
+        }) = self.jobs.end_tail(job)
+        else {
+            return;
+        };
         let response = match result {
             Ok((data, size)) => Response::Log(LogChunk { data, size }),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 Response::Refused(Refusal::NoLog(name))
             }
-            Err(error) => Response::Refused(Refusal::LogUnreadable { name, errno: errno_of(&error) }),
+            Err(error) => Response::Refused(Refusal::LogUnreadable {
+                name,
+                errno: errno_of(&error),
+            }),
         };
         self.reply(client, request, response, now);
     }
@@ -253,7 +341,10 @@ impl Daemon {
             let outcome = match self.engine.resolve(target) {
                 Resolution::Processes(keys) => {
                     for process in keys.iter().filter_map(|key| self.engine.process(key)) {
-                        let paths = [&process.settings.stdout.target, &process.settings.stderr.target];
+                        let paths = [
+                            &process.settings.stdout.target,
+                            &process.settings.stderr.target,
+                        ];
                         let paths: Vec<PathBuf> = paths
                             .into_iter()
                             .filter_map(|target| match target {
@@ -265,14 +356,20 @@ impl Daemon {
                             logs.push((results.len(), paths));
                         }
                         let name = process.key.to_string();
-                        results.push(NamedResult { name, outcome: Outcome::Cleared });
+                        results.push(NamedResult {
+                            name,
+                            outcome: Outcome::Cleared,
+                        });
                     }
                     continue;
                 }
                 Resolution::NoSuchProcess => Outcome::NoSuchProcess,
                 Resolution::NoSuchGroup => Outcome::NoSuchGroup,
             };
-            results.push(NamedResult { name: target.clone(), outcome });
+            results.push(NamedResult {
+                name: target.clone(),
+                outcome,
+            });
         }
         if logs.is_empty() {
             return Some(Response::Results(results));
@@ -287,8 +384,16 @@ impl Daemon {
 
     /// The logs of one process are emptied, or not.
     pub(super) fn on_cleared(&mut self, job: u64, result: std::io::Result<()>, now: Monotonic) {
-        if let Some(done) = self.jobs.end_clear(job, result.err().map(|error| errno_of(&error))) {
-            self.reply(done.client, done.request, Response::Results(done.results), now);
+        if let Some(done) = self
+            .jobs
+            .end_clear(job, result.err().map(|error| errno_of(&error)))
+        {
+            self.reply(
+                done.client,
+                done.request,
+                Response::Results(done.results),
+                now,
+            );
         }
     }
 
@@ -308,19 +413,29 @@ impl Daemon {
                     }
                     Outcome::InputSent
                 }
-                Err(errno) => Outcome::Failed { errno: errno as i32 },
+                Err(errno) => Outcome::Failed {
+                    errno: errno as i32,
+                },
             }
         };
-        Response::Results(vec![NamedResult { name: key.to_string(), outcome }])
+        Response::Results(vec![NamedResult {
+            name: key.to_string(),
+            outcome,
+        }])
     }
 
     fn watch_input(&mut self, key: &ProcessKey) {
         if self.input_tokens.values().any(|watched| watched == key) {
             return;
         }
-        let Some(pipe) = self.inputs.pipe(key) else { return };
+        let Some(pipe) = self.inputs.pipe(key) else {
+            return;
+        };
         let id = self.counters.next_input();
-        match self.poller.add(pipe, Wake::Input(id).token(), Interest::WRITABLE) {
+        match self
+            .poller
+            .add(pipe, Wake::Input(id).token(), Interest::WRITABLE)
+        {
             Ok(()) => drop(self.input_tokens.insert(id, key.clone())),
             Err(error) => log::error!("{key}: can't watch its standard input: {error}"),
         }
@@ -333,30 +448,52 @@ impl Daemon {
         topic: &Topic,
         now: Monotonic,
     ) -> Result<(), Refusal> {
-        let Some(connection) = self.clients.get(&client) else { return Ok(()) };
-        if connection.subscriptions.len() >= SUBSCRIPTIONS_MAX || connection.subscriptions.contains_key(&id) {
+        let Some(connection) = self.clients.get(&client) else {
+            return Ok(());
+        };
+        if connection.subscriptions.len() >= SUBSCRIPTIONS_MAX
+            || connection.subscriptions.contains_key(&id)
+        {
             return Err(Refusal::Busy);
         }
         let (topic, follow) = match topic {
             Topic::States => (SubscribedTo::States, None),
-            Topic::DaemonLog { backlog } => (SubscribedTo::DaemonLog, Some((FollowTarget::Main, *backlog))),
-            Topic::Output { target, channel, backlog } => {
+            Topic::DaemonLog { backlog } => (
+                SubscribedTo::DaemonLog,
+                Some((FollowTarget::Main, *backlog)),
+            ),
+            Topic::Output {
+                target,
+                channel,
+                backlog,
+            } => {
                 let process = self.resolve_one(target)?;
                 let path = status::log_path(&process.settings, *channel)
                     .ok_or_else(|| Refusal::NoLog(process.key.to_string()))?;
-                let stream = StreamId { key: process.key.clone(), channel: *channel };
+                let stream = StreamId {
+                    key: process.key.clone(),
+                    channel: *channel,
+                };
                 let target = FollowTarget::Stream(stream, Some(path.to_owned()));
-                (SubscribedTo::Output(process.key.clone(), *channel), Some((target, *backlog)))
+                (
+                    SubscribedTo::Output(process.key.clone(), *channel),
+                    Some((target, *backlog)),
+                )
             }
         };
-        let number = self.jobs.subscribe(Subscription { client, request: id, topic });
+        let number = self.jobs.subscribe(Subscription {
+            client,
+            request: id,
+            topic,
+        });
         if let Some(connection) = self.clients.get_mut(&client) {
             connection.subscriptions.insert(id, 0);
         }
         // The answer goes out first: notices must not overtake it.
         self.reply(client, id, Response::Subscribed, now);
         if let Some((target, backlog)) = follow {
-            self.capture.follow(number, target, backlog.min(TAIL_BYTES_MAX));
+            self.capture
+                .follow(number, target, backlog.min(TAIL_BYTES_MAX));
         }
         Ok(())
     }
@@ -390,12 +527,17 @@ fn targets_of(request: &Request) -> Option<&[String]> {
 fn response(reply: Reply) -> Response {
     match reply {
         Reply::Results(results) => Response::Results(convert::results(results)),
-        Reply::Restarted { stops, starts } => {
-            Response::Restarted { stops: convert::results(stops), starts: convert::results(starts) }
+        Reply::Restarted { stops, starts } => Response::Restarted {
+            stops: convert::results(stops),
+            starts: convert::results(starts),
+        },
+        Reply::Changes(changes) => {
+            Response::Changes(changes.into_iter().map(convert::change).collect())
         }
-        Reply::Changes(changes) => Response::Changes(changes.into_iter().map(convert::change).collect()),
         Reply::UnknownGroup(group) => Response::Refused(Refusal::NoSuchGroup(group)),
-        Reply::Groups(groups) => Response::Groups(groups.into_iter().map(convert::group_result).collect()),
+        Reply::Groups(groups) => {
+            Response::Groups(groups.into_iter().map(convert::group_result).collect())
+        }
         Reply::Accepted => Response::Accepted,
         Reply::ShuttingDown => Response::Refused(Refusal::ShuttingDown),
     }
@@ -407,7 +549,9 @@ fn errno_of(error: &std::io::Error) -> i32 {
 
 fn log_changes(reply: &Reply) {
     match reply {
-        Reply::Changes(changes) if changes.is_empty() => log::info!("update: no changes to processes"),
+        Reply::Changes(changes) if changes.is_empty() => {
+            log::info!("update: no changes to processes")
+        }
         Reply::Changes(changes) => {
             for change in changes {
                 log::info!("update: {}: {:?}", change.group, change.kind);

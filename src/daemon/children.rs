@@ -78,14 +78,30 @@ impl Children {
     }
 
     /// Makes the process of a spawn.
-    pub fn launch(&mut self, spawn: &Waiting, journal: BorrowedFd<'_>) -> Result<Launched, SpawnFailure> {
+    pub fn launch(
+        &mut self,
+        spawn: &Waiting,
+        journal: BorrowedFd<'_>,
+    ) -> Result<Launched, SpawnFailure> {
         self.launcher.launch(&spawn.settings, journal)
     }
 
     /// Keeps the status pipe of a process just made, until it tells.
     pub fn watch(&mut self, pid: Pid, spawn: Waiting, status: OwnedFd) {
-        let Waiting { key, generation, settings } = spawn;
-        self.executing.insert(pid, Executing { key, generation, settings, status });
+        let Waiting {
+            key,
+            generation,
+            settings,
+        } = spawn;
+        self.executing.insert(
+            pid,
+            Executing {
+                key,
+                generation,
+                settings,
+                status,
+            },
+        );
     }
 
     /// Reads the status pipe of `pid`. `Some` once it has told, with the pipe to stop watching, and the event if the
@@ -98,10 +114,19 @@ impl Children {
             ExecStatus::Failed { step, errno } => {
                 let step = launch::step(step);
                 let subject = launch::subject(&executing.settings, step);
-                Some(SpawnFailure { step, subject, errno: errno as i32 })
+                Some(SpawnFailure {
+                    step,
+                    subject,
+                    errno: errno as i32,
+                })
             }
         };
-        let Executing { key, generation, status, .. } = self.executing.remove(&pid)?;
+        let Executing {
+            key,
+            generation,
+            status,
+            ..
+        } = self.executing.remove(&pid)?;
         let event = match failure {
             Some(failure) => {
                 self.failures.insert(pid, failure);
@@ -114,11 +139,17 @@ impl Children {
 
     /// The event for the end of a process, after its status pipe was read.
     pub fn end_of(&mut self, pid: Pid, status: ExitStatus) -> Event {
-        Event::Exited { pid, status, failure: self.failures.remove(&pid) }
+        Event::Exited {
+            pid,
+            status,
+            failure: self.failures.remove(&pid),
+        }
     }
 
     /// Forgets a process that ended before its status pipe told anything (it was killed on the way).
     pub fn forget(&mut self, pid: Pid) -> Option<OwnedFd> {
-        self.executing.remove(&pid).map(|executing| executing.status)
+        self.executing
+            .remove(&pid)
+            .map(|executing| executing.status)
     }
 }

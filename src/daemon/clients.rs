@@ -129,7 +129,11 @@ impl Client {
     }
 
     fn next_request(&mut self) -> Result<Option<RequestFrame>, Refused> {
-        let Some(body) = self.input.next_frame().map_err(|_| Refused::Close(wire::Refusal::TooLarge))? else {
+        let Some(body) = self
+            .input
+            .next_frame()
+            .map_err(|_| Refused::Close(wire::Refusal::TooLarge))?
+        else {
             return Ok(None);
         };
         if !self.greeted {
@@ -161,7 +165,9 @@ impl Client {
     /// Queues a notice, or counts it as lost while the peer is too slow.
     pub fn notify(&mut self, subscription: u64, notice: Notice, now: Monotonic) {
         let queued = self.queued();
-        let Some(lost) = self.subscriptions.get_mut(&subscription) else { return };
+        let Some(lost) = self.subscriptions.get_mut(&subscription) else {
+            return;
+        };
         let weight = match &notice {
             Notice::Output { data } => data.len() as u64,
             Notice::Gap { lost } => *lost,
@@ -173,13 +179,30 @@ impl Client {
         }
         let missed = std::mem::take(lost);
         if missed > 0 {
-            self.queue(&ServerFrame::Notice { id: subscription, notice: Notice::Gap { lost: missed } }, now);
+            self.queue(
+                &ServerFrame::Notice {
+                    id: subscription,
+                    notice: Notice::Gap { lost: missed },
+                },
+                now,
+            );
         }
-        self.queue(&ServerFrame::Notice { id: subscription, notice }, now);
+        self.queue(
+            &ServerFrame::Notice {
+                id: subscription,
+                notice,
+            },
+            now,
+        );
     }
 
     /// Ends a subscription. Returns whether there was one.
-    pub fn end_subscription(&mut self, id: u64, reason: wire::SubscriptionEnd, now: Monotonic) -> bool {
+    pub fn end_subscription(
+        &mut self,
+        id: u64,
+        reason: wire::SubscriptionEnd,
+        now: Monotonic,
+    ) -> bool {
         let known = self.subscriptions.remove(&id).is_some();
         if known {
             self.queue(&ServerFrame::End { id, reason }, now);
@@ -210,7 +233,11 @@ impl Client {
 
     /// Sends what the peer takes now. An error means that it is gone.
     pub fn flush(&mut self, now: Monotonic) -> std::io::Result<()> {
-        while let Some(rest) = self.output.get(self.written..).filter(|rest| !rest.is_empty()) {
+        while let Some(rest) = self
+            .output
+            .get(self.written..)
+            .filter(|rest| !rest.is_empty())
+        {
             match self.stream.write(rest) {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
                 Ok(count) => {
@@ -268,7 +295,10 @@ impl Client {
 
     /// When the connection is to be cut off unless it moves.
     pub fn deadline(&self) -> Option<Monotonic> {
-        let frame = self.frame_since.filter(|_| self.wants_to_read()).map(|since| since.after(FRAME_DEADLINE));
+        let frame = self
+            .frame_since
+            .filter(|_| self.wants_to_read())
+            .map(|since| since.after(FRAME_DEADLINE));
         let drain = self.stalled_since.map(|since| since.after(DRAIN_DEADLINE));
         [frame, drain].into_iter().flatten().min()
     }
@@ -295,7 +325,12 @@ mod tests {
     const NOW: Monotonic = Monotonic::from_nanos(1_000_000_000);
 
     fn hello(protocol: u32) -> Hello {
-        Hello { protocol, version: "test".to_owned(), pid: 1, identifier: None }
+        Hello {
+            protocol,
+            version: "test".to_owned(),
+            pid: 1,
+            identifier: None,
+        }
     }
 
     fn pair() -> (Client, UnixStream) {
@@ -303,7 +338,10 @@ mod tests {
         ours.set_nonblocking(true).unwrap();
         theirs.set_nonblocking(true).unwrap();
         let peer = crate::sys::peer::credentials(&ours).unwrap();
-        (Client::new(ours, peer, &hello(wire::PROTOCOL_VERSION), NOW), theirs)
+        (
+            Client::new(ours, peer, &hello(wire::PROTOCOL_VERSION), NOW),
+            theirs,
+        )
     }
 
     fn frames(stream: &mut UnixStream, greeting: bool) -> Vec<ServerFrame> {
@@ -324,13 +362,19 @@ mod tests {
     fn requests_are_read_after_a_greeting_even_when_they_arrive_in_pieces() {
         let (mut client, mut peer) = pair();
         let mut bytes = wire::encode(&hello(wire::PROTOCOL_VERSION)).unwrap();
-        let request = RequestFrame { id: 7, request: Request::Version };
+        let request = RequestFrame {
+            id: 7,
+            request: Request::Version,
+        };
         bytes.extend(wire::encode(&request).unwrap());
         for byte in &bytes[..bytes.len() - 1] {
             peer.write_all(&[*byte]).unwrap();
             assert!(matches!(client.receive(NOW), Incoming::Requests(list) if list.is_empty()));
         }
-        assert!(client.deadline().is_some(), "a frame once begun has a deadline");
+        assert!(
+            client.deadline().is_some(),
+            "a frame once begun has a deadline"
+        );
         peer.write_all(&bytes[bytes.len() - 1..]).unwrap();
         assert!(matches!(client.receive(NOW), Incoming::Requests(list) if list == [request]));
     }
@@ -346,7 +390,9 @@ mod tests {
             frames(&mut peer, true),
             [ServerFrame::Reply {
                 id: 0,
-                response: Response::Refused(wire::Refusal::Protocol { supported: wire::PROTOCOL_VERSION })
+                response: Response::Refused(wire::Refusal::Protocol {
+                    supported: wire::PROTOCOL_VERSION
+                })
             }]
         );
     }
@@ -354,16 +400,23 @@ mod tests {
     #[test]
     fn an_unknown_request_is_refused_and_the_connection_goes_on() {
         let (mut client, mut peer) = pair();
-        peer.write_all(&wire::encode(&hello(wire::PROTOCOL_VERSION)).unwrap()).unwrap();
+        peer.write_all(&wire::encode(&hello(wire::PROTOCOL_VERSION)).unwrap())
+            .unwrap();
         let unknown = std::collections::BTreeMap::from([("id", 5)]);
         peer.write_all(&wire::encode(&unknown).unwrap()).unwrap();
-        let request = RequestFrame { id: 6, request: Request::Version };
+        let request = RequestFrame {
+            id: 6,
+            request: Request::Version,
+        };
         peer.write_all(&wire::encode(&request).unwrap()).unwrap();
         assert!(matches!(client.receive(NOW), Incoming::Requests(list) if list == [request]));
         client.flush(NOW).unwrap();
         assert!(matches!(
             frames(&mut peer, true).as_slice(),
-            [ServerFrame::Reply { id: 5, response: Response::Refused(wire::Refusal::NotUnderstood(_)) }]
+            [ServerFrame::Reply {
+                id: 5,
+                response: Response::Refused(wire::Refusal::NotUnderstood(_))
+            }]
         ));
     }
 
@@ -376,7 +429,10 @@ mod tests {
         assert!(client.is_finished());
         assert!(matches!(
             frames(&mut peer, true).as_slice(),
-            [ServerFrame::Reply { id: 0, response: Response::Refused(wire::Refusal::TooLarge) }]
+            [ServerFrame::Reply {
+                id: 0,
+                response: Response::Refused(wire::Refusal::TooLarge)
+            }]
         ));
     }
 
@@ -384,14 +440,19 @@ mod tests {
     fn a_peer_that_does_not_read_loses_notices_and_is_told_how_many() {
         let (mut client, mut peer) = pair();
         client.subscriptions.insert(3, 0);
-        let chunk = || Notice::Output { data: vec![b'x'; 64 * 1024] };
+        let chunk = || Notice::Output {
+            data: vec![b'x'; 64 * 1024],
+        };
         for _ in 0..40 {
             client.notify(3, chunk(), NOW);
             client.flush(NOW).unwrap();
         }
         assert!(client.queued() <= QUEUE_BYTES_SOFT + 65 * 1024);
         assert!(!client.wants_to_read());
-        assert!(client.deadline().is_some(), "a peer that takes nothing has a deadline");
+        assert!(
+            client.deadline().is_some(),
+            "a peer that takes nothing has a deadline"
+        );
         let mut taken = Vec::new();
         while client.queued() > 0 {
             let mut piece = vec![0; 1 << 16];
@@ -411,8 +472,14 @@ mod tests {
         let mut lost = 0;
         while let Some(body) = buffer.next_frame().unwrap() {
             match wire::decode(&body).unwrap() {
-                ServerFrame::Notice { id: 3, notice: Notice::Output { data } } => received += data.len() as u64,
-                ServerFrame::Notice { id: 3, notice: Notice::Gap { lost: count } } => lost += count,
+                ServerFrame::Notice {
+                    id: 3,
+                    notice: Notice::Output { data },
+                } => received += data.len() as u64,
+                ServerFrame::Notice {
+                    id: 3,
+                    notice: Notice::Gap { lost: count },
+                } => lost += count,
                 other => panic!("{other:?}"),
             }
         }

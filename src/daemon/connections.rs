@@ -31,7 +31,11 @@ impl Daemon {
             match self.listener.accept() {
                 Ok((stream, _)) => self.welcome(stream, now),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
-                Err(error) if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::ConnectionAborted) => {}
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        ErrorKind::Interrupted | ErrorKind::ConnectionAborted
+                    ) => {}
                 Err(error) => {
                     log::error!("can't accept a connection: {error}");
                     return self.rest_listener(now);
@@ -41,9 +45,11 @@ impl Daemon {
     }
 
     fn welcome(&mut self, stream: UnixStream, now: Monotonic) {
-        let peer = match stream.set_nonblocking(true).map_err(|error| error.to_string()).and_then(|()| {
-            peer::credentials(&stream).map_err(|errno| errno.desc().to_owned())
-        }) {
+        let peer = match stream
+            .set_nonblocking(true)
+            .map_err(|error| error.to_string())
+            .and_then(|()| peer::credentials(&stream).map_err(|errno| errno.desc().to_owned()))
+        {
             Ok(peer) => peer,
             Err(error) => return log::error!("can't find out who connects: {error}"),
         };
@@ -56,7 +62,11 @@ impl Daemon {
         let allowed = self.access.allows(&peer, &peer::groups(&stream));
         let mut client = Client::new(stream, peer, &hello, now);
         if !allowed {
-            log::warn!("refused a connection of uid {} (pid {})", client.peer.uid, client.peer.pid);
+            log::warn!(
+                "refused a connection of uid {} (pid {})",
+                client.peer.uid,
+                client.peer.pid
+            );
             client.refuse(Refusal::Forbidden, now);
         } else if self.clients.len() >= CLIENTS_MAX {
             client.refuse(Refusal::Busy, now);
@@ -65,14 +75,19 @@ impl Daemon {
             return;
         }
         let id = self.counters.next_client();
-        match self.poller.add(&client, Wake::Client(id).token(), Interest::READABLE) {
+        match self
+            .poller
+            .add(&client, Wake::Client(id).token(), Interest::READABLE)
+        {
             Ok(()) => drop(self.clients.insert(id, client)),
             Err(error) => log::error!("can't watch a connection: {error}"),
         }
     }
 
     pub(super) fn on_client(&mut self, id: ClientId, ready: SocketReady, now: Monotonic) {
-        let Some(client) = self.clients.get_mut(&id) else { return };
+        let Some(client) = self.clients.get_mut(&id) else {
+            return;
+        };
         if !client.wants_to_read() {
             // A hang-up is reported for as long as the socket is watched at all.
             if ready == SocketReady::HungUp {
@@ -95,8 +110,12 @@ impl Daemon {
 
     /// Sends, cuts off, and sets what is watched, for every client that has something to do.
     pub(super) fn tend_clients(&mut self, now: Monotonic) {
-        let waiting: Vec<ClientId> =
-            self.clients.iter().filter(|(_, client)| client.has_buffered_input()).map(|(&id, _)| id).collect();
+        let waiting: Vec<ClientId> = self
+            .clients
+            .iter()
+            .filter(|(_, client)| client.has_buffered_input())
+            .map(|(&id, _)| id)
+            .collect();
         for id in waiting {
             self.on_client(id, SocketReady::Readable, now);
         }
@@ -109,7 +128,10 @@ impl Daemon {
             } else if client.deadline().is_some_and(|deadline| deadline <= now) {
                 parting.push((id, Some("it neither reads nor finishes its request")));
             } else if let Some(interest) = client.changed_interest() {
-                if let Err(error) = self.poller.modify(&*client, Wake::Client(id).token(), interest) {
+                if let Err(error) = self
+                    .poller
+                    .modify(&*client, Wake::Client(id).token(), interest)
+                {
                     log::error!("bug: a connection could not be watched: {error}");
                 }
             }
@@ -121,9 +143,15 @@ impl Daemon {
 
     /// Ends a connection. What its requests began goes on.
     fn part(&mut self, id: ClientId, reason: Option<&str>) {
-        let Some(client) = self.clients.remove(&id) else { return };
+        let Some(client) = self.clients.remove(&id) else {
+            return;
+        };
         if let Some(reason) = reason {
-            log::warn!("cut off a client of uid {} (pid {}): {reason}", client.peer.uid, client.peer.pid);
+            log::warn!(
+                "cut off a client of uid {} (pid {}): {reason}",
+                client.peer.uid,
+                client.peer.pid
+            );
         }
         self.unwatch(&client);
         for (number, _) in self.jobs.drop_client(id) {
@@ -135,7 +163,13 @@ impl Daemon {
         }
     }
 
-    pub(super) fn reply(&mut self, client: ClientId, request: u64, response: Response, now: Monotonic) {
+    pub(super) fn reply(
+        &mut self,
+        client: ClientId,
+        request: u64,
+        response: Response,
+        now: Monotonic,
+    ) {
         if let Some(client) = self.clients.get_mut(&client) {
             client.reply(request, response, now);
         }
@@ -143,7 +177,9 @@ impl Daemon {
 
     /// Sends a notice to the subscriber of this number.
     pub(super) fn notify(&mut self, subscription: u64, notice: Notice, now: Monotonic) {
-        if let Some(Subscription { client, request, .. }) = self.jobs.subscription(subscription)
+        if let Some(Subscription {
+            client, request, ..
+        }) = self.jobs.subscription(subscription)
             && let Some(client) = self.clients.get_mut(client)
         {
             client.notify(*request, notice, now);

@@ -25,7 +25,10 @@ pub fn state(state: State) -> wire::ProcessState {
 pub fn exit_status(status: types::ExitStatus) -> wire::ExitStatus {
     match status {
         types::ExitStatus::Code(code) => wire::ExitStatus::Code(code),
-        types::ExitStatus::Signaled { signal, core_dumped } => wire::ExitStatus::Signal {
+        types::ExitStatus::Signaled {
+            signal,
+            core_dumped,
+        } => wire::ExitStatus::Signal {
             number: signal.number(),
             name: signal.to_string(),
             core_dumped,
@@ -47,7 +50,11 @@ pub fn failure(failure: &SpawnFailure) -> wire::Failure {
         SpawnStep::Directory => wire::Step::Directory,
         SpawnStep::Exec => wire::Step::Exec,
     };
-    wire::Failure { step, subject: failure.subject.clone(), errno: failure.errno }
+    wire::Failure {
+        step,
+        subject: failure.subject.clone(),
+        errno: failure.errno,
+    }
 }
 
 pub fn trouble(trouble: &Trouble) -> wire::Trouble {
@@ -61,7 +68,10 @@ pub fn trouble(trouble: &Trouble) -> wire::Trouble {
 pub fn results(results: Vec<TargetResult>) -> Vec<wire::NamedResult> {
     results
         .into_iter()
-        .map(|result| wire::NamedResult { name: result.name, outcome: outcome(&result.outcome) })
+        .map(|result| wire::NamedResult {
+            name: result.name,
+            outcome: outcome(&result.outcome),
+        })
         .collect()
 }
 

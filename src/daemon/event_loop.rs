@@ -150,7 +150,10 @@ impl Wake {
             (0, 1) => Some(Self::Listener),
             (0, 2) => Some(Self::Capture),
             (1, id) => Some(Self::Client(ClientId(id))),
-            (2, pid) => i32::try_from(pid).ok().and_then(Pid::new).map(Self::ExecStatus),
+            (2, pid) => i32::try_from(pid)
+                .ok()
+                .and_then(Pid::new)
+                .map(Self::ExecStatus),
             (3, id) => Some(Self::Input(id)),
             _ => None,
         }
@@ -160,12 +163,26 @@ impl Wake {
 impl Daemon {
     /// Puts the parts together.
     pub fn new(parts: Parts) -> io::Result<Self> {
-        let Parts { engine, loader, signals, listener, capture, children, journal, identifier, access } = parts;
+        let Parts {
+            engine,
+            loader,
+            signals,
+            listener,
+            capture,
+            children,
+            journal,
+            identifier,
+            access,
+        } = parts;
         let poller = Poller::new()?;
         listener.set_nonblocking(true)?;
         poller.add(&signals, Wake::Signal.token(), Interest::READABLE)?;
         poller.add(&listener, Wake::Listener.token(), Interest::READABLE)?;
-        poller.add(capture.waker_fd(), Wake::Capture.token(), Interest::READABLE)?;
+        poller.add(
+            capture.waker_fd(),
+            Wake::Capture.token(),
+            Interest::READABLE,
+        )?;
         Ok(Self {
             engine,
             loader,
@@ -203,10 +220,20 @@ impl Daemon {
             ready.clear();
             self.poller.wait(&mut ready, self.timeout())?;
             let now = clock::now();
-            if self.engine.next_deadline().is_some_and(|deadline| deadline <= now) {
+            if self
+                .engine
+                .next_deadline()
+                .is_some_and(|deadline| deadline <= now)
+            {
                 self.feed(Event::Tick);
             }
-            for &Ready { token, readable, hangup, .. } in &ready {
+            for &Ready {
+                token,
+                readable,
+                hangup,
+                ..
+            } in &ready
+            {
                 match Wake::from_token(token) {
                     Some(Wake::Signal) => self.on_signals(),
                     Some(Wake::Listener) => self.on_listener(now),
@@ -235,7 +262,12 @@ impl Daemon {
 
     /// Puts everything away: what the programs wrote last still reaches their logs.
     pub fn close(self, drain: Duration) {
-        let Self { capture, journal, listener, .. } = self;
+        let Self {
+            capture,
+            journal,
+            listener,
+            ..
+        } = self;
         drop(listener);
         if let Err(error) = journal.remove() {
             log::warn!("can't remove the record of processes: {error}");
@@ -304,7 +336,13 @@ impl Daemon {
             Ok(config) => {
                 let ticket = self.counters.next_ticket();
                 self.waiters.insert(ticket, Waiter::Signal);
-                self.feed(Event::Command { ticket, command: Command::Update { config, groups: Vec::new() } });
+                self.feed(Event::Command {
+                    ticket,
+                    command: Command::Update {
+                        config,
+                        groups: Vec::new(),
+                    },
+                });
             }
             Err(faults) => {
                 log::error!(
@@ -318,7 +356,9 @@ impl Daemon {
 
     fn on_child_ends(&mut self) {
         for _ in 0..REAPS_PER_TURN {
-            let Some((pid, status)) = reap::peek() else { return };
+            let Some((pid, status)) = reap::peek() else {
+                return;
+            };
             self.on_exec_status(pid);
             if let Some(pipe) = self.children.forget(pid) {
                 self.unwatch(&pipe);
@@ -343,7 +383,9 @@ impl Daemon {
     }
 
     fn on_input_room(&mut self, id: u64) {
-        let Some(key) = self.input_tokens.get(&id).cloned() else { return };
+        let Some(key) = self.input_tokens.get(&id).cloned() else {
+            return;
+        };
         if self.inputs.resume(&key) != Ok(super::inputs::Progress::Waiting) {
             self.input_tokens.remove(&id);
             if let Some(pipe) = self.inputs.pipe(&key) {
@@ -354,7 +396,9 @@ impl Daemon {
 
     fn spawn_some(&mut self) {
         for _ in 0..SPAWNS_PER_TURN {
-            let Some(spawn) = self.children.next_waiting() else { return };
+            let Some(spawn) = self.children.next_waiting() else {
+                return;
+            };
             self.spawn(spawn);
         }
     }
@@ -362,11 +406,19 @@ impl Daemon {
     fn on_capture(&mut self, now: Monotonic) {
         for event in self.capture.events() {
             match event {
-                CaptureEvent::Output { subscription, data } => self.on_output(subscription, data, now),
-                CaptureEvent::Gap { subscription, lost } => self.on_output_gap(subscription, lost, now),
+                CaptureEvent::Output { subscription, data } => {
+                    self.on_output(subscription, data, now)
+                }
+                CaptureEvent::Gap { subscription, lost } => {
+                    self.on_output_gap(subscription, lost, now)
+                }
                 CaptureEvent::Tailed { job, result } => self.on_tailed(job, result, now),
                 CaptureEvent::Cleared { job, result } => self.on_cleared(job, result, now),
-                CaptureEvent::LogTrouble { stream, path, errno } => log::error!(
+                CaptureEvent::LogTrouble {
+                    stream,
+                    path,
+                    errno,
+                } => log::error!(
                     "{}: can't write {}: {}; what it writes is lost until that is mended",
                     owner(stream.as_ref()),
                     path.display(),
@@ -385,7 +437,8 @@ impl Daemon {
         if self.listener_rests_until.is_some_and(|until| until <= now) {
             self.listener_rests_until = None;
             if let Err(error) =
-                self.poller.modify(&self.listener, Wake::Listener.token(), Interest::READABLE)
+                self.poller
+                    .modify(&self.listener, Wake::Listener.token(), Interest::READABLE)
             {
                 log::error!("can't watch the control socket: {error}");
             }
@@ -395,7 +448,10 @@ impl Daemon {
     /// Out of descriptors: without a rest the listener would wake the loop for ever.
     pub(super) fn rest_listener(&mut self, now: Monotonic) {
         self.listener_rests_until = Some(now.after(LISTENER_REST));
-        if let Err(error) = self.poller.modify(&self.listener, Wake::Listener.token(), Interest::NONE) {
+        if let Err(error) =
+            self.poller
+                .modify(&self.listener, Wake::Listener.token(), Interest::NONE)
+        {
             log::error!("can't rest the control socket: {error}");
         }
     }
@@ -409,7 +465,10 @@ impl Daemon {
 
 /// Whose log it is, for messages.
 fn owner(stream: Option<&StreamId>) -> String {
-    stream.map_or_else(|| "the daemon's log".to_owned(), |stream| stream.key.to_string())
+    stream.map_or_else(
+        || "the daemon's log".to_owned(),
+        |stream| stream.key.to_string(),
+    )
 }
 
 #[cfg(test)]

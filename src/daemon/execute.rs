@@ -17,14 +17,35 @@ impl Daemon {
     /// Carries out one action.
     pub(super) fn execute(&mut self, action: Action) {
         match action {
-            Action::Spawn { key, generation, settings } => {
-                self.children.enqueue(Waiting { key, generation, settings });
+            Action::Spawn {
+                key,
+                generation,
+                settings,
+            } => {
+                self.children.enqueue(Waiting {
+                    key,
+                    generation,
+                    settings,
+                });
             }
-            Action::Kill { key, pid, scope, signal } => send_signal(&key, pid, scope, signal),
+            Action::Kill {
+                key,
+                pid,
+                scope,
+                signal,
+            } => send_signal(&key, pid, scope, signal),
             Action::Reap { pid } => self.reap(pid),
-            Action::ProbeGroup { key, generation, group } => {
+            Action::ProbeGroup {
+                key,
+                generation,
+                group,
+            } => {
                 let alive = kill::group_exists(group);
-                self.follow_up(Event::GroupProbed { key, generation, alive });
+                self.follow_up(Event::GroupProbed {
+                    key,
+                    generation,
+                    alive,
+                });
             }
             Action::Reply { ticket, reply } => self.answer(ticket, reply),
             Action::Publish(change) => self.publish(&change),
@@ -33,8 +54,17 @@ impl Daemon {
                 log::log!(level, "{text}");
             }
             Action::Relimit { settings } => {
-                for (channel, log) in [(Channel::Stdout, &settings.stdout), (Channel::Stderr, &settings.stderr)] {
-                    self.capture.relimit(StreamId { key: settings.key.clone(), channel }, log);
+                for (channel, log) in [
+                    (Channel::Stdout, &settings.stdout),
+                    (Channel::Stderr, &settings.stderr),
+                ] {
+                    self.capture.relimit(
+                        StreamId {
+                            key: settings.key.clone(),
+                            channel,
+                        },
+                        log,
+                    );
                 }
             }
             Action::Forget { key } => self.forget(&key),
@@ -56,7 +86,13 @@ impl Daemon {
         let settings = spawn.settings.clone();
         let launched = match self.children.launch(&spawn, self.journal.fd()) {
             Ok(launched) => launched,
-            Err(failure) => return self.feed(Event::SpawnFailed { key, generation, failure }),
+            Err(failure) => {
+                return self.feed(Event::SpawnFailed {
+                    key,
+                    generation,
+                    failure,
+                });
+            }
         };
         let pid = launched.spawned.pid;
         let captures = [
@@ -65,20 +101,36 @@ impl Daemon {
         ];
         for (channel, pipe, log) in captures {
             if let Some(pipe) = pipe {
-                let options = AttachOptions { strip_ansi: settings.launch.strip_ansi };
-                self.capture.attach(StreamId { key: key.clone(), channel }, pipe, log, options);
+                let options = AttachOptions {
+                    strip_ansi: settings.launch.strip_ansi,
+                };
+                self.capture.attach(
+                    StreamId {
+                        key: key.clone(),
+                        channel,
+                    },
+                    pipe,
+                    log,
+                    options,
+                );
             }
         }
         self.close_input(&key);
         self.inputs.open(key.clone(), launched.stdin);
-        if let Err(error) =
-            self.poller.add(&launched.spawned.status, Wake::ExecStatus(pid).token(), Interest::READABLE)
-        {
+        if let Err(error) = self.poller.add(
+            &launched.spawned.status,
+            Wake::ExecStatus(pid).token(),
+            Interest::READABLE,
+        ) {
             // Without a watch the pipe is read when the process ends; it counts as executed only then.
             log::error!("{key}: can't watch its start: {error}");
         }
         self.children.watch(pid, spawn, launched.spawned.status);
-        self.feed(Event::Spawned { key, generation, pid });
+        self.feed(Event::Spawned {
+            key,
+            generation,
+            pid,
+        });
     }
 
     fn reap(&mut self, pid: Pid) {
@@ -90,7 +142,12 @@ impl Daemon {
             let alive: Vec<(ProcessKey, Pid)> = self
                 .engine
                 .processes()
-                .filter_map(|process| process.pid.filter(|&live| live != pid).map(|pid| (process.key, pid)))
+                .filter_map(|process| {
+                    process
+                        .pid
+                        .filter(|&live| live != pid)
+                        .map(|pid| (process.key, pid))
+                })
                 .collect();
             if let Err(error) = self.journal.compact(&alive) {
                 log::error!("can't rewrite the record of processes: {error}");
@@ -99,8 +156,13 @@ impl Daemon {
     }
 
     fn publish(&mut self, change: &StateChange) {
-        let StateChange { key, from, to, pid, .. } = change;
-        if matches!(to, State::Stopped | State::Exited | State::Backoff | State::Fatal) {
+        let StateChange {
+            key, from, to, pid, ..
+        } = change;
+        if matches!(
+            to,
+            State::Stopped | State::Exited | State::Backoff | State::Fatal
+        ) {
             self.close_input(key);
         }
         self.publish_notice(&Notice::State {
@@ -125,7 +187,11 @@ impl Daemon {
     }
 
     pub(super) fn close_input(&mut self, key: &ProcessKey) {
-        if let Some((&token, _)) = self.input_tokens.iter().find(|(_, watched)| *watched == key) {
+        if let Some((&token, _)) = self
+            .input_tokens
+            .iter()
+            .find(|(_, watched)| *watched == key)
+        {
             self.input_tokens.remove(&token);
             if let Some(pipe) = self.inputs.pipe(key) {
                 self.unwatch(pipe);

@@ -35,7 +35,13 @@ pub enum Progress {
 impl Inputs {
     /// A process was spawned: its pipe replaces that of the one before.
     pub fn open(&mut self, key: ProcessKey, pipe: OwnedFd) {
-        self.pipes.insert(key, Input { pipe, pending: Vec::new() });
+        self.pipes.insert(
+            key,
+            Input {
+                pipe,
+                pending: Vec::new(),
+            },
+        );
     }
 
     /// A process has ended. Returns the pipe, for whoever watches it.
@@ -60,7 +66,9 @@ impl Inputs {
 
     /// The pipe has room again.
     pub fn resume(&mut self, key: &ProcessKey) -> Result<Progress, Errno> {
-        self.pipes.get_mut(key).map_or(Ok(Progress::Done), Input::write)
+        self.pipes
+            .get_mut(key)
+            .map_or(Ok(Progress::Done), Input::write)
     }
 }
 
@@ -87,14 +95,21 @@ mod tests {
     use crate::types::{GroupName, ProcessName};
 
     fn key() -> ProcessKey {
-        ProcessKey { group: GroupName::new("cat").unwrap(), process: ProcessName::new("cat").unwrap() }
+        ProcessKey {
+            group: GroupName::new("cat").unwrap(),
+            process: ProcessName::new("cat").unwrap(),
+        }
     }
 
     #[test]
     fn a_program_that_does_not_read_is_given_a_bounded_amount() {
         let (reader, writer) = crate::sys::pipe::input().unwrap();
         let mut inputs = Inputs::default();
-        assert_eq!(inputs.send(&key(), b"x"), Err(Errno::EPIPE), "no process, no input");
+        assert_eq!(
+            inputs.send(&key(), b"x"),
+            Err(Errno::EPIPE),
+            "no process, no input"
+        );
         inputs.open(key(), writer);
         let block = vec![b'x'; 32 * 1024];
         let mut taken = 0;

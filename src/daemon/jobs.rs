@@ -93,7 +93,15 @@ impl Jobs {
             self.clears.insert(job, clearing);
         }
         let places = jobs.iter().copied().zip(places.iter().copied()).collect();
-        self.clearing.insert(clearing, Clearing { client, request, results, places });
+        self.clearing.insert(
+            clearing,
+            Clearing {
+                client,
+                request,
+                results,
+                places,
+            },
+        );
         jobs
     }
 
@@ -105,7 +113,11 @@ impl Jobs {
         if let (Some(errno), Some(result)) = (failed, request.results.get_mut(place)) {
             result.outcome = crate::wire::Outcome::Failed { errno };
         }
-        if request.places.is_empty() { self.clearing.remove(&clearing) } else { None }
+        if request.places.is_empty() {
+            self.clearing.remove(&clearing)
+        } else {
+            None
+        }
     }
 
     /// Begins a subscription; returns its number.
@@ -121,8 +133,13 @@ impl Jobs {
     }
 
     /// Ends the subscriptions that `ends` picks and returns them.
-    pub fn unsubscribe(&mut self, mut ends: impl FnMut(&Subscription) -> bool) -> Vec<(u64, Subscription)> {
-        self.subscriptions.extract_if(.., |_, subscription| ends(subscription)).collect()
+    pub fn unsubscribe(
+        &mut self,
+        mut ends: impl FnMut(&Subscription) -> bool,
+    ) -> Vec<(u64, Subscription)> {
+        self.subscriptions
+            .extract_if(.., |_, subscription| ends(subscription))
+            .collect()
     }
 
     /// Those who want to hear of states.
@@ -137,9 +154,11 @@ impl Jobs {
     /// A client is gone: nothing is owed to it any more. Returns the subscriptions that ended.
     pub fn drop_client(&mut self, client: ClientId) -> Vec<(u64, Subscription)> {
         self.tails.retain(|_, tail| tail.client != client);
-        self.clearing.retain(|_, clearing| clearing.client != client);
+        self.clearing
+            .retain(|_, clearing| clearing.client != client);
         let open = &self.clearing;
-        self.clears.retain(|_, clearing| open.contains_key(clearing));
+        self.clears
+            .retain(|_, clearing| open.contains_key(clearing));
         self.unsubscribe(|subscription| subscription.client == client)
     }
 }
@@ -150,32 +169,60 @@ mod tests {
     use crate::wire::Outcome;
 
     fn cleared(name: &str) -> NamedResult {
-        NamedResult { name: name.to_owned(), outcome: Outcome::Cleared }
+        NamedResult {
+            name: name.to_owned(),
+            outcome: Outcome::Cleared,
+        }
     }
 
     #[test]
     fn a_clear_is_answered_when_its_last_log_has_reported() {
         let mut jobs = Jobs::default();
-        let unknown = NamedResult { name: "nosuch".to_owned(), outcome: Outcome::NoSuchProcess };
+        let unknown = NamedResult {
+            name: "nosuch".to_owned(),
+            outcome: Outcome::NoSuchProcess,
+        };
         let results = vec![cleared("a"), unknown.clone(), cleared("b")];
         let numbers = jobs.begin_clear(ClientId(1), 9, results, &[0, 2]);
         assert!(jobs.end_clear(numbers[1], Some(5)).is_none());
         let done = jobs.end_clear(numbers[0], None).unwrap();
         assert_eq!((done.client, done.request), (ClientId(1), 9));
-        let failed = NamedResult { name: "b".to_owned(), outcome: Outcome::Failed { errno: 5 } };
+        let failed = NamedResult {
+            name: "b".to_owned(),
+            outcome: Outcome::Failed { errno: 5 },
+        };
         assert_eq!(done.results, [cleared("a"), unknown, failed]);
-        assert!(jobs.end_clear(numbers[0], None).is_none(), "a late report is ignored");
+        assert!(
+            jobs.end_clear(numbers[0], None).is_none(),
+            "a late report is ignored"
+        );
     }
 
     #[test]
     fn nothing_is_owed_to_a_client_that_is_gone() {
         let mut jobs = Jobs::default();
-        let mine = jobs.begin_tail(Tail { client: ClientId(1), request: 1, name: "a".to_owned() });
-        let other = jobs.begin_tail(Tail { client: ClientId(2), request: 1, name: "a".to_owned() });
+        let mine = jobs.begin_tail(Tail {
+            client: ClientId(1),
+            request: 1,
+            name: "a".to_owned(),
+        });
+        let other = jobs.begin_tail(Tail {
+            client: ClientId(2),
+            request: 1,
+            name: "a".to_owned(),
+        });
         let clears = jobs.begin_clear(ClientId(1), 2, vec![cleared("a")], &[0]);
-        let subscription = Subscription { client: ClientId(1), request: 3, topic: SubscribedTo::States };
+        let subscription = Subscription {
+            client: ClientId(1),
+            request: 3,
+            topic: SubscribedTo::States,
+        };
         let number = jobs.subscribe(subscription);
-        let ended: Vec<u64> = jobs.drop_client(ClientId(1)).into_iter().map(|(number, _)| number).collect();
+        let ended: Vec<u64> = jobs
+            .drop_client(ClientId(1))
+            .into_iter()
+            .map(|(number, _)| number)
+            .collect();
         assert_eq!(ended, [number]);
         assert!(jobs.end_tail(mine).is_none());
         assert!(jobs.end_tail(other).is_some());

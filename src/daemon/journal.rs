@@ -66,7 +66,11 @@ impl Journal {
 
     /// Begins a new journal in place of the old one.
     pub fn create(path: &Path) -> io::Result<Self> {
-        let mut journal = Self { path: path.to_owned(), file: open(path, true)?, bytes: 0 };
+        let mut journal = Self {
+            path: path.to_owned(),
+            file: open(path, true)?,
+            bytes: 0,
+        };
         journal.restart(&[])?;
         Ok(journal)
     }
@@ -131,7 +135,10 @@ fn open(path: &Path, write: bool) -> io::Result<File> {
 fn parse(text: &str, boot: Option<&str>) -> BTreeMap<Pid, Survivor> {
     let mut alive = BTreeMap::new();
     let mut this_boot = false;
-    for line in text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')) {
+    for line in text
+        .split_inclusive('\n')
+        .filter_map(|line| line.strip_suffix('\n'))
+    {
         let words: Vec<&str> = line.split(' ').collect();
         match *words.as_slice() {
             ["boot", id] => this_boot = boot == Some(id),
@@ -189,7 +196,10 @@ pub fn stop_survivors(stops: &[Stop]) -> Vec<Survivor> {
     }
     let mut killed_at = BTreeMap::new();
     loop {
-        let left: Vec<&Stop> = stops.iter().filter(|stop| stop.survivor.is_alive()).collect();
+        let left: Vec<&Stop> = stops
+            .iter()
+            .filter(|stop| stop.survivor.is_alive())
+            .collect();
         for stop in &left {
             if begin.elapsed() >= stop.patience && !killed_at.contains_key(&stop.survivor.pid) {
                 let _killed = kill::group(stop.survivor.pid, Signal::KILL);
@@ -197,7 +207,9 @@ pub fn stop_survivors(stops: &[Stop]) -> Vec<Survivor> {
             }
         }
         let given_up = |stop: &Stop| {
-            killed_at.get(&stop.survivor.pid).is_some_and(|killed| killed.elapsed() > KILL_GRACE)
+            killed_at
+                .get(&stop.survivor.pid)
+                .is_some_and(|killed| killed.elapsed() > KILL_GRACE)
         };
         if left.iter().all(|stop| given_up(stop)) {
             return left.into_iter().map(|stop| stop.survivor.clone()).collect();
@@ -212,7 +224,8 @@ mod tests {
 
     #[test]
     fn only_whole_lines_of_this_boot_count() {
-        let text = "boot abc\n+ web web 10 500\n+ site web:0 11 501\n- 10\n+ junk\n+ a a 12 0\n+ b b 13 5";
+        let text =
+            "boot abc\n+ web web 10 500\n+ site web:0 11 501\n- 10\n+ junk\n+ a a 12 0\n+ b b 13 5";
         let found: Vec<(String, i32)> = parse(text, Some("abc"))
             .into_values()
             .map(|survivor| (survivor.key.to_string(), survivor.pid.as_raw()))
@@ -228,7 +241,11 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("sock.children");
         let mut journal = Journal::create(&path).unwrap();
-        let mut child = std::process::Command::new("sleep").arg("1000").process_group(0).spawn().unwrap();
+        let mut child = std::process::Command::new("sleep")
+            .arg("1000")
+            .process_group(0)
+            .spawn()
+            .unwrap();
         let pid = Pid::new(i32::try_from(child.id()).unwrap()).unwrap();
         let key = ProcessKey {
             group: GroupName::new("web").unwrap(),
@@ -236,14 +253,27 @@ mod tests {
         };
         journal.compact(&[(key.clone(), pid)]).unwrap();
         let found = Journal::survivors(&path).unwrap();
-        assert_eq!(found.iter().map(|survivor| survivor.pid).collect::<Vec<_>>(), [pid]);
+        assert_eq!(
+            found
+                .iter()
+                .map(|survivor| survivor.pid)
+                .collect::<Vec<_>>(),
+            [pid]
+        );
 
-        let other = Survivor { ticks: found[0].ticks + 1, ..found[0].clone() };
+        let other = Survivor {
+            ticks: found[0].ticks + 1,
+            ..found[0].clone()
+        };
         assert!(!other.is_alive(), "another start time is another process");
 
         // The zombie still shows its start time, so somebody has to reap it, as process 1 would.
         let reaper = std::thread::spawn(move || child.wait().unwrap());
-        let stop = Stop { survivor: found[0].clone(), signal: Signal::TERM, patience: Duration::from_secs(10) };
+        let stop = Stop {
+            survivor: found[0].clone(),
+            signal: Signal::TERM,
+            patience: Duration::from_secs(10),
+        };
         assert_eq!(stop_survivors(&[stop]), []);
         reaper.join().unwrap();
 

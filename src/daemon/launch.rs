@@ -20,8 +20,13 @@ use std::path::Path;
 const DEFAULT_PATH: &str = "/bin:/usr/bin:/usr/local/bin";
 
 /// Variables that speak to the daemon alone: readiness and socket hand-over of a service manager.
-const NOT_FOR_CHILDREN: [&str; 5] =
-    ["NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", super::reexec::MARKER];
+const NOT_FOR_CHILDREN: [&str; 5] = [
+    "NOTIFY_SOCKET",
+    "LISTEN_FDS",
+    "LISTEN_PID",
+    "LISTEN_FDNAMES",
+    super::reexec::MARKER,
+];
 
 /// What all children have in common.
 #[derive(Debug)]
@@ -51,7 +56,10 @@ impl Launcher {
         let environment = std::env::vars_os()
             .filter(|(name, _)| !NOT_FOR_CHILDREN.iter().any(|hidden| name == hidden))
             .collect();
-        let null = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null")?;
+        let null = std::fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open("/dev/null")?;
         Ok(Self {
             environment,
             server_url: format!("unix://{}", socket.display()),
@@ -69,14 +77,24 @@ impl Launcher {
         let launch = &settings.launch;
         let environment = self.environment_of(settings);
         let word = launch.argv.first().map_or("", String::as_str);
-        let path = environment.get(std::ffi::OsStr::new("PATH")).map(|path| path.to_string_lossy());
-        let program =
-            lookup::lookup(word, Some(path.as_deref().unwrap_or(DEFAULT_PATH)), launch.directory.as_deref())
-                .map_err(|errno| failed(SpawnStep::Lookup, word, errno))?;
+        let path = environment
+            .get(std::ffi::OsStr::new("PATH"))
+            .map(|path| path.to_string_lossy());
+        let program = lookup::lookup(
+            word,
+            Some(path.as_deref().unwrap_or(DEFAULT_PATH)),
+            launch.directory.as_deref(),
+        )
+        .map_err(|errno| failed(SpawnStep::Lookup, word, errno))?;
 
         let exec = |errno| failed(SpawnStep::Exec, word, errno);
         let program = c_string(program.into_os_string()).map_err(exec)?;
-        let argv = launch.argv.iter().map(|word| c_string(word.into())).collect::<Result<Vec<_>, _>>().map_err(exec)?;
+        let argv = launch
+            .argv
+            .iter()
+            .map(|word| c_string(word.into()))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(exec)?;
         let envp = environment
             .into_iter()
             .map(|(mut name, value)| {
@@ -128,10 +146,18 @@ impl Launcher {
             stdin: stdin.as_fd(),
             stdout: stdout_end,
             stderr: stderr_end,
-            journal: Some(Journal { file: journal, prefix: prefix.as_bytes() }),
+            journal: Some(Journal {
+                file: journal,
+                prefix: prefix.as_bytes(),
+            }),
         };
-        let spawned = spawn::spawn(&spec)
-            .map_err(|error| failed(step(error.step), &subject(settings, step(error.step)), error.errno))?;
+        let spawned = spawn::spawn(&spec).map_err(|error| {
+            failed(
+                step(error.step),
+                &subject(settings, step(error.step)),
+                error.errno,
+            )
+        })?;
         Ok(Launched {
             spawned,
             stdin: stdin_writer,
@@ -151,7 +177,10 @@ impl Launcher {
         let url = launch.server_url.as_deref().unwrap_or(&self.server_url);
         for prefix in ["SUPERVISOR", "TASKMASTER"] {
             set(&format!("{prefix}_SERVER_URL"), url);
-            set(&format!("{prefix}_PROCESS_NAME"), settings.key.process.as_str());
+            set(
+                &format!("{prefix}_PROCESS_NAME"),
+                settings.key.process.as_str(),
+            );
             set(&format!("{prefix}_GROUP_NAME"), settings.key.group.as_str());
         }
         if let Some(user) = &launch.user {
@@ -191,7 +220,9 @@ impl Output {
     fn open(target: &LogTarget) -> std::io::Result<Self> {
         match target {
             LogTarget::Discard => Ok(Self::Null),
-            LogTarget::File { .. } => pipe::output().map(|(reader, writer)| Self::Pipe { reader, writer }),
+            LogTarget::File { .. } => {
+                pipe::output().map(|(reader, writer)| Self::Pipe { reader, writer })
+            }
         }
     }
 
@@ -215,15 +246,21 @@ pub fn subject(settings: &ProcessSettings, step: SpawnStep) -> String {
     let launch = &settings.launch;
     match step {
         SpawnStep::Lookup | SpawnStep::Exec => launch.argv.first().cloned().unwrap_or_default(),
-        SpawnStep::Directory => {
-            launch.directory.as_ref().map(|directory| directory.display().to_string()).unwrap_or_default()
-        }
-        SpawnStep::Groups | SpawnStep::GroupId | SpawnStep::UserId => {
-            launch.user.as_ref().map(|user| user.name.clone()).unwrap_or_default()
-        }
-        SpawnStep::Pipe | SpawnStep::Fork | SpawnStep::Session | SpawnStep::Descriptors | SpawnStep::Limits => {
-            settings.key.to_string()
-        }
+        SpawnStep::Directory => launch
+            .directory
+            .as_ref()
+            .map(|directory| directory.display().to_string())
+            .unwrap_or_default(),
+        SpawnStep::Groups | SpawnStep::GroupId | SpawnStep::UserId => launch
+            .user
+            .as_ref()
+            .map(|user| user.name.clone())
+            .unwrap_or_default(),
+        SpawnStep::Pipe
+        | SpawnStep::Fork
+        | SpawnStep::Session
+        | SpawnStep::Descriptors
+        | SpawnStep::Limits => settings.key.to_string(),
     }
 }
 
@@ -245,7 +282,11 @@ pub fn step(step: spawn::Step) -> SpawnStep {
 }
 
 fn failed(step: SpawnStep, subject: &str, errno: Errno) -> SpawnFailure {
-    SpawnFailure { step, subject: subject.to_owned(), errno: errno as i32 }
+    SpawnFailure {
+        step,
+        subject: subject.to_owned(),
+        errno: errno as i32,
+    }
 }
 
 fn c_string(text: OsString) -> Result<CString, Errno> {

@@ -23,7 +23,11 @@ impl Loader {
         let overrides = options
             .overrides()
             .into_iter()
-            .map(|(key, flag, value)| Override { key, flag, value: value.to_owned() })
+            .map(|(key, flag, value)| Override {
+                key,
+                flag,
+                value: value.to_owned(),
+            })
             .collect();
         Self { path, overrides }
     }
@@ -35,22 +39,37 @@ impl Loader {
 
     /// Reads and checks everything; nothing is changed by it.
     pub fn load(&self) -> Loaded {
-        config::load(&LoadRequest { path: &self.path, overrides: &self.overrides, host: &RealHost::new() })
+        config::load(&LoadRequest {
+            path: &self.path,
+            overrides: &self.overrides,
+            host: &RealHost::new(),
+        })
     }
 
     /// For a running daemon: what is found goes into its log, and back to whoever asked.
     pub fn load_and_log(&self) -> Result<Arc<Config>, Vec<wire::Diagnostic>> {
-        let Loaded { config, diagnostics, sources } = self.load();
+        let Loaded {
+            config,
+            diagnostics,
+            sources,
+        } = self.load();
         for diagnostic in &diagnostics {
             let level = match diagnostic.severity {
                 Severity::Error => log::Level::Error,
                 Severity::Warning => log::Level::Warn,
             };
-            log::log!(level, "{}", render::short(std::slice::from_ref(diagnostic), &sources).trim_end());
+            log::log!(
+                level,
+                "{}",
+                render::short(std::slice::from_ref(diagnostic), &sources).trim_end()
+            );
         }
-        config
-            .map(Arc::new)
-            .ok_or_else(|| diagnostics.iter().map(|diagnostic| to_wire(diagnostic, &sources)).collect())
+        config.map(Arc::new).ok_or_else(|| {
+            diagnostics
+                .iter()
+                .map(|diagnostic| to_wire(diagnostic, &sources))
+                .collect()
+        })
     }
 }
 
@@ -59,7 +78,9 @@ fn to_wire(diagnostic: &Diagnostic, sources: &Sources) -> wire::Diagnostic {
     let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
     wire::Diagnostic {
         error: diagnostic.severity == Severity::Error,
-        file: location.map(|place| place.path.display().to_string()).unwrap_or_default(),
+        file: location
+            .map(|place| place.path.display().to_string())
+            .unwrap_or_default(),
         line: location.map_or(0, |place| number(place.line)),
         column: location.map_or(0, |place| number(place.column)),
         message: diagnostic.message.clone(),

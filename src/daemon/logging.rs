@@ -18,7 +18,11 @@ use std::os::fd::AsFd;
 const ATOMIC_PIECE: usize = 4096;
 
 /// Starts logging. The handle keeps it alive.
-pub fn start(level: LogLevel, log: MainLog, echo: bool) -> Result<LoggerHandle, flexi_logger::FlexiLoggerError> {
+pub fn start(
+    level: LogLevel,
+    log: MainLog,
+    echo: bool,
+) -> Result<LoggerHandle, flexi_logger::FlexiLoggerError> {
     Logger::with(LogSpecification::builder().default(filter(level)).build())
         .log_to_writer(Box::new(Destination { log, echo }))
         .format(line)
@@ -69,19 +73,24 @@ fn line(out: &mut dyn Write, now: &mut DeferredNow, record: &Record) -> io::Resu
         Level::Trace => "TRAC",
     };
     let text = escape_controls(&record.args().to_string());
-    write!(out, "{} {level} {text}", now.format("%Y-%m-%d %H:%M:%S,%3f"))
+    write!(
+        out,
+        "{} {level} {text}",
+        now.format("%Y-%m-%d %H:%M:%S,%3f")
+    )
 }
 
 /// Replaces characters that could end the line or steer a terminal by their escapes.
 pub fn escape_controls(text: &str) -> String {
-    text.chars().fold(String::with_capacity(text.len()), |mut out, character| {
-        if character.is_control() {
-            out.extend(character.escape_default());
-        } else {
-            out.push(character);
-        }
-        out
-    })
+    text.chars()
+        .fold(String::with_capacity(text.len()), |mut out, character| {
+            if character.is_control() {
+                out.extend(character.escape_default());
+            } else {
+                out.push(character);
+            }
+            out
+        })
 }
 
 fn show(bytes: &[u8]) {
@@ -89,7 +98,10 @@ fn show(bytes: &[u8]) {
     for piece in bytes.chunks(ATOMIC_PIECE) {
         let mut ready = [PollFd::new(stdout.as_fd(), PollFlags::POLLOUT)];
         let writable = matches!(poll(&mut ready, PollTimeout::ZERO), Ok(1))
-            && ready.iter().any(|fd| fd.revents().is_some_and(|events| events == PollFlags::POLLOUT));
+            && ready.iter().any(|fd| {
+                fd.revents()
+                    .is_some_and(|events| events == PollFlags::POLLOUT)
+            });
         // A reader that is gone or slow costs the copy, never the daemon.
         if !writable || nix::unistd::write(&stdout, piece).is_err() {
             return;
@@ -109,12 +121,18 @@ mod tests {
     #[test]
     fn the_format_is_supervisors() {
         let mut out = Vec::new();
-        let record = Record::builder().level(Level::Warn).args(format_args!("hello")).build();
+        let record = Record::builder()
+            .level(Level::Warn)
+            .args(format_args!("hello"))
+            .build();
         line(&mut out, &mut DeferredNow::new(), &record).unwrap();
         let text = String::from_utf8(out).unwrap();
         let (stamp, rest) = text.split_at(23);
         assert_eq!(rest, " WARN hello");
-        let shape: String = stamp.chars().map(|c| if c.is_ascii_digit() { '9' } else { c }).collect();
+        let shape: String = stamp
+            .chars()
+            .map(|c| if c.is_ascii_digit() { '9' } else { c })
+            .collect();
         assert_eq!(shape, "9999-99-99 99:99:99,999");
     }
 }

@@ -41,8 +41,14 @@ use startup::{Failure, Prepared};
 use std::io::Write;
 
 /// Signals that the loop acts upon; all others do the daemon no harm.
-const LISTENED: [Signal; 6] =
-    [Signal::TERM, Signal::INT, Signal::QUIT, Signal::HUP, Signal::USR2, Signal::CHLD];
+const LISTENED: [Signal; 6] = [
+    Signal::TERM,
+    Signal::INT,
+    Signal::QUIT,
+    Signal::HUP,
+    Signal::USR2,
+    Signal::CHLD,
+];
 
 /// Runs the daemon to its end and returns the exit status of the process.
 pub fn run(options: &DaemonOptions, called_as: &str) -> u8 {
@@ -123,7 +129,11 @@ fn serve(
         complain(called_as, &format!("can't start anew: {error}"));
         return Ok(DaemonExit::Internal.code(called_as));
     }
-    let status = if left.is_empty() { DaemonExit::Clean } else { DaemonExit::ProcessesLeft };
+    let status = if left.is_empty() {
+        DaemonExit::Clean
+    } else {
+        DaemonExit::ProcessesLeft
+    };
     Ok(status.code(called_as))
 }
 

@@ -66,13 +66,20 @@ impl Readiness {
 /// # Errors
 /// The reason why no daemon could be made.
 pub fn detach(umask: u32) -> Result<Side, String> {
-    let (reader, writer) = nix::unistd::pipe2(OFlag::O_CLOEXEC).map_err(|errno| format!("pipe: {errno}"))?;
-    match Daemonize::new().working_directory(".").umask(umask).execute() {
+    let (reader, writer) =
+        nix::unistd::pipe2(OFlag::O_CLOEXEC).map_err(|errno| format!("pipe: {errno}"))?;
+    match Daemonize::new()
+        .working_directory(".")
+        .umask(umask)
+        .execute()
+    {
         Outcome::Parent(Ok(_)) => {
             drop(writer);
             Ok(wait_for(File::from(reader)))
         }
-        Outcome::Child(Ok(_)) => Ok(Side::Daemon(Readiness { pipe: Some(File::from(writer)) })),
+        Outcome::Child(Ok(_)) => Ok(Side::Daemon(Readiness {
+            pipe: Some(File::from(writer)),
+        })),
         Outcome::Parent(Err(error)) | Outcome::Child(Err(error)) => Err(error.to_string()),
     }
 }
@@ -81,10 +88,14 @@ fn wait_for(mut reader: File) -> Side {
     let mut said = Vec::new();
     let heard = reader.read_to_end(&mut said);
     match said.split_first() {
-        Some((&READY, _)) if heard.is_ok() => Side::Launcher { status: READY, message: String::new() },
-        Some((&status, message)) => {
-            Side::Launcher { status, message: String::from_utf8_lossy(message).into_owned() }
-        }
+        Some((&READY, _)) if heard.is_ok() => Side::Launcher {
+            status: READY,
+            message: String::new(),
+        },
+        Some((&status, message)) => Side::Launcher {
+            status,
+            message: String::from_utf8_lossy(message).into_owned(),
+        },
         None => Side::Launcher {
             status: DaemonExit::Internal as u8,
             message: "the daemon ended before it was ready; its log may say why".to_owned(),

@@ -8,8 +8,8 @@ use crate::sys::limits::Limit;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 use std::ffi::{CString, OsString};
-use std::os::unix::ffi::OsStrExt;
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 /// Variable that marks a process which is in the background already.
@@ -30,7 +30,11 @@ impl Origin {
         Ok(Self {
             executable: std::env::current_exe()?,
             arguments: std::env::args_os().collect(),
-            directory: open(".", OFlag::O_PATH | OFlag::O_CLOEXEC | OFlag::O_DIRECTORY, Mode::empty())?,
+            directory: open(
+                ".",
+                OFlag::O_PATH | OFlag::O_CLOEXEC | OFlag::O_DIRECTORY,
+                Mode::empty(),
+            )?,
             background: false,
         })
     }
@@ -50,13 +54,17 @@ impl Origin {
         if let Err(errno) = nix::unistd::fchdir(&self.directory) {
             return errno.into();
         }
-        let mut environment: Vec<(OsString, OsString)> =
-            std::env::vars_os().filter(|(name, _)| name != MARKER).collect();
+        let mut environment: Vec<(OsString, OsString)> = std::env::vars_os()
+            .filter(|(name, _)| name != MARKER)
+            .collect();
         if self.background {
             environment.push((MARKER.into(), "1".into()));
         }
         let strings = || {
-            let words = self.arguments.iter().map(|word| CString::new(word.as_bytes()));
+            let words = self
+                .arguments
+                .iter()
+                .map(|word| CString::new(word.as_bytes()));
             let variables = environment.iter().map(|(name, value)| {
                 CString::new([name.as_bytes(), b"=", value.as_bytes()].concat())
             });

@@ -11,9 +11,10 @@ use log::Level;
 pub fn sentence(note: &Note) -> (Level, String) {
     match note {
         Note::Spawned { key, pid } => (Level::Info, format!("spawned: '{key}' with pid {pid}")),
-        Note::SpawnFailed { key, failure } => {
-            (Level::Info, format!("spawnerr: {} ({key})", convert::failure(failure)))
-        }
+        Note::SpawnFailed { key, failure } => (
+            Level::Info,
+            format!("spawnerr: {} ({key})", convert::failure(failure)),
+        ),
         Note::Running { key, startsecs } => (
             Level::Info,
             format!(
@@ -21,13 +22,24 @@ pub fn sentence(note: &Note) -> (Level, String) {
                 startsecs.as_secs()
             ),
         ),
-        Note::Exited { key, status, expected: true } => {
-            (Level::Info, format!("exited: {key} ({status}; expected)"))
-        }
-        Note::Exited { key, status, expected: false } => {
-            (Level::Warn, format!("exited: {key} ({status}; not expected)"))
-        }
-        Note::Stopped { key, status, expected } => {
+        Note::Exited {
+            key,
+            status,
+            expected: true,
+        } => (Level::Info, format!("exited: {key} ({status}; expected)")),
+        Note::Exited {
+            key,
+            status,
+            expected: false,
+        } => (
+            Level::Warn,
+            format!("exited: {key} ({status}; not expected)"),
+        ),
+        Note::Stopped {
+            key,
+            status,
+            expected,
+        } => {
             let level = if *expected { Level::Info } else { Level::Warn };
             (level, format!("stopped: {key} ({status})"))
         }
@@ -35,22 +47,43 @@ pub fn sentence(note: &Note) -> (Level, String) {
             Level::Info,
             format!("gave up: {key} entered FATAL state, too many start retries too quickly"),
         ),
-        Note::Signalling { key, pid, signal, scope: Scope::Leader } => {
-            (Level::Debug, format!("sending {key} (pid {pid}) sig {signal}"))
+        Note::Signalling {
+            key,
+            pid,
+            signal,
+            scope: Scope::Leader,
+        } => (
+            Level::Debug,
+            format!("sending {key} (pid {pid}) sig {signal}"),
+        ),
+        Note::Signalling {
+            key,
+            pid,
+            signal,
+            scope: Scope::Group,
+        } => (
+            Level::Debug,
+            format!("sending {key} (pid {pid}) process group sig {signal}"),
+        ),
+        Note::Killing { key, pid } => {
+            (Level::Warn, format!("killing '{key}' ({pid}) with SIGKILL"))
         }
-        Note::Signalling { key, pid, signal, scope: Scope::Group } => {
-            (Level::Debug, format!("sending {key} (pid {pid}) process group sig {signal}"))
-        }
-        Note::Killing { key, pid } => (Level::Warn, format!("killing '{key}' ({pid}) with SIGKILL")),
         Note::WaitingToStop { key } => (Level::Info, format!("waiting for {key} to stop")),
         Note::WaitingToDie { keys } => {
             let names: Vec<String> = keys.iter().map(ToString::to_string).collect();
-            (Level::Info, format!("waiting for {} to die", names.join(", ")))
+            (
+                Level::Info,
+                format!("waiting for {} to die", names.join(", ")),
+            )
         }
-        Note::UnknownReaped { pid, status } => (Level::Info, format!("reaped unknown pid {pid} ({status})")),
+        Note::UnknownReaped { pid, status } => {
+            (Level::Info, format!("reaped unknown pid {pid} ({status})"))
+        }
         Note::NotKilled { key } => (
             Level::Error,
-            format!("{key}: processes of its process group survived SIGKILL; not waiting for them any longer"),
+            format!(
+                "{key}: processes of its process group survived SIGKILL; not waiting for them any longer"
+            ),
         ),
         Note::GroupAdded { group } => (Level::Info, format!("added process group {group}")),
         Note::GroupRemoved { group } => (Level::Info, format!("removed process group {group}")),

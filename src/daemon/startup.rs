@@ -61,7 +61,9 @@ pub enum Failure {
     #[error("{0}")]
     Limit(#[from] limits::LimitError),
     /// Privileges could not be dropped.
-    #[error("can't become user {user}: {reason}\nhelp: start the daemon as root, or as that user, or remove `user`")]
+    #[error(
+        "can't become user {user}: {reason}\nhelp: start the daemon as root, or as that user, or remove `user`"
+    )]
     Identity {
         /// Whom the file names.
         user: String,
@@ -149,9 +151,14 @@ pub struct Prepared {
 
 /// Does the first half of the start.
 pub fn prepare(options: &DaemonOptions, called_as: &str) -> Result<Prepared, Failure> {
-    let executable = std::env::args_os().next().map(PathBuf::from).unwrap_or_default();
+    let executable = std::env::args_os()
+        .next()
+        .map(PathBuf::from)
+        .unwrap_or_default();
     let role = if called_as == "supervisord" {
-        Role::Supervisor { executable: &executable }
+        Role::Supervisor {
+            executable: &executable,
+        }
     } else {
         Role::Taskmaster
     };
@@ -163,21 +170,38 @@ pub fn prepare(options: &DaemonOptions, called_as: &str) -> Result<Prepared, Fai
     let config = check(&loader)?;
     let settings = &config.daemon;
 
-    let limits = vec![limits::raise_nofile(settings.minfds)?, limits::raise_nproc(settings.minprocs)?];
+    let limits = vec![
+        limits::raise_nofile(settings.minfds)?,
+        limits::raise_nproc(settings.minprocs)?,
+    ];
     if let Some(user) = &settings.user {
-        identity::become_user(user.uid, user.gid, &user.groups)
-            .map_err(|error| Failure::Identity { user: user.name.clone(), reason: error.to_string() })?;
+        identity::become_user(user.uid, user.gid, &user.groups).map_err(|error| {
+            Failure::Identity {
+                user: user.name.clone(),
+                reason: error.to_string(),
+            }
+        })?;
     }
     nix::sys::stat::umask(Mode::from_bits_truncate(settings.umask));
     prepare_directories(settings)?;
     let lock = Lock::acquire(&settings.socket)?;
     let listener = lock.bind(settings.socket_mode, BACKLOG)?;
-    Ok(Prepared { loader, config: Arc::new(config), limits, lock, listener })
+    Ok(Prepared {
+        loader,
+        config: Arc::new(config),
+        limits,
+        lock,
+        listener,
+    })
 }
 
 /// Reads the file, shows what is wrong with it, and gives it back if it can be used.
 fn check(loader: &Loader) -> Result<Config, Failure> {
-    let Loaded { config, diagnostics, sources } = loader.load();
+    let Loaded {
+        config,
+        diagnostics,
+        sources,
+    } = loader.load();
     let mut stderr = io::stderr();
     let colour = stderr.is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let text = render::text(&diagnostics, &sources, colour);
@@ -188,7 +212,10 @@ fn check(loader: &Loader) -> Result<Config, Failure> {
             Ok(config)
         }
         None => {
-            let help = format!("{text}\nnothing was started; mend {} and try again", loader.path().display());
+            let help = format!(
+                "{text}\nnothing was started; mend {} and try again",
+                loader.path().display()
+            );
             Err(Failure::BadConfiguration(help))
         }
     }
@@ -203,12 +230,19 @@ fn prepare_directories(settings: &DaemonSettings) -> Result<(), Failure> {
         })?;
     }
     let default = Path::new(DEFAULT_DIRECTORY);
-    let uses_default = [Some(&settings.socket), settings.logfile.as_ref(), Some(&settings.childlogdir)]
-        .into_iter()
-        .flatten()
-        .any(|path| path.starts_with(default));
+    let uses_default = [
+        Some(&settings.socket),
+        settings.logfile.as_ref(),
+        Some(&settings.childlogdir),
+    ]
+    .into_iter()
+    .flatten()
+    .any(|path| path.starts_with(default));
     if uses_default && matches!(dirs::ensure_private(default)?, Private::Tightened { .. }) {
-        let notice = format!("notice: {} was open to others; it is private (0700) now\n", default.display());
+        let notice = format!(
+            "notice: {} was open to others; it is private (0700) now\n",
+            default.display()
+        );
         let _told = io::stderr().write_all(notice.as_bytes());
     }
     if let Some(parent) = settings.socket.parent() {
@@ -236,14 +270,28 @@ impl Prepared {
     }
 
     /// Does the second half of the start, in the process that will serve.
-    pub fn open(self, signals: SignalSource, called_as: &str) -> Result<(Daemon, Residue), Failure> {
-        let Self { loader, config, limits, lock, listener } = self;
+    pub fn open(
+        self,
+        signals: SignalSource,
+        called_as: &str,
+    ) -> Result<(Daemon, Residue), Failure> {
+        let Self {
+            loader,
+            config,
+            limits,
+            lock,
+            listener,
+        } = self;
         let settings = &config.daemon;
         lock.record_pid()?;
 
         let capture = Capture::start().map_err(Failure::surroundings)?;
         if let Some(logfile) = &settings.logfile {
-            capture.open_main(logfile.clone(), settings.logfile_maxbytes, settings.logfile_backups);
+            capture.open_main(
+                logfile.clone(),
+                settings.logfile_maxbytes,
+                settings.logfile_backups,
+            );
         }
         let echo = settings.nodaemon && !settings.silent;
         let logger = logging::start(settings.loglevel, capture.main_log(), echo)?;
@@ -253,10 +301,13 @@ impl Prepared {
             None => None,
         };
         let journal = put_away_survivors(&config)?;
-        let launcher = Launcher::new(&settings.socket, limits.clone()).map_err(Failure::surroundings)?;
+        let launcher =
+            Launcher::new(&settings.socket, limits.clone()).map_err(Failure::surroundings)?;
         let access = Access {
             uid: nix::unistd::geteuid().as_raw(),
-            gid: std::fs::metadata(&settings.socket).map_err(Failure::surroundings)?.gid(),
+            gid: std::fs::metadata(&settings.socket)
+                .map_err(Failure::surroundings)?
+                .gid(),
             mode: settings.socket_mode,
         };
         let daemon = Daemon::new(Parts {
@@ -271,8 +322,17 @@ impl Prepared {
             access,
         })
         .map_err(Failure::surroundings)?;
-        log::info!("{called_as} {} started with pid {}", env!("CARGO_PKG_VERSION"), std::process::id());
-        let residue = Residue { lock, pidfile, logger, limits };
+        log::info!(
+            "{called_as} {} started with pid {}",
+            env!("CARGO_PKG_VERSION"),
+            std::process::id()
+        );
+        let residue = Residue {
+            lock,
+            pidfile,
+            logger,
+            limits,
+        };
         Ok((daemon, residue))
     }
 }
@@ -280,13 +340,22 @@ impl Prepared {
 /// Stops what a daemon that was killed left running, so that no program ever runs twice, and begins a new record.
 fn put_away_survivors(config: &Config) -> Result<Journal, Failure> {
     let path = Journal::path_beside(&config.daemon.socket);
-    let failed = |source| Failure::Journal { path: path.clone(), source };
+    let failed = |source| Failure::Journal {
+        path: path.clone(),
+        source,
+    };
     let stops: Vec<Stop> = Journal::survivors(&path)
         .map_err(failed)?
         .into_iter()
         .map(|survivor| {
-            log::warn!("stopping '{}' with pid {}, left by a daemon that was killed", survivor.key, survivor.pid);
-            let policy = config.process(&survivor.key).map(|settings| &settings.policy);
+            log::warn!(
+                "stopping '{}' with pid {}, left by a daemon that was killed",
+                survivor.key,
+                survivor.pid
+            );
+            let policy = config
+                .process(&survivor.key)
+                .map(|settings| &settings.policy);
             Stop {
                 signal: policy.map_or(Signal::TERM, |policy| policy.stopsignal),
                 patience: policy.map_or(DEFAULT_PATIENCE, |policy| policy.stopwaitsecs),
@@ -295,7 +364,11 @@ fn put_away_survivors(config: &Config) -> Result<Journal, Failure> {
         })
         .collect();
     for survivor in stop_survivors(&stops) {
-        log::error!("'{}' with pid {} survived even SIGKILL", survivor.key, survivor.pid);
+        log::error!(
+            "'{}' with pid {} survived even SIGKILL",
+            survivor.key,
+            survivor.pid
+        );
     }
     Journal::create(&path).map_err(failed)
 }
@@ -314,7 +387,12 @@ impl Residue {
     /// Drains the logs, then removes what the daemon created to be found by. The lock goes last. Returns the limits
     /// that the daemon was started with.
     pub fn tidy_up(self, daemon: Daemon) -> Vec<Limit> {
-        let Self { lock, pidfile, logger, limits } = self;
+        let Self {
+            lock,
+            pidfile,
+            logger,
+            limits,
+        } = self;
         if let Some(pidfile) = pidfile
             && let Err(errno) = pidfile.remove()
         {

@@ -11,7 +11,12 @@ use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The row for one process at the moment `now`.
-pub fn row(process: &ProcessView, now: Monotonic, stdout: LogHealth, stderr: LogHealth) -> StatusRow {
+pub fn row(
+    process: &ProcessView,
+    now: Monotonic,
+    stdout: LogHealth,
+    stderr: LogHealth,
+) -> StatusRow {
     let settings = &process.settings;
     let wall = |moment: Monotonic| wall_seconds(now.since(moment));
     let log = |channel, health: LogHealth| LogState {
@@ -26,7 +31,10 @@ pub fn row(process: &ProcessView, now: Monotonic, stdout: LogHealth, stderr: Log
         program: settings.program.to_string(),
         state: convert::state(process.state),
         pid: process.pid.map(|pid| pid.as_raw().unsigned_abs()),
-        uptime_ms: process.pid.and(process.started_at).map(|started| millis(now.since(started))),
+        uptime_ms: process
+            .pid
+            .and(process.started_at)
+            .map(|started| millis(now.since(started))),
         started_at: process.started_at.map(wall),
         stopped_at: process.stopped_at.map(wall),
         trouble: process.trouble.as_ref().map(convert::trouble),
@@ -54,8 +62,12 @@ pub fn log_path(settings: &ProcessSettings, channel: Channel) -> Option<&Path> {
 
 /// Seconds since 1970 of the moment `ago` before now, by the wall clock of now.
 fn wall_seconds(ago: Duration) -> i64 {
-    let wall = clock::wall().checked_sub(ago).unwrap_or(SystemTime::UNIX_EPOCH);
-    wall.duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
+    let wall = clock::wall()
+        .checked_sub(ago)
+        .unwrap_or(SystemTime::UNIX_EPOCH);
+    wall.duration_since(UNIX_EPOCH).map_or(0, |since| {
+        i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+    })
 }
 
 fn millis(span: Duration) -> u64 {

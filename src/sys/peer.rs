@@ -43,7 +43,11 @@ pub fn groups(stream: &impl AsFd) -> Vec<u32> {
             &raw mut bytes,
         )
     } != 0;
-    let count = if failed { 0 } else { bytes as usize / size_of::<u32>() };
+    let count = if failed {
+        0
+    } else {
+        bytes as usize / size_of::<u32>()
+    };
     groups.truncate(count);
     groups
 }

@@ -6,8 +6,8 @@
 
 use super::frame::{HEADER_BYTES, REPLY_BYTES_MAX};
 use ciborium::de;
-use serde::{Deserialize, Serialize};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use std::io;
 use thiserror::Error;
 

@@ -99,10 +99,11 @@ impl FrameBuffer {
     /// Whether [`FrameBuffer::next_frame`] would give a frame, or an error, without more bytes.
     pub fn has_frame(&self) -> bool {
         let rest = self.bytes.get(self.taken..).unwrap_or_default();
-        rest.split_first_chunk::<HEADER_BYTES>().is_some_and(|(header, rest)| {
-            let length = usize::try_from(u32::from_be_bytes(*header)).unwrap_or(usize::MAX);
-            length == 0 || length > self.limit || rest.len() >= length
-        })
+        rest.split_first_chunk::<HEADER_BYTES>()
+            .is_some_and(|(header, rest)| {
+                let length = usize::try_from(u32::from_be_bytes(*header)).unwrap_or(usize::MAX);
+                length == 0 || length > self.limit || rest.len() >= length
+            })
     }
 
     /// Bytes that have arrived and were not handed out: after the end of a stream, those of a frame cut short.

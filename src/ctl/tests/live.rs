@@ -124,7 +124,8 @@ fn following_shows_what_comes_until_it_ends() {
     });
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let code = {
-        let mut session = Session::new(Output::new(&mut out, &mut err), daemon.socket());
+        let mut session =
+            Session::new(Output::new(&mut out, &mut err), Server::at(daemon.socket()));
         actions::run(&mut session, &strings(&["tail", "-f", "web", "stderr"]))
     };
     assert_eq!(out, b"==> Press Ctrl-C to exit <==\nold\n\xffnew\n");
@@ -222,7 +223,10 @@ fn interrupted(daemon: &Daemon, line: &str, text: &'static [u8]) -> (String, u8)
     };
     let mut err = Vec::new();
     let code = {
-        let mut session = Session::new(Output::new(&mut trigger, &mut err), daemon.socket());
+        let mut session = Session::new(
+            Output::new(&mut trigger, &mut err),
+            Server::at(daemon.socket()),
+        );
         session.interrupts = Some(Interrupts::Given(OwnedFd::from(given)));
         actions::run(&mut session, &actions::words([line]))
     };
@@ -298,7 +302,8 @@ fn foreground(daemon: &Daemon, line: &str, typed: &[u8], more: bool) -> Ran {
     let _open = more.then_some(keyboard);
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let code = {
-        let mut session = Session::new(Output::new(&mut out, &mut err), daemon.socket());
+        let mut session =
+            Session::new(Output::new(&mut out, &mut err), Server::at(daemon.socket()));
         session.input = Some(input.as_fd());
         actions::run(&mut session, &actions::words([line]))
     };

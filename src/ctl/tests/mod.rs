@@ -35,7 +35,7 @@ fn console(socket: &Path, work: impl FnOnce(&mut Session<'_>) -> u8) -> Ran {
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let code = {
         let output = Output::new(&mut out, &mut err);
-        let mut session = Session::new(output, socket.to_owned());
+        let mut session = Session::new(output, Server::at(socket.to_owned()));
         work(&mut session)
     };
     Ran {
@@ -715,7 +715,10 @@ fn an_action_is_carried_out_though_nobody_reads() {
     let mut err = Vec::new();
     let mut closed = Closed;
     {
-        let mut session = Session::new(Output::new(&mut closed, &mut err), daemon.socket());
+        let mut session = Session::new(
+            Output::new(&mut closed, &mut err),
+            Server::at(daemon.socket()),
+        );
         assert_eq!(actions::run(&mut session, &strings(&["start", "web"])), 1);
         assert!(!session.output.report_failure());
     }
@@ -739,13 +742,14 @@ fn live_names_come_from_the_daemon() {
             }]),
         ),
     });
-    let names = crate::ctl::complete::LiveNames::fetch(&daemon.socket());
+    let names = crate::ctl::complete::LiveNames::fetch(&Server::at(daemon.socket()));
     assert_eq!(names.groups.keys().collect::<Vec<_>>(), ["cat", "web"]);
     assert_eq!(
         names.groups["web"],
         [("web:0".to_owned(), "running".to_owned())]
     );
     assert_eq!(names.inactive.into_iter().collect::<Vec<_>>(), ["new"]);
-    let none = crate::ctl::complete::LiveNames::fetch(Path::new("/nonexistent/sock"));
+    let none =
+        crate::ctl::complete::LiveNames::fetch(&Server::at(PathBuf::from("/nonexistent/sock")));
     assert_eq!(none, crate::ctl::complete::LiveNames::default());
 }
