@@ -99,9 +99,10 @@ pub fn program(
     program: &Named<'_>,
     policy: &Policy,
     redirect_stderr: bool,
+    variables: &Variables<'_>,
 ) {
     let table = &program.table;
-    table.report_idle(context);
+    table.report_idle(context, variables);
     cut_values(context, table);
     let name = program.name;
     let warn =
@@ -217,10 +218,15 @@ pub fn log(
                 context.report(
                     Diagnostic::warning(
                         "endless-log",
-                        format!("the AUTO log of program `{}` grows without bound", program.name),
+                        format!(
+                            "the AUTO log of program `{}` grows without bound",
+                            program.name
+                        ),
                     )
                     .at(span, "never rotated")
-                    .help("give it a size, or name a file with `stdout_logfile` that something else rotates"),
+                    .help(format!(
+                        "give it a size, or name a file with `{log}` that something else rotates"
+                    )),
                 );
             }
         }

@@ -165,3 +165,6 @@ pub fn load_console(path: &Path, host: &dyn Host) -> LoadedConsole {
         sources: context.sources,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -84,7 +84,7 @@ pub fn build(
         numprocs: Some(numprocs),
         ..once
     };
-    check_copies(context, program, numprocs);
+    let told_apart = check_copies(context, program, numprocs);
     let builder = Builder {
         daemon,
         program,
@@ -100,9 +100,19 @@ pub fn build(
             .value(table, "serverurl", &once, |text, _| value::url(text))
             .flatten(),
     };
-    lint::program(context, program, &builder.policy, builder.redirect_stderr);
+    let first = Variables {
+        process_num: Some(start),
+        ..once
+    };
+    lint::program(
+        context,
+        program,
+        &builder.policy,
+        builder.redirect_stderr,
+        &first,
+    );
     let mut copies = Vec::new();
-    for index in 0..numprocs {
+    for index in 0..if told_apart { numprocs } else { 1 } {
         let errors = context.diagnostics.len();
         let variables = Variables {
             process_num: Some(start + index),
@@ -129,10 +139,10 @@ fn origin(context: &Context<'_>, program: &Named<'_>) -> String {
         .unwrap_or_default()
 }
 
-/// Several copies need names of their own.
-fn check_copies(context: &mut Context<'_>, program: &Named<'_>, numprocs: u32) {
+/// Several copies need names of their own: reports when they would not have them, and returns whether they do.
+fn check_copies(context: &mut Context<'_>, program: &Named<'_>, numprocs: u32) -> bool {
     if numprocs < 2 {
-        return;
+        return true;
     }
     let table = &program.table;
     let name = program.name;
@@ -149,6 +159,7 @@ fn check_copies(context: &mut Context<'_>, program: &Named<'_>, numprocs: u32) {
                 fault = fault.also(numprocs.value.span(), "several copies are asked for");
             }
             context.report(fault);
+            false
         }
         None if table.dialect == Dialect::Supervisor => {
             let span = table.span("numprocs");
@@ -165,8 +176,9 @@ fn check_copies(context: &mut Context<'_>, program: &Named<'_>, numprocs: u32) {
                 );
             }
             context.report(fault);
+            false
         }
-        Some(_) | None => {}
+        Some(_) | None => true,
     }
 }
 
@@ -319,10 +331,7 @@ impl Builder<'_> {
             return ProcessName::new(&name).ok();
         }
         context.value(table, "process_name", variables, |text, _| {
-            // The rules of a program's name: a `:` that came out of a variable would be read as a group's.
-            ProgramName::new(text)
-                .and_then(|name| ProcessName::new(name.as_str()))
-                .map_err(|error| value::ValueFault::new(error.to_string()))
+            value::process_name(text)
         })
     }
 

@@ -8,7 +8,7 @@ use super::environment::{self, ListError};
 use super::model::{Autorestart, LogLevel};
 use super::suggest;
 use super::words::{self, Word, WordsError};
-use crate::types::{ByteSize, ByteSizeError, Signal};
+use crate::types::{ByteSize, ByteSizeError, NameError, ProcessName, ProgramName, Signal};
 use std::ops::Range;
 
 /// The type of a key's value.
@@ -115,6 +115,33 @@ impl ValueFault {
 }
 
 impl ValueType {
+    /// The sentence that says that the value of `subject` is not of this type.
+    pub fn complaint(&self, subject: &str) -> String {
+        match self {
+            Self::Command => format!("{subject} cannot be split into a program and its arguments"),
+            Self::Environment => format!("{subject} cannot be read as a list of variables"),
+            Self::Account => format!("{subject} must name an existing user"),
+            Self::Text
+            | Self::Name
+            | Self::Boolean
+            | Self::Integer { .. }
+            | Self::Size
+            | Self::Mode
+            | Self::Signal
+            | Self::ExitCodes
+            | Self::Autorestart
+            | Self::LogLevel
+            | Self::Owner
+            | Self::Path
+            | Self::MainLog
+            | Self::ChildLog
+            | Self::Socket
+            | Self::Url
+            | Self::Names
+            | Self::Patterns => format!("{subject} must be {}", self.expected()),
+        }
+    }
+
     /// What a value must be, to stand behind "must be".
     pub fn expected(&self) -> String {
         match self {
@@ -135,7 +162,7 @@ impl ValueType {
             Self::MainLog => "the path of a file, or NONE".into(),
             Self::ChildLog => "AUTO, NONE or the path of a file".into(),
             Self::Environment => "variables such as NAME=\"value\",OTHER=\"value\"".into(),
-            Self::Socket => "the path of a Unix socket, also as `unix://PATH`".into(),
+            Self::Socket => "the path of a Unix socket, plain or as unix://PATH".into(),
             Self::Url => "AUTO or a URL".into(),
             Self::Names => "names separated by commas".into(),
             Self::Patterns => "file names or patterns separated by blanks".into(),
@@ -147,7 +174,8 @@ impl ValueType {
         match self {
             Self::Text | Self::MainLog | Self::ChildLog => Ok(()),
             Self::Command => command(text).map(drop),
-            Self::Name | Self::Account | Self::Owner | Self::Path => filled(text).map(drop),
+            Self::Account | Self::Owner | Self::Path => filled(text).map(drop),
+            Self::Name => process_name(text).map(drop),
             Self::Boolean => boolean(text).map(drop),
             Self::Integer { min, max } => integer(text, *min, *max).map(drop),
             Self::Size => size(text).map(drop),
@@ -171,6 +199,20 @@ pub fn filled(text: &str) -> Result<String, ValueFault> {
         return Err(empty());
     }
     Ok(text.to_owned())
+}
+
+/// The name of a process, by the rules of a program's name: a `:` that came out of a variable would be read as a group's.
+pub fn process_name(text: &str) -> Result<ProcessName, ValueFault> {
+    let checked = ProgramName::new(text).and_then(|name| ProcessName::new(name.as_str()));
+    checked.map_err(|error| match error {
+        NameError::Empty => empty(),
+        NameError::TooLong => ValueFault::new(error.to_string()),
+        NameError::Character { character, .. } => {
+            let at = text.find(character).unwrap_or_default();
+            ValueFault::new(format!("the character {character:?} is not allowed"))
+                .at(at..at + character.len_utf8())
+        }
+    })
 }
 
 /// `true/yes/on/1`, `false/no/off/0`, in any case.
