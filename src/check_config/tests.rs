@@ -66,10 +66,6 @@ impl Host for FixtureHost {
         }
     }
 
-    fn group_exists(&self, name: &str) -> io::Result<bool> {
-        Ok(name == "www")
-    }
-
     fn environment(&self) -> BTreeMap<String, String> {
         [("HOME", "/srv"), ("LANG", "C"), ("PATH", "/usr/bin:/bin")]
             .map(|(name, value)| (name.to_owned(), value.to_owned()))

@@ -14,7 +14,7 @@ use super::model::{Config, User};
 use super::schema::{self, Key};
 use super::source::{Sources, Span};
 use super::table::{Field, Table};
-use super::value::{ValueFault, ValueType};
+use super::value_type::{ValueFault, ValueType};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -376,6 +376,14 @@ fn value_diagnostic(
     if !literal && !secret {
         diagnostic = diagnostic.help(format!("after expansion the value is `{expanded}`"));
     }
+    if let Some(bare) = unquoted(expanded).filter(|bare| expected.check(bare).is_ok())
+        && literal
+        && !matches!(expected, ValueType::Command | ValueType::Environment)
+    {
+        return diagnostic
+            .help("quotes are part of the value here")
+            .suggest(whole, bare);
+    }
     if let Some(cut) = quoted_comment(field, expanded) {
         diagnostic = diagnostic.also(cut, "the rest of the line is a comment").help(
             "`;` and `#` after a blank begin a comment, even within quotes: write them without a blank before them",
@@ -387,6 +395,14 @@ fn value_diagnostic(
         Some(replacement) if literal => diagnostic.suggest(span, replacement),
         Some(_) | None => diagnostic,
     }
+}
+
+/// What stands between the quotes, when a value stands in quotes as a whole.
+pub fn unquoted(text: &str) -> Option<&str> {
+    let between = |quote: char| text.strip_prefix(quote)?.strip_suffix(quote);
+    between('"')
+        .or_else(|| between('\''))
+        .filter(|bare| !bare.is_empty())
 }
 
 /// The comment that cut a value within quotes, if one did.

@@ -14,6 +14,7 @@ use super::model::{
 use super::schema::Dialect;
 use super::sections::Named;
 use super::value::{self, ChildLog};
+use super::value_type::ValueFault;
 use crate::types::{GroupName, ProcessKey, ProcessName, ProgramName, Signal};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -390,7 +391,7 @@ impl Builder<'_> {
         path: &str,
         key: &str,
         index: u32,
-    ) -> Result<PathBuf, value::ValueFault> {
+    ) -> Result<PathBuf, ValueFault> {
         let table = &self.program.table;
         let raw = table.field(key).map_or("", |field| &field.value.text);
         let alone = table.dialect == Dialect::Supervisor

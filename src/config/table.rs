@@ -6,7 +6,8 @@ use super::document::{Entry, Section, SourceText};
 use super::schema::{self, Dialect, Effect, Kind};
 use super::source::Span;
 use super::suggest;
-use super::value::{self, ValueType};
+use super::value;
+use super::value_type::ValueType;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 

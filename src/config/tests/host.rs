@@ -121,10 +121,6 @@ impl Host for FakeHost {
         }
     }
 
-    fn group_exists(&self, name: &str) -> io::Result<bool> {
-        Ok(name == "www")
-    }
-
     fn environment(&self) -> BTreeMap<String, String> {
         self.environment.clone()
     }

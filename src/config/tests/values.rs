@@ -2,7 +2,7 @@
 
 use super::{FakeHost, messages};
 use crate::config::schema::{Dialect, KEYS, Key, Kind};
-use crate::config::value::ValueType;
+use crate::config::value_type::ValueType;
 
 /// Values that are tried on every key.
 fn tried(key: &Key) -> Vec<String> {
