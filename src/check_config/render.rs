@@ -2,9 +2,8 @@
 
 use crate::config::{Diagnostic, Severity, Sources, Span};
 use annotate_snippets::renderer::DecorStyle;
-use annotate_snippets::{AnnotationKind, Group, Level, Patch, Renderer, Snippet};
+use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Patch, Renderer, Snippet};
 use serde::Serialize;
-use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Every diagnostic with the line at fault, a caret beneath it, and advice; a blank line after each.
@@ -40,20 +39,18 @@ fn groups<'a>(diagnostic: &'a Diagnostic, sources: &'a Sources) -> Vec<Group<'a>
     }
     let mut groups = vec![group];
     if let Some(suggestion) = &diagnostic.suggestion
-        && let Some(file) = sources.file(suggestion.span.file)
+        && let span = suggestion.span
+        && let Some((line, from, text)) = sources.window(span.file, span.start, span.end)
     {
-        let span = suggestion.span;
         let title = if span.start == span.end {
             format!("add `{}`", shown(&suggestion.replacement))
         } else {
             format!("did you mean `{}`?", shown(&suggestion.replacement))
         };
-        let patch = Patch::new(span.start..span.end, suggestion.replacement.as_str());
-        groups.push(
-            Level::HELP
-                .secondary_title(title)
-                .element(Snippet::source(file.text.as_str()).patch(patch)),
-        );
+        let place = span.start - from..span.end - from;
+        let patch = Patch::new(place, suggestion.replacement.as_str());
+        let snippet = Snippet::source(text).line_start(line).patch(patch);
+        groups.push(Level::HELP.secondary_title(title).element(snippet));
     }
     groups
 }
@@ -62,9 +59,7 @@ fn groups<'a>(diagnostic: &'a Diagnostic, sources: &'a Sources) -> Vec<Group<'a>
 fn snippets<'a>(
     diagnostic: &'a Diagnostic,
     sources: &'a Sources,
-) -> Vec<Snippet<'a, annotate_snippets::Annotation<'a>>> {
-    let mut files: Vec<usize> = Vec::new();
-    let mut marks: BTreeMap<usize, Vec<annotate_snippets::Annotation<'a>>> = BTreeMap::new();
+) -> Vec<Snippet<'a, Annotation<'a>>> {
     let primary = diagnostic
         .primary
         .map(|span| (AnnotationKind::Primary, span, diagnostic.label.as_str()));
@@ -72,21 +67,29 @@ fn snippets<'a>(
         .labels
         .iter()
         .map(|label| (AnnotationKind::Context, label.span, label.text.as_str()));
-    for (kind, span, label) in primary.into_iter().chain(others) {
+    let marks: Vec<_> = primary.into_iter().chain(others).collect();
+    let mut files: Vec<usize> = Vec::new();
+    for (_, span, _) in &marks {
         if !files.contains(&span.file) {
             files.push(span.file);
         }
-        let mark = kind.span(span.start..span.end).label(shown(label));
-        marks.entry(span.file).or_default().push(mark);
     }
     files
         .into_iter()
-        .filter_map(|index| {
-            let file = sources.file(index)?;
+        .filter_map(|file| {
+            let here = || marks.iter().filter(|(_, span, _)| span.file == file);
+            let start = here().map(|(_, span, _)| span.start).min()?;
+            let end = here().map(|(_, span, _)| span.end).max()?;
+            let (line, from, text) = sources.window(file, start, end)?;
+            let annotations = here().map(|(kind, span, label)| {
+                kind.span(span.start - from..span.end - from)
+                    .label(shown(label))
+            });
             Some(
-                Snippet::source(file.text.as_str())
-                    .path(file.path.to_string_lossy())
-                    .annotations(marks.remove(&index)?),
+                Snippet::source(text)
+                    .line_start(line)
+                    .path(sources.file(file)?.path.to_string_lossy())
+                    .annotations(annotations),
             )
         })
         .collect()

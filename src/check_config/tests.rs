@@ -66,10 +66,6 @@ impl Host for FixtureHost {
         }
     }
 
-    fn group_exists(&self, name: &str) -> io::Result<bool> {
-        Ok(name == "www")
-    }
-
     fn environment(&self) -> BTreeMap<String, String> {
         [("HOME", "/srv"), ("LANG", "C"), ("PATH", "/usr/bin:/bin")]
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
@@ -136,4 +132,166 @@ fn fixtures_are_explained_as_expected() {
         }
     }
     assert!(differing.is_empty(), "{}", differing.join("\n"));
+}
+
+#[test]
+fn the_exit_status_says_clean_doubtful_or_wrong() {
+    for (file, strict, status) in [
+        ("valid_native.ini", false, 0),
+        ("valid_native.ini", true, 0),
+        ("unknown_keys.ini", false, 0),
+        ("unknown_keys.ini", true, 1),
+        ("ten_faults.ini", false, 2),
+        ("ten_faults.ini", true, 2),
+        ("no-such-file.ini", false, 2),
+        ("empty", false, 2),
+    ] {
+        for format in [Format::Text, Format::Short, Format::Json] {
+            let report = run(file, format, strict);
+            assert_eq!(report.status, status, "{file} {format:?}");
+        }
+    }
+}
+
+#[test]
+fn a_clean_file_is_one_line_on_the_standard_output() {
+    for format in [Format::Text, Format::Short] {
+        let report = run("valid_native.ini", format, false);
+        assert_eq!(
+            report.stdout,
+            "valid_native.ini: OK (2 programs, 4 processes)\n"
+        );
+        assert_eq!(report.stderr, "");
+    }
+}
+
+#[test]
+fn an_unreadable_file_is_explained_without_a_place() {
+    let report = run("no-such-file.ini", Format::Text, false);
+    assert_eq!(
+        report.stderr,
+        "error[unreadable]: cannot read no-such-file.ini: no such file or directory\n\nno-such-file.ini: 1 error\n"
+    );
+    let report = run("empty", Format::Short, false);
+    assert_eq!(
+        report.stderr,
+        "error: cannot read empty: not a regular file\nempty: 1 error\n"
+    );
+}
+
+#[test]
+fn the_short_form_is_one_line_each() {
+    let report = run("unknown_keys.ini", Format::Short, false);
+    assert_eq!(
+        report.stderr,
+        "unknown_keys.ini:2:1: warning: unknown key `autostart` in the daemon section: this line has no effect\n\
+         unknown_keys.ini:3:1: warning: unknown key `log_level` in the daemon section: this line has no effect (did you mean `loglevel`?)\n\
+         unknown_keys.ini:7:1: warning: unknown key `autorestrt` in program `a`: this line has no effect (did you mean `autorestart`?)\n\
+         unknown_keys.ini:8:1: warning: unknown key `bogus` in program `a`: this line has no effect\n\
+         unknown_keys.ini:9:1: warning: unknown key `loglevel` in program `a`: this line has no effect\n\
+         unknown_keys.ini: OK (1 program, 1 process, 5 warnings)\n"
+    );
+}
+
+#[test]
+fn the_json_document_keeps_its_shape() {
+    let report = run("duplicates.ini", Format::Json, false);
+    assert_eq!(report.stderr, "");
+    let document: serde_json::Value = serde_json::from_str(&report.stdout).unwrap();
+    let members: Vec<_> = document.as_object().unwrap().keys().cloned().collect();
+    let mut expected = [
+        "version",
+        "file",
+        "ok",
+        "errors",
+        "warnings",
+        "programs",
+        "processes",
+        "diagnostics",
+    ];
+    expected.sort_unstable();
+    assert_eq!(members, expected);
+    assert_eq!(document["ok"], false);
+    assert_eq!(
+        (document["errors"].as_u64(), document["warnings"].as_u64()),
+        (Some(1), Some(3))
+    );
+    assert_eq!(
+        document["diagnostics"][3],
+        serde_json::json!({
+            "severity": "error",
+            "code": "duplicate-section",
+            "message": "the program `web` is defined twice",
+            "label": "again here",
+            "location": {"file": "duplicates.ini", "line": 12, "column": 1, "end_line": 12, "end_column": 14},
+            "related": [{
+                "label": "first here",
+                "location": {"file": "duplicates.ini", "line": 6, "column": 1, "end_line": 6, "end_column": 14},
+            }],
+            "help": ["rename one of them, or remove it"],
+            "suggestion": null,
+        })
+    );
+    let clean: serde_json::Value =
+        serde_json::from_str(&run("valid_native.ini", Format::Json, false).stdout).unwrap();
+    assert_eq!(
+        clean,
+        serde_json::json!({
+            "version": 1, "file": "valid_native.ini", "ok": true, "errors": 0, "warnings": 0,
+            "programs": 2, "processes": 4, "diagnostics": [],
+        })
+    );
+    let meant: serde_json::Value =
+        serde_json::from_str(&run("unknown_keys.ini", Format::Json, false).stdout).unwrap();
+    assert_eq!(
+        meant["diagnostics"][1]["suggestion"],
+        serde_json::json!({
+            "replacement": "loglevel",
+            "location": {"file": "unknown_keys.ini", "line": 3, "column": 1, "end_line": 3, "end_column": 10},
+        })
+    );
+    let nowhere: serde_json::Value =
+        serde_json::from_str(&run("no-such-file.ini", Format::Json, false).stdout).unwrap();
+    assert_eq!(
+        nowhere["diagnostics"][0]["location"],
+        serde_json::Value::Null
+    );
+    assert_eq!(nowhere["programs"], serde_json::Value::Null);
+}
+
+#[test]
+fn colour_is_used_only_when_asked_for() {
+    let options = CheckOptions {
+        file: PathBuf::from("ten_faults.ini"),
+        strict: false,
+        format: Format::Text,
+    };
+    let host = FixtureHost::new();
+    assert!(check(&options, &host, true).stderr.contains("\u{1b}["));
+    assert!(!check(&options, &host, false).stderr.contains('\u{1b}'));
+}
+
+#[test]
+fn a_file_cannot_send_control_characters_to_the_terminal() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("evil.ini");
+    std::fs::write(
+        &file,
+        "[taskmasterd]\nloglevel=\u{1b}]0;title\u{7}\n\u{1b}[2Jkey=1\n",
+    )
+    .unwrap();
+    for format in [Format::Text, Format::Short, Format::Json] {
+        let options = CheckOptions {
+            file: file.clone(),
+            strict: false,
+            format,
+        };
+        let report = check(&options, &FixtureHost::new(), false);
+        assert_eq!(report.status, 2);
+        let printed = report.stderr + &report.stdout;
+        assert!(
+            !printed.contains(['\u{1b}', '\u{7}']),
+            "{format:?}: {printed:?}"
+        );
+    }
 }

@@ -14,7 +14,7 @@ use super::model::{Config, User};
 use super::schema::{self, Key};
 use super::source::{Sources, Span};
 use super::table::{Field, Table};
-use super::value::{ValueFault, ValueType};
+use super::value_type::{ValueFault, ValueType};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -213,9 +213,11 @@ impl<'a> Context<'a> {
         let scope = self.scope(here, variables);
         match expand::expand(&text.text, &scope) {
             Ok(expanded) => Some(expanded.into_owned()),
-            Err(error) => {
-                let diagnostic = expand_diagnostic(&error.kind, text, &error.range, subject);
-                self.report(diagnostic);
+            Err(errors) => {
+                for error in errors {
+                    let diagnostic = expand_diagnostic(&error.kind, text, &error.range, subject);
+                    self.report(diagnostic);
+                }
                 None
             }
         }
@@ -304,7 +306,15 @@ fn expand_diagnostic(
     subject: &str,
 ) -> Diagnostic {
     let span = text.part(range);
-    let message = format!("the variables of {subject} cannot be expanded");
+    let message = match kind {
+        ExpandErrorKind::Unknown { name, .. } => format!("unknown variable `{name}` in {subject}"),
+        ExpandErrorKind::TooLong => format!("{subject} is too long"),
+        ExpandErrorKind::Bare
+        | ExpandErrorKind::NotClosed
+        | ExpandErrorKind::ConversionMissing { .. }
+        | ExpandErrorKind::Conversion { .. }
+        | ExpandErrorKind::NotANumber { .. } => format!("malformed `%` in {subject}"),
+    };
     let diagnostic = Diagnostic::error("expansion", message).at(span, kind.to_string());
     match kind {
         ExpandErrorKind::Unknown {
@@ -358,10 +368,21 @@ fn value_diagnostic(
         Some(range) if literal => field.value.part(range),
         _ => whole,
     };
-    let message = format!("{subject} must be {}", expected.expected());
-    let mut diagnostic = Diagnostic::error("bad-value", message).at(span, fault.label);
-    if !literal && !matches!(expected, ValueType::Environment | ValueType::Text) {
+    let mut diagnostic =
+        Diagnostic::error("bad-value", expected.complaint(subject)).at(span, fault.label);
+    // What comes out of the environment may be a secret; a single short word of the wrong type is not.
+    let secret = matches!(expected, ValueType::Environment | ValueType::Text)
+        || (expected == ValueType::Command && field.value.text.contains("%(ENV_"));
+    if !literal && !secret {
         diagnostic = diagnostic.help(format!("after expansion the value is `{expanded}`"));
+    }
+    if let Some(bare) = unquoted(expanded).filter(|bare| expected.check(bare).is_ok())
+        && literal
+        && !matches!(expected, ValueType::Command | ValueType::Environment)
+    {
+        return diagnostic
+            .help("quotes are part of the value here")
+            .suggest(whole, bare);
     }
     if let Some(cut) = quoted_comment(field, expanded) {
         diagnostic = diagnostic.also(cut, "the rest of the line is a comment").help(
@@ -374,6 +395,14 @@ fn value_diagnostic(
         Some(replacement) if literal => diagnostic.suggest(span, replacement),
         Some(_) | None => diagnostic,
     }
+}
+
+/// What stands between the quotes, when a value stands in quotes as a whole.
+pub fn unquoted(text: &str) -> Option<&str> {
+    let between = |quote: char| text.strip_prefix(quote)?.strip_suffix(quote);
+    between('"')
+        .or_else(|| between('\''))
+        .filter(|bare| !bare.is_empty())
 }
 
 /// The comment that cut a value within quotes, if one did.

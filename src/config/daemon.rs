@@ -6,12 +6,12 @@ use super::diagnostic::Diagnostic;
 use super::document::SourceText;
 use super::host::FileKind;
 use super::model::{ConsoleSettings, DaemonSettings, Environment, User};
-use super::scan::Segment;
 use super::schema::{self, DEFAULT_DIRECTORY, Dialect, Kind};
 use super::sections::Sorted;
 use super::source::Span;
 use super::table::{Field, Table};
-use super::value::{self, MainLog, SOCKET_PATH_BYTES_MAX, ValueFault, ValueType};
+use super::value::{self, MainLog, SOCKET_PATH_BYTES_MAX};
+use super::value_type::{ValueFault, ValueType};
 use crate::types::ByteSize;
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -32,16 +32,10 @@ pub fn overrule(context: &mut Context<'_>, table: &mut Table<'_>, overrides: &[O
         } else {
             format!("{}/--{}", flag.flag, flag.key)
         };
-        let value = SourceText {
-            text: flag.value.clone(),
-            file,
-            segments: vec![Segment {
-                in_value: 0,
-                in_source: start,
-                len: flag.value.len(),
-            }],
-            cuts: Vec::new(),
-        };
+        let value = SourceText::line(
+            &flag.value,
+            Span::new(file, start..start + flag.value.len()),
+        );
         let field = Field {
             shown,
             key_span: Span::new(file, 0..flag.flag.len()),
@@ -69,7 +63,7 @@ pub fn daemon(context: &mut Context<'_>, table: &Table<'_>, sockets: &Sockets) -
     if let Some(pidfile) = &pidfile {
         check_parent(context, table, "pidfile", pidfile, &childlogdir);
     }
-    table.report_idle(context);
+    table.report_idle(context, &Variables::default());
     DaemonSettings {
         socket: sockets.daemon.clone(),
         socket_mode: sockets.mode,
@@ -179,7 +173,7 @@ pub fn sockets(context: &mut Context<'_>, sorted: &Sorted<'_>) -> Sockets {
             console: socket,
         };
     };
-    server.report_idle(context);
+    server.report_idle(context, &Variables::default());
     let mode = mode(context, server, "chmod").unwrap_or(0o700);
     let listening = socket_path(context, server, "file");
     if server.field("file").is_none()
@@ -259,6 +253,7 @@ fn socket_path(context: &mut Context<'_>, table: &Table<'_>, name: &str) -> Opti
 }
 
 /// Reads the console's section.
+<<<<<<< HEAD
 pub fn console(
     context: &mut Context<'_>,
     table: &Table<'_>,
@@ -266,6 +261,10 @@ pub fn console(
     server: Option<&User>,
 ) -> ConsoleSettings {
     table.report_idle(context);
+=======
+pub fn console(context: &mut Context<'_>, table: &Table<'_>, socket: PathBuf) -> ConsoleSettings {
+    table.report_idle(context, &Variables::default());
+>>>>>>> config
     ConsoleSettings {
         socket,
         server_uid: server.map(|user| user.uid),

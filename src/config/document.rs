@@ -56,6 +56,20 @@ pub struct SourceText {
 }
 
 impl SourceText {
+    /// A value of one line that stands at `span`.
+    pub fn line(text: &str, span: Span) -> Self {
+        Self {
+            text: text.to_owned(),
+            file: span.file,
+            segments: vec![Segment {
+                in_value: 0,
+                in_source: span.start,
+                len: text.len(),
+            }],
+            cuts: Vec::new(),
+        }
+    }
+
     /// The place of the whole value.
     pub fn span(&self) -> Span {
         let start = self.segments.first().map_or(0, |first| first.in_source);

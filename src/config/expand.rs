@@ -77,7 +77,7 @@ pub struct ExpandError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ExpandErrorKind {
     /// No such variable here.
-    #[error("no variable is called `{name}` here")]
+    #[error("not known here")]
     Unknown {
         /// The name.
         name: String,
@@ -122,23 +122,34 @@ pub fn is_template(text: &str) -> bool {
     text.contains('%')
 }
 
-/// Expands `text` with the variables of `scope`.
-pub fn expand<'t>(text: &'t str, scope: &Scope<'_>) -> Result<Cow<'t, str>, ExpandError> {
+/// Expands `text` with the variables of `scope`, or returns every fault in it.
+pub fn expand<'t>(text: &'t str, scope: &Scope<'_>) -> Result<Cow<'t, str>, Vec<ExpandError>> {
     if !is_template(text) {
         return Ok(Cow::Borrowed(text));
     }
     let mut out = String::with_capacity(text.len() + 32);
+    let mut errors = Vec::new();
     let mut rest = 0;
     while let Some(at) = text.get(rest..).and_then(|tail| tail.find('%')) {
         let percent = rest + at;
         out.push_str(text.get(rest..percent).unwrap_or_default());
-        rest = conversion(text, percent, scope, &mut out)?;
+        match conversion(text, percent, scope, &mut out) {
+            Ok(end) => rest = end,
+            Err(error) => {
+                rest = error.range.end.max(percent + 1);
+                errors.push(error);
+            }
+        }
         if out.len() > EXPANDED_BYTES_MAX {
-            return Err(ExpandError {
+            errors.push(ExpandError {
                 range: 0..text.len(),
                 kind: ExpandErrorKind::TooLong,
             });
+            break;
         }
+    }
+    if !errors.is_empty() {
+        return Err(errors);
     }
     out.push_str(text.get(rest..).unwrap_or_default());
     Ok(Cow::Owned(out))
@@ -388,8 +399,8 @@ mod tests {
             ("%(here", 0..2, "this parenthesis is never closed"),
             ("%(here)", 0..7, "`%(here)` lacks its conversion"),
             ("%(here)/x", 0..7, "`%(here)` lacks its conversion"),
-            ("%(nope)s", 2..6, "no variable is called `nope` here"),
-            ("%()s", 2..2, "no variable is called `` here"),
+            ("%(nope)s", 2..6, "not known here"),
+            ("%()s", 2..2, "not known here"),
             ("%(here)q", 7..8, "`q` is not a conversion"),
             ("%(process_num)r", 14..15, "`r` is not a conversion"),
             (
@@ -398,7 +409,9 @@ mod tests {
                 "`here` is a text and cannot be formatted with `d`",
             ),
         ] {
-            let error = with_scope(|scope| expand(text, scope).unwrap_err());
+            let [error] = &with_scope(|scope| expand(text, scope).unwrap_err())[..] else {
+                panic!("{text:?}")
+            };
             assert_eq!(error.range, range, "{text:?}");
             assert_eq!(error.kind.to_string(), message, "{text:?}");
         }
@@ -408,7 +421,7 @@ mod tests {
     fn a_near_name_is_offered_and_length_is_bounded() {
         let nearest = |text: &str| {
             with_scope(|scope| {
-                let kind = expand(text, scope).unwrap_err().kind;
+                let kind = expand(text, scope).unwrap_err().remove(0).kind;
                 let ExpandErrorKind::Unknown { nearest, .. } = kind else {
                     panic!("{kind:?}")
                 };
@@ -419,7 +432,9 @@ mod tests {
         assert_eq!(nearest("%(ENV_HOEM)s").as_deref(), Some("ENV_HOME"));
         assert_eq!(nearest("%(HOME)s").as_deref(), Some("ENV_HOME"));
         for text in ["%(process_num)999999999999d", "%(here)999999999s"] {
-            let error = with_scope(|scope| expand(text, scope).unwrap_err());
+            let [error] = &with_scope(|scope| expand(text, scope).unwrap_err())[..] else {
+                panic!("{text:?}")
+            };
             assert_eq!(error.kind, ExpandErrorKind::TooLong, "{text:?}");
         }
     }

@@ -76,11 +76,14 @@ pub fn build(
             shared: false,
         };
         let mut group = Group {
-            priority: number(context, &program.table, "priority", &Variables::default()),
+            priority: 0,
             explicit: false,
             processes: BTreeMap::new(),
         };
         add(context, daemon, program, place, &mut group);
+        // A program alone ranks its group as well.
+        let first = group.processes.values().next();
+        group.priority = first.map_or(0, |process| process.policy.priority);
         groups.insert(name, group);
     }
     groups

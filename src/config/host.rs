@@ -26,8 +26,6 @@ pub trait Host: std::fmt::Debug {
     fn account_by_name(&self, name: &str) -> io::Result<Option<User>>;
     /// The account of this number.
     fn account_by_uid(&self, uid: u32) -> io::Result<Option<User>>;
-    /// Whether a group of this name exists.
-    fn group_exists(&self, name: &str) -> io::Result<bool>;
     /// The environment variables; those that are not UTF-8 are left out.
     fn environment(&self) -> BTreeMap<String, String>;
     /// The machine's name (`uname -n`).
@@ -192,10 +190,6 @@ impl Host for RealHost {
         nix::unistd::User::from_uid(uid.into())?
             .map(account)
             .transpose()
-    }
-
-    fn group_exists(&self, name: &str) -> io::Result<bool> {
-        Ok(nix::unistd::Group::from_name(name)?.is_some())
     }
 
     fn environment(&self) -> BTreeMap<String, String> {

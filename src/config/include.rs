@@ -96,12 +96,7 @@ impl Reader {
     }
 
     fn follow(&mut self, context: &mut Context<'_>, files: &SourceText) {
-        let Some(expanded) = context.expanded(files, "files", &Variables::default()) else {
-            return;
-        };
-        // Places inside the value are known only where nothing was put in.
-        let literal = expanded == files.text;
-        let patterns = match value::patterns(&expanded) {
+        let patterns = match value::patterns(&files.text) {
             Ok(patterns) => patterns,
             Err(fault) => {
                 context.report(
@@ -112,12 +107,11 @@ impl Reader {
             }
         };
         for pattern in patterns {
-            let span = if literal {
-                files.part(&pattern.range)
-            } else {
-                files.span()
-            };
-            self.pattern(context, pattern.text, span);
+            // Each is expanded by itself, so that a blank in a variable does not make two patterns of one.
+            let part = SourceText::line(pattern.text, files.part(&pattern.range));
+            if let Some(expanded) = context.expanded(&part, "`files`", &Variables::default()) {
+                self.pattern(context, &expanded, part.span());
+            }
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! A lint never changes what is loaded. Each says what will happen and how to say what was meant.
 
-use super::context::{Context, Variables, quoted_comment};
+use super::context::{Context, Variables, quoted_comment, unquoted};
 use super::diagnostic::Diagnostic;
 use super::environment::{Doubt, DoubtKind};
 use super::host::FileKind;
@@ -12,7 +12,8 @@ use super::schema::{self, Kind};
 use super::sections::{Named, Sorted};
 use super::source::Span;
 use super::table::{Field, Table};
-use super::value::{self, ChildLog, ValueType};
+use super::value::{self, ChildLog};
+use super::value_type::ValueType;
 use crate::types::{ProcessKey, Signal};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -69,9 +70,9 @@ pub fn environment(
     }
 }
 
-/// Comments that cut a value within quotes, in every section. Those of `command` and `environment` make the value
+/// Quotes that do not quote: they are part of the value, and a comment cuts a value within them. Those of `command` and `environment` make the value
 /// unreadable and are reported as that.
-pub fn cut_values(context: &mut Context<'_>, table: &Table<'_>) {
+pub fn quotes(context: &mut Context<'_>, table: &Table<'_>) {
     for (name, field) in table.fields() {
         let Some(key) = schema::find(table.kind, name) else {
             continue;
@@ -89,8 +90,33 @@ pub fn cut_values(context: &mut Context<'_>, table: &Table<'_>) {
                 .also(field.value.span(), "the value ends here")
                 .help("`;` and `#` after a blank begin a comment: write them without a blank before them"),
             );
+        } else if let Some(bare) = unquoted(&field.value.text)
+            && takes_quotes(key.value)
+        {
+            context.report(
+                Diagnostic::warning(
+                    "quoted-value",
+                    format!("the quotes are part of {}", table.subject(&field.shown)),
+                )
+                .at(field.value.span(), "taken as it stands, with the quotes")
+                .suggest(field.value.span(), bare),
+            );
         }
     }
+}
+
+/// Whether any text is a value of this type, so that quotes by mistake go unnoticed.
+fn takes_quotes(value: ValueType) -> bool {
+    matches!(
+        value,
+        ValueType::Text
+            | ValueType::Name
+            | ValueType::Path
+            | ValueType::MainLog
+            | ValueType::ChildLog
+            | ValueType::Socket
+            | ValueType::Patterns
+    )
 }
 
 /// Settings of a program that contradict or weaken each other.
@@ -99,10 +125,11 @@ pub fn program(
     program: &Named<'_>,
     policy: &Policy,
     redirect_stderr: bool,
+    variables: &Variables<'_>,
 ) {
     let table = &program.table;
-    table.report_idle(context);
-    cut_values(context, table);
+    table.report_idle(context, variables);
+    quotes(context, table);
     let name = program.name;
     let warn =
         |context: &mut Context<'_>, key: &str, code, message: String, label: &str, help: &str| {
@@ -217,10 +244,15 @@ pub fn log(
                 context.report(
                     Diagnostic::warning(
                         "endless-log",
-                        format!("the AUTO log of program `{}` grows without bound", program.name),
+                        format!(
+                            "the AUTO log of program `{}` grows without bound",
+                            program.name
+                        ),
                     )
                     .at(span, "never rotated")
-                    .help("give it a size, or name a file with `stdout_logfile` that something else rotates"),
+                    .help(format!(
+                        "give it a size, or name a file with `{log}` that something else rotates"
+                    )),
                 );
             }
         }

@@ -29,6 +29,7 @@ mod source;
 mod suggest;
 mod table;
 mod value;
+mod value_type;
 mod words;
 
 pub use diagnostic::{Diagnostic, Label, Severity, Suggestion};
@@ -36,7 +37,7 @@ pub use find::{FindError, Role, find};
 pub use host::{FileContent, FileFacts, FileKind, Host, ReadError, RealHost};
 pub use source::{Location, SourceFile, Sources, Span};
 pub use suggest::nearest;
-pub use value::ValueType;
+pub use value_type::ValueType;
 
 use context::Context;
 use model::{Config, ConsoleSettings};
@@ -111,7 +112,7 @@ fn build(
         daemon.user.as_ref(),
     );
     for table in [&sorted.daemon, &sorted.console] {
-        lint::cut_values(context, table);
+        lint::quotes(context, table);
     }
     for table in &sorted.foreign {
         lint::foreign(context, table);
@@ -172,3 +173,6 @@ pub fn load_console(path: &Path, host: &dyn Host) -> LoadedConsole {
         sources: context.sources,
     }
 }
+
+#[cfg(test)]
+mod tests;

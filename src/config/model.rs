@@ -142,6 +142,27 @@ pub struct ProcessSettings {
 }
 
 impl ProcessSettings {
+    /// Whether `new` says anything else. Where the section stands does not count: a line added above it changes nothing.
+    pub fn differs_from(&self, new: &Self) -> bool {
+        let Self {
+            key,
+            program,
+            process_num,
+            origin: _,
+            launch,
+            policy,
+            stdout,
+            stderr,
+        } = self;
+        *key != new.key
+            || *program != new.program
+            || *process_num != new.process_num
+            || *launch != new.launch
+            || *policy != new.policy
+            || *stdout != new.stdout
+            || *stderr != new.stderr
+    }
+
     /// Whether going from these settings to `new` needs the process to be started anew.
     pub fn needs_restart(&self, new: &Self) -> bool {
         self.launch != new.launch

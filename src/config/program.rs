@@ -14,6 +14,7 @@ use super::model::{
 use super::schema::Dialect;
 use super::sections::Named;
 use super::value::{self, ChildLog};
+use super::value_type::ValueFault;
 use crate::types::{GroupName, ProcessKey, ProcessName, ProgramName, Signal};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -84,7 +85,7 @@ pub fn build(
         numprocs: Some(numprocs),
         ..once
     };
-    check_copies(context, program, numprocs);
+    let told_apart = check_copies(context, program, numprocs);
     let builder = Builder {
         daemon,
         program,
@@ -100,9 +101,19 @@ pub fn build(
             .value(table, "serverurl", &once, |text, _| value::url(text))
             .flatten(),
     };
-    lint::program(context, program, &builder.policy, builder.redirect_stderr);
+    let first = Variables {
+        process_num: Some(start),
+        ..once
+    };
+    lint::program(
+        context,
+        program,
+        &builder.policy,
+        builder.redirect_stderr,
+        &first,
+    );
     let mut copies = Vec::new();
-    for index in 0..numprocs {
+    for index in 0..if told_apart { numprocs } else { 1 } {
         let errors = context.diagnostics.len();
         let variables = Variables {
             process_num: Some(start + index),
@@ -129,10 +140,10 @@ fn origin(context: &Context<'_>, program: &Named<'_>) -> String {
         .unwrap_or_default()
 }
 
-/// Several copies need names of their own.
-fn check_copies(context: &mut Context<'_>, program: &Named<'_>, numprocs: u32) {
+/// Several copies need names of their own: reports when they would not have them, and returns whether they do.
+fn check_copies(context: &mut Context<'_>, program: &Named<'_>, numprocs: u32) -> bool {
     if numprocs < 2 {
-        return;
+        return true;
     }
     let table = &program.table;
     let name = program.name;
@@ -149,6 +160,7 @@ fn check_copies(context: &mut Context<'_>, program: &Named<'_>, numprocs: u32) {
                 fault = fault.also(numprocs.value.span(), "several copies are asked for");
             }
             context.report(fault);
+            false
         }
         None if table.dialect == Dialect::Supervisor => {
             let span = table.span("numprocs");
@@ -165,8 +177,9 @@ fn check_copies(context: &mut Context<'_>, program: &Named<'_>, numprocs: u32) {
                 );
             }
             context.report(fault);
+            false
         }
-        Some(_) | None => {}
+        Some(_) | None => true,
     }
 }
 
@@ -319,10 +332,7 @@ impl Builder<'_> {
             return ProcessName::new(&name).ok();
         }
         context.value(table, "process_name", variables, |text, _| {
-            // The rules of a program's name: a `:` that came out of a variable would be read as a group's.
-            ProgramName::new(text)
-                .and_then(|name| ProcessName::new(name.as_str()))
-                .map_err(|error| value::ValueFault::new(error.to_string()))
+            value::process_name(text)
         })
     }
 
@@ -381,7 +391,7 @@ impl Builder<'_> {
         path: &str,
         key: &str,
         index: u32,
-    ) -> Result<PathBuf, value::ValueFault> {
+    ) -> Result<PathBuf, ValueFault> {
         let table = &self.program.table;
         let raw = table.field(key).map_or("", |field| &field.value.text);
         let alone = table.dialect == Dialect::Supervisor

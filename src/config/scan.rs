@@ -126,9 +126,8 @@ struct Scanner {
 impl Scanner {
     fn line(&mut self, line: &str, offset: usize) {
         if let Some((kind, at)) = forbidden_character(line) {
+            // Read on as if it were an ordinary character, so that no other fault follows from this one.
             self.fault(kind, offset + at..offset + at + 1);
-            self.continues = Continues::Fault;
-            return;
         }
         let comment = comment_start(line);
         let content = line.get(..comment.unwrap_or(line.len())).unwrap_or(line);
@@ -317,7 +316,233 @@ fn escape(text: &str, into: &mut String) {
             '\\' => into.push_str("\\\\"),
             '\n' => into.push_str("\\n"),
             '\t' => into.push_str("\\t"),
+            '\r' => into.push_str("\\r"),
             other => into.push(other),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ini::{Ini, ParseOption};
+    use proptest::prelude::*;
+
+    type Expected = &'static [(&'static str, &'static [(&'static str, &'static str)])];
+
+    /// Texts and what Python's `RawConfigParser`, set up as Supervisor does, makes of them.
+    #[rustfmt::skip]
+    const CONFIG_PARSER: &[(&str, Expected)] = &[
+        ("[a]\nk=v\n", &[("a", &[("k", "v")])]),
+        ("[a]\nk : v\n", &[("a", &[("k", "v")])]),
+        ("[a]\ncommand: /bin/a=b\n", &[("a", &[("command", "/bin/a=b")])]),
+        ("[a]\ncommand:foo=bar\n", &[("a", &[("command", "foo=bar")])]),
+        ("[a]\nK = V\n", &[("a", &[("k", "V")])]),
+        ("[a]\nk=\n", &[("a", &[("k", "")])]),
+        ("[a]\nk= ; c\n", &[("a", &[("k", "")])]),
+        ("[a]\nk=v ; c\n", &[("a", &[("k", "v")])]),
+        ("[a]\nk=v # c\n", &[("a", &[("k", "v")])]),
+        ("[a]\nk=v;c\n", &[("a", &[("k", "v;c")])]),
+        ("[a]\nk=v#c\n", &[("a", &[("k", "v#c")])]),
+        ("[a]\nk=v\t;c\n", &[("a", &[("k", "v")])]),
+        ("[a]\nk=;c\n", &[("a", &[("k", ";c")])]),
+        ("[a]\nk=#c\n", &[("a", &[("k", "#c")])]),
+        ("[a]\nk=sh -c \"x ; y\"\n", &[("a", &[("k", "sh -c \"x")])]),
+        ("[a]\n; c\n  ; c\n# c\nk=v\n", &[("a", &[("k", "v")])]),
+        ("[a]\nk=v\n  w\n", &[("a", &[("k", "v\nw")])]),
+        ("[a]\nk=v\n\tw\n", &[("a", &[("k", "v\nw")])]),
+        ("[a]\nk=v\n  w ; c\n  x\n", &[("a", &[("k", "v\nw\nx")])]),
+        ("[a]\nk=v\n  ; c\n  x\n", &[("a", &[("k", "v\nx")])]),
+        ("[a]\nk=v\n\n  x\n", &[("a", &[("k", "v\n\nx")])]),
+        ("[a]\nk=v\n\n\nl=w\n", &[("a", &[("k", "v"), ("l", "w")])]),
+        ("[a]\nk=v\n  [b]\n", &[("a", &[("k", "v\n[b]")])]),
+        ("[a]\nk=v\n  l=w\n", &[("a", &[("k", "v\nl=w")])]),
+        ("[a]\n  k=v\n  l=w\n", &[("a", &[("k", "v"), ("l", "w")])]),
+        ("[a]\n  k=v\n l=w\n", &[("a", &[("k", "v"), ("l", "w")])]),
+        ("  [a]\nk=v\n", &[("a", &[("k", "v")])]),
+        ("[a]\n  k=v\n", &[("a", &[("k", "v")])]),
+        ("[a]b]\nk=v\n", &[("a]b", &[("k", "v")])]),
+        ("[a] tail\nk=v\n", &[("a", &[("k", "v")])]),
+        ("[a]\nk=v\n[a]\nl=w\n", &[("a", &[("k", "v"), ("l", "w")])]),
+        ("[a]\nk=1\nk=2\n", &[("a", &[("k", "2")])]),
+        ("[ a ]\nk=v\n", &[(" a ", &[("k", "v")])]),
+        ("[a]\nk=\"v\"\n", &[("a", &[("k", "\"v\"")])]),
+        ("[a]\nk=a\\nb\\\n", &[("a", &[("k", "a\\nb\\")])]),
+        ("[a]\nk=C:\\new\\x41\n", &[("a", &[("k", "C:\\new\\x41")])]),
+        ("[a]\nk=x\\\nl=y\n", &[("a", &[("k", "x\\"), ("l", "y")])]),
+        ("[a]\nk\tx = v\n", &[("a", &[("k\tx", "v")])]),
+        ("[a]\nk = v  \n", &[("a", &[("k", "v")])]),
+        ("[a]\r\nk=v\r\n  w\r\n", &[("a", &[("k", "v\nw")])]),
+        ("[a;b]\nk=v\n", &[("a;b", &[("k", "v")])]),
+        ("[a]\nk=é ; ü\n", &[("a", &[("k", "é")])]),
+        ("[a]\n;k=v\nk;l=v\n", &[("a", &[("k;l", "v")])]),
+        ("[a]\nk=v\n  w\n\n  # c\n\n  x\n", &[("a", &[("k", "v\nw\n\n\nx")])]),
+        ("[a]\nk v = w : x\n", &[("a", &[("k v", "w : x")])]),
+        ("[a]\nk=a ;b #c\n", &[("a", &[("k", "a")])]),
+        ("[a]\nk=a;b #c\n", &[("a", &[("k", "a;b")])]),
+        ("[a]\nk = %(here)s %% %s\n", &[("a", &[("k", "%(here)s %% %s")])]),
+        ("[a]\n[b]\n[c]\nk=v\n", &[("a", &[]), ("b", &[]), ("c", &[("k", "v")])]),
+        // Python keeps the line feed before a value that begins on the next line.
+        ("[a]\nk=\n  a\n  b\n", &[("a", &[("k", "a\nb")])]),
+    ];
+
+    /// Sections merged and keys overridden as `ConfigParser` does, in order of first appearance.
+    fn merged(scan: &Scan) -> Vec<(String, Vec<(String, String)>)> {
+        let mut sections: Vec<(String, Vec<(String, String)>)> = Vec::new();
+        for section in &scan.sections {
+            let known = sections.iter().position(|(name, _)| *name == section.name);
+            let at = known.unwrap_or_else(|| {
+                sections.push((section.name.clone(), Vec::new()));
+                sections.len() - 1
+            });
+            for entry in &section.entries {
+                let keys = &mut sections[at].1;
+                match keys.iter_mut().find(|(key, _)| *key == entry.key) {
+                    Some((_, value)) => value.clone_from(&entry.value),
+                    None => keys.push((entry.key.clone(), entry.value.clone())),
+                }
+            }
+        }
+        sections
+    }
+
+    #[test]
+    fn lines_are_read_as_config_parser_reads_them() {
+        for (text, expected) in CONFIG_PARSER {
+            let scan = scan(text);
+            assert_eq!(scan.faults, [], "{text:?}");
+            let expected: Vec<_> = expected
+                .iter()
+                .map(|(name, keys)| {
+                    let keys = keys
+                        .iter()
+                        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+                    ((*name).to_owned(), keys.collect::<Vec<_>>())
+                })
+                .collect();
+            assert_eq!(merged(&scan), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn malformed_lines_are_all_found() {
+        use ScanFaultKind::{
+            HeaderEmpty, HeaderNotClosed, KeyMissing, LoneCarriageReturn, NoSection, NotAnEntry,
+            Nul,
+        };
+        for (text, expected) in [
+            ("k=v\nl=w\n[a]\n", vec![(NoSection, 0..3)]),
+            ("[a]\njunk\n", vec![(NotAnEntry, 4..8)]),
+            ("[a]\njunk\n  more\nk=v\n", vec![(NotAnEntry, 4..8)]),
+            (
+                "[a]\n  junk\nk\n",
+                vec![(NotAnEntry, 6..10), (NotAnEntry, 11..12)],
+            ),
+            ("[a\nk=v\n", vec![(HeaderNotClosed, 0..2)]),
+            ("[a=b\n", vec![(HeaderNotClosed, 0..4)]),
+            ("[a ;]\n", vec![(HeaderNotClosed, 0..2)]),
+            ("[]\nk=v\n", vec![(HeaderEmpty, 0..2)]),
+            ("[a]\n= v\n", vec![(KeyMissing, 4..5)]),
+            ("[a]\nk=\0v\n", vec![(Nul, 6..7)]),
+            ("[a]\nk=v\rw\n", vec![(LoneCarriageReturn, 7..8)]),
+            ("[a]\nk=v\r\n", vec![]),
+            ("", vec![]),
+        ] {
+            let expected: Vec<_> = expected
+                .into_iter()
+                .map(|(kind, range)| ScanFault { kind, range })
+                .collect();
+            assert_eq!(scan(text).faults, expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn comments_that_cut_a_value_are_remembered() {
+        let text = "[a]\nk=v ; c\n  w #d  \nl=x\n";
+        let scan = scan(text);
+        let entries = &scan.sections[0].entries;
+        let cuts: Vec<_> = entries[0]
+            .cuts
+            .iter()
+            .map(|cut| &text[cut.clone()])
+            .collect();
+        assert_eq!(cuts, ["; c", "#d"]);
+        assert!(entries[1].cuts.is_empty());
+    }
+
+    /// Lines of the kinds that matter, and noise.
+    fn line() -> impl Strategy<Value = String> {
+        prop_oneof![
+            "[ \t]{0,3}[a-c]{1,2}[ \t]?[=:][ \t]?[ -~é\\\\;#\"']{0,12}",
+            "[ \t]{0,2}\\[[ -~é\\\\]{0,6}\\]?[ -~]{0,3}",
+            "[ \t]{0,4}[;#]?[ -~\\\\é\u{a0}\u{2028}]{0,10}",
+            "\\PC{0,8}",
+            Just(String::new()),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+        #[test]
+        fn rust_ini_reads_in_the_canonical_text_what_the_scanner_saw(
+            lines in proptest::collection::vec(line(), 0..14),
+            end in prop_oneof![Just("\n"), Just("\r\n")],
+        ) {
+            let text = lines.join(end);
+            let scan = scan(&text);
+            let options = ParseOption {
+                enabled_quote: false,
+                enabled_escape: true,
+                enabled_indented_mutiline_value: false,
+                ..ParseOption::default()
+            };
+            let read = Ini::load_from_str_opt(&scan.canonical, options);
+            let read = read.map_err(|error| TestCaseError::fail(format!("{error}: {:?}", scan.canonical)))?;
+            let read: Vec<_> = read
+                .iter()
+                .filter(|(name, _)| name.is_some())
+                .map(|(name, keys)| {
+                    let keys = keys.iter().map(|(key, value)| (key.to_owned(), value.to_owned()));
+                    (name.unwrap_or_default().to_owned(), keys.collect::<Vec<_>>())
+                })
+                .collect();
+            let seen: Vec<_> = scan
+                .sections
+                .iter()
+                .map(|section| {
+                    let keys = section.entries.iter();
+                    let keys = keys.map(|entry| (entry.key.clone(), entry.value.clone()));
+                    (section.name.trim().to_owned(), keys.collect::<Vec<_>>())
+                })
+                .collect();
+            prop_assert_eq!(read, seen);
+        }
+
+        #[test]
+        fn places_point_at_what_was_read(lines in proptest::collection::vec(line(), 0..14)) {
+            let text = lines.join("\n");
+            let scan = scan(&text);
+            for fault in &scan.faults {
+                prop_assert!(text.get(fault.range.clone()).is_some());
+            }
+            for section in &scan.sections {
+                prop_assert!(text[section.header.clone()].starts_with('['));
+                for entry in &section.entries {
+                    prop_assert_eq!(text[entry.key_range.clone()].to_lowercase(), entry.key.as_str());
+                    let lines: Vec<_> = entry
+                        .segments
+                        .iter()
+                        .map(|segment| &text[segment.in_source..segment.in_source + segment.len])
+                        .collect();
+                    prop_assert_eq!(lines.join("\n"), entry.value.as_str());
+                }
+            }
+        }
+
+        #[test]
+        fn any_text_is_scanned(text in any::<String>()) {
+            scan(&text);
         }
     }
 }

@@ -4,7 +4,7 @@
 //! A default is a text and is read like a value from the file, so that the table cannot disagree with the code. The
 //! loader knows the keys it uses by name; a test makes sure that each of them has a row here and is of the right type.
 
-use super::value::ValueType::{
+use super::value_type::ValueType::{
     self, Account, Autorestart, Boolean, ChildLog, Command, Environment, ExitCodes, Integer,
     LogLevel, MainLog, Mode, Name, Names, Owner, Path, Patterns, Signal, Size, Socket, Text, Url,
 };

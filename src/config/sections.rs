@@ -180,7 +180,7 @@ impl<'d> Sorter<'d> {
             Kind::Include => Table::empty(kind, dialect, None).extend(context, section),
             Kind::InetServer => {
                 Table::empty(kind, dialect, None).extend(context, section);
-                context.report(unsupported(section, "the network server"));
+                context.report(unsupported(section, "nothing listens on the network"));
             }
             Kind::Default
             | Kind::Program
@@ -203,10 +203,16 @@ impl<'d> Sorter<'d> {
     ) {
         let name_span = section.name_span(at, name.len());
         match kind {
-            Kind::RpcInterface => return context.report(unsupported(section, "an RPC interface")),
-            Kind::CtlPlugin => return context.report(unsupported(section, "a console plug-in")),
-            Kind::FcgiProgram => context.report(unsupported(section, "a FastCGI program")),
-            Kind::EventListener => context.report(unsupported(section, "an event listener")),
+            Kind::RpcInterface | Kind::CtlPlugin => {
+                context.report(unsupported(section, "this section has no effect"));
+                return;
+            }
+            Kind::FcgiProgram => {
+                context.report(unsupported(section, "this program is not started"));
+            }
+            Kind::EventListener => {
+                context.report(unsupported(section, "this listener is not started"));
+            }
             Kind::Program
             | Kind::Group
             | Kind::Daemon
@@ -252,10 +258,9 @@ impl<'d> Sorter<'d> {
     }
 }
 
-fn unsupported(section: &Section, what: &str) -> Diagnostic {
+fn unsupported(section: &Section, consequence: &str) -> Diagnostic {
     let message = format!("[{}] is not supported by this version", section.name);
-    Diagnostic::warning("not-supported", message)
-        .at(section.header, format!("{what} is not started"))
+    Diagnostic::warning("not-supported", message).at(section.header, consequence)
 }
 
 fn illegal_name(

@@ -96,6 +96,17 @@ impl Sources {
         file.text.get(start..)?.lines().next().or(Some(""))
     }
 
+    /// The whole lines of one file that hold the bytes from `start` to `end`: the number of the first, where it begins in
+    /// the file, and the text. A painter that sees only these lines is quick however long the file is.
+    pub fn window(&self, file: usize, start: usize, end: usize) -> Option<(usize, usize, &str)> {
+        let file = self.file(file)?;
+        let first = file.line_index(start);
+        let from = *file.line_starts.get(first)?;
+        let next = file.line_starts.get(file.line_index(end) + 1);
+        let to = next.copied().unwrap_or(file.text.len());
+        Some((first + 1, from, file.text.get(from..to)?))
+    }
+
     fn place(&self, file: usize, offset: usize) -> Option<Location<'_>> {
         let file = self.file(file)?;
         let offset = offset.min(file.text.len());
@@ -140,5 +151,8 @@ mod tests {
             assert_eq!(sources.line_text(span), Some(text), "{range:?}");
         }
         assert!(sources.location(Span::new(7, 0..1)).is_none());
+        assert_eq!(sources.window(file, 6, 9), Some((2, 5, "key=wért\n")));
+        assert_eq!(sources.window(file, 1, 6), Some((1, 0, "[é]\nkey=wért\n")));
+        assert_eq!(sources.window(file, 15, 15), Some((3, 15, "")));
     }
 }

@@ -1,12 +1,13 @@
 //! The keys of one section, matched with the schema: what is known, what is not, what was given twice.
 
-use super::context::Context;
+use super::context::{Context, Variables};
 use super::diagnostic::Diagnostic;
 use super::document::{Entry, Section, SourceText};
 use super::schema::{self, Dialect, Effect, Kind};
 use super::source::Span;
 use super::suggest;
-use super::value::{self, ValueType};
+use super::value;
+use super::value_type::ValueType;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
@@ -145,8 +146,8 @@ impl<'d> Table<'d> {
         context.report(diagnostic);
     }
 
-    /// Warns about keys that are given, differ from their default, and do nothing.
-    pub fn report_idle(&self, context: &mut Context<'_>) {
+    /// Checks the values of keys that do nothing, and warns about those that differ from their default.
+    pub fn report_idle(&self, context: &mut Context<'_>, variables: &Variables<'_>) {
         for (name, field) in self.fields() {
             let Some(key) = schema::find(self.kind, name) else {
                 continue;
@@ -154,21 +155,24 @@ impl<'d> Table<'d> {
             let Effect::None(why) = key.effect else {
                 continue;
             };
-            let given = field.value.text.as_str();
+            let read =
+                |text: &str, key: &schema::Key| key.value.check(text).map(|()| text.to_owned());
+            let errors = context.diagnostics.len();
+            let given = context
+                .value(self, name, variables, read)
+                .unwrap_or_default();
+            if context.diagnostics.len() > errors {
+                continue;
+            }
             let usual = key.default_for(self.dialect);
             let neutral = if key.value == ValueType::Boolean {
-                value::boolean(given) == Ok(false)
+                value::boolean(&given) == Ok(false)
             } else {
-                usual.is_some_and(|usual| usual.eq_ignore_ascii_case(given))
+                usual.is_some_and(|usual| usual.eq_ignore_ascii_case(&given))
             };
             if !neutral {
-                context.report(
-                    Diagnostic::warning(
-                        "no-effect",
-                        format!("{} has no effect", self.subject(&field.shown)),
-                    )
-                    .at(field.key_span, why),
-                );
+                let message = format!("{} has no effect", self.subject(&field.shown));
+                context.report(Diagnostic::warning("no-effect", message).at(field.key_span, why));
             }
         }
     }

@@ -1,67 +1,15 @@
-//! The types a value can have, and how each is read.
+//! How a value of each type is read.
 //!
-//! Each type says in words what it expects, and each refusal says what is wrong at which place of the value, so that the
-//! caller can put a caret under it. Nothing here asks the machine: whether an account or a directory exists is the
-//! loader's question.
+//! Each refusal says what is wrong at which place of the value, so that the caller can put a caret under it. Nothing here
+//! asks the machine: whether an account or a directory exists is the loader's question.
 
 use super::environment::{self, ListError};
 use super::model::{Autorestart, LogLevel};
 use super::suggest;
+use super::value_type::ValueFault;
 use super::words::{self, Word, WordsError};
-use crate::types::{ByteSize, ByteSizeError, Signal};
+use crate::types::{ByteSize, ByteSizeError, NameError, ProcessName, ProgramName, Signal};
 use std::ops::Range;
-
-/// The type of a key's value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ValueType {
-    /// Any text, the empty one included.
-    Text,
-    /// A command line.
-    Command,
-    /// A process name, usually with variables.
-    Name,
-    /// True or false.
-    Boolean,
-    /// A whole number.
-    Integer {
-        /// Smallest.
-        min: i64,
-        /// Largest.
-        max: i64,
-    },
-    /// A count of bytes.
-    Size,
-    /// Permission bits in octal.
-    Mode,
-    /// A signal.
-    Signal,
-    /// A list of exit codes.
-    ExitCodes,
-    /// When to start again.
-    Autorestart,
-    /// A log level.
-    LogLevel,
-    /// A login name or a number.
-    Account,
-    /// `USER` or `USER:GROUP`.
-    Owner,
-    /// A path.
-    Path,
-    /// A path, or nothing for no log.
-    MainLog,
-    /// `AUTO`, `NONE` or a path.
-    ChildLog,
-    /// A list of variables.
-    Environment,
-    /// `unix://PATH` or a path.
-    Socket,
-    /// `AUTO` or any URL.
-    Url,
-    /// A list of names.
-    Names,
-    /// File patterns separated by white space.
-    Patterns,
-}
 
 /// Largest size: what a file offset can hold.
 pub const SIZE_MAX: u64 = i64::MAX as u64;
@@ -70,107 +18,26 @@ pub const MODE_MAX: u32 = 0o777;
 /// Longest path of a socket, in bytes: the kernel's `sun_path` without its NUL.
 pub const SOCKET_PATH_BYTES_MAX: usize = 107;
 
-/// Why a value was refused.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ValueFault {
-    /// What is wrong, said of the place.
-    pub label: String,
-    /// Which part of the value; all of it when `None`.
-    pub range: Option<Range<usize>>,
-    /// What to do.
-    pub help: Option<String>,
-    /// What was probably meant instead of that part.
-    pub replacement: Option<String>,
-}
-
-impl ValueFault {
-    /// A fault of the whole value.
-    pub fn new(label: impl Into<String>) -> Self {
-        Self {
-            label: label.into(),
-            range: None,
-            help: None,
-            replacement: None,
-        }
-    }
-
-    /// Narrows the fault to a part of the value.
-    #[must_use]
-    pub fn at(mut self, range: Range<usize>) -> Self {
-        self.range = Some(range);
-        self
-    }
-
-    /// Adds advice.
-    #[must_use]
-    pub fn help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
-        self
-    }
-
-    fn meant(mut self, replacement: Option<&str>) -> Self {
-        self.replacement = replacement.map(str::to_owned);
-        self
-    }
-}
-
-impl ValueType {
-    /// What a value must be, to stand behind "must be".
-    pub fn expected(&self) -> String {
-        match self {
-            Self::Text => "a text".into(),
-            Self::Command => "a program and its arguments".into(),
-            Self::Name => "a name without blanks, `:` and `/`".into(),
-            Self::Boolean => "`true` or `false`".into(),
-            Self::Integer { min, max } => format!("a whole number from {min} to {max}"),
-            Self::Size => "a size in bytes, such as 0, 512KB, 50MB or 1GB".into(),
-            Self::Mode => "octal permission bits from 000 to 777".into(),
-            Self::Signal => "a signal, by name or number".into(),
-            Self::ExitCodes => "exit codes from 0 to 255, separated by commas".into(),
-            Self::Autorestart => "`true`, `false` or `unexpected`".into(),
-            Self::LogLevel => "a log level".into(),
-            Self::Account => "an existing user, by name or number".into(),
-            Self::Owner => "`USER` or `USER:GROUP`".into(),
-            Self::Path => "a path".into(),
-            Self::MainLog => "the path of a file, or NONE".into(),
-            Self::ChildLog => "AUTO, NONE or the path of a file".into(),
-            Self::Environment => "variables such as NAME=\"value\",OTHER=\"value\"".into(),
-            Self::Socket => "the path of a Unix socket, also as `unix://PATH`".into(),
-            Self::Url => "AUTO or a URL".into(),
-            Self::Names => "names separated by commas".into(),
-            Self::Patterns => "file names or patterns separated by blanks".into(),
-        }
-    }
-
-    /// Checks a value without making use of it.
-    pub fn check(&self, text: &str) -> Result<(), ValueFault> {
-        match self {
-            Self::Text | Self::MainLog | Self::ChildLog => Ok(()),
-            Self::Command => command(text).map(drop),
-            Self::Name | Self::Account | Self::Owner | Self::Path => filled(text).map(drop),
-            Self::Boolean => boolean(text).map(drop),
-            Self::Integer { min, max } => integer(text, *min, *max).map(drop),
-            Self::Size => size(text).map(drop),
-            Self::Mode => mode(text).map(drop),
-            Self::Signal => signal(text).map(drop),
-            Self::ExitCodes => exit_codes(text).map(drop),
-            Self::Autorestart => autorestart(text).map(drop),
-            Self::LogLevel => log_level(text).map(drop),
-            Self::Environment => variables(text).map(drop),
-            Self::Socket => socket(text).map(drop),
-            Self::Url => url(text).map(drop),
-            Self::Names => names(text).map(drop),
-            Self::Patterns => patterns(text).map(drop),
-        }
-    }
-}
-
 /// Any text but the empty one.
 pub fn filled(text: &str) -> Result<String, ValueFault> {
     if text.is_empty() {
         return Err(empty());
     }
     Ok(text.to_owned())
+}
+
+/// The name of a process, by the rules of a program's name: a `:` that came out of a variable would be read as a group's.
+pub fn process_name(text: &str) -> Result<ProcessName, ValueFault> {
+    let checked = ProgramName::new(text).and_then(|name| ProcessName::new(name.as_str()));
+    checked.map_err(|error| match error {
+        NameError::Empty => empty(),
+        NameError::TooLong => ValueFault::new(error.to_string()),
+        NameError::Character { character, .. } => {
+            let at = text.find(character).unwrap_or_default();
+            ValueFault::new(format!("the character {character:?} is not allowed"))
+                .at(at..at + character.len_utf8())
+        }
+    })
 }
 
 /// `true/yes/on/1`, `false/no/off/0`, in any case.

@@ -1,0 +1,181 @@
+//! The types a value can have, what each expects in words, and what a refusal consists of.
+
+use super::value;
+use std::ops::Range;
+
+/// The type of a key's value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ValueType {
+    /// Any text, the empty one included.
+    Text,
+    /// A command line.
+    Command,
+    /// A process name, usually with variables.
+    Name,
+    /// True or false.
+    Boolean,
+    /// A whole number.
+    Integer {
+        /// Smallest.
+        min: i64,
+        /// Largest.
+        max: i64,
+    },
+    /// A count of bytes.
+    Size,
+    /// Permission bits in octal.
+    Mode,
+    /// A signal.
+    Signal,
+    /// A list of exit codes.
+    ExitCodes,
+    /// When to start again.
+    Autorestart,
+    /// A log level.
+    LogLevel,
+    /// A login name or a number.
+    Account,
+    /// `USER` or `USER:GROUP`.
+    Owner,
+    /// A path.
+    Path,
+    /// A path, or nothing for no log.
+    MainLog,
+    /// `AUTO`, `NONE` or a path.
+    ChildLog,
+    /// A list of variables.
+    Environment,
+    /// `unix://PATH` or a path.
+    Socket,
+    /// `AUTO` or any URL.
+    Url,
+    /// A list of names.
+    Names,
+    /// File patterns separated by white space.
+    Patterns,
+}
+
+/// Why a value was refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ValueFault {
+    /// What is wrong, said of the place.
+    pub label: String,
+    /// Which part of the value; all of it when `None`.
+    pub range: Option<Range<usize>>,
+    /// What to do.
+    pub help: Option<String>,
+    /// What was probably meant instead of that part.
+    pub replacement: Option<String>,
+}
+
+impl ValueFault {
+    /// A fault of the whole value.
+    pub fn new(label: impl Into<String>) -> Self {
+        Self {
+            label: label.into(),
+            range: None,
+            help: None,
+            replacement: None,
+        }
+    }
+
+    /// Narrows the fault to a part of the value.
+    #[must_use]
+    pub fn at(mut self, range: Range<usize>) -> Self {
+        self.range = Some(range);
+        self
+    }
+
+    /// Adds advice.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// Adds what was probably meant instead of that part.
+    #[must_use]
+    pub fn meant(mut self, replacement: Option<&str>) -> Self {
+        self.replacement = replacement.map(str::to_owned);
+        self
+    }
+}
+
+impl ValueType {
+    /// The sentence that says that the value of `subject` is not of this type.
+    pub fn complaint(&self, subject: &str) -> String {
+        match self {
+            Self::Command => format!("{subject} cannot be split into a program and its arguments"),
+            Self::Environment => format!("{subject} cannot be read as a list of variables"),
+            Self::Account => format!("{subject} must name an existing user"),
+            Self::Text
+            | Self::Name
+            | Self::Boolean
+            | Self::Integer { .. }
+            | Self::Size
+            | Self::Mode
+            | Self::Signal
+            | Self::ExitCodes
+            | Self::Autorestart
+            | Self::LogLevel
+            | Self::Owner
+            | Self::Path
+            | Self::MainLog
+            | Self::ChildLog
+            | Self::Socket
+            | Self::Url
+            | Self::Names
+            | Self::Patterns => format!("{subject} must be {}", self.expected()),
+        }
+    }
+
+    /// What a value must be, to stand behind "must be".
+    pub fn expected(&self) -> String {
+        match self {
+            Self::Text => "a text".into(),
+            Self::Command => "a program and its arguments".into(),
+            Self::Name => "a name without blanks, `:` and `/`".into(),
+            Self::Boolean => "`true` or `false`".into(),
+            Self::Integer { min, max } => format!("a whole number from {min} to {max}"),
+            Self::Size => "a size in bytes, such as 0, 512KB, 50MB or 1GB".into(),
+            Self::Mode => "octal permission bits from 000 to 777".into(),
+            Self::Signal => "a signal, by name or number".into(),
+            Self::ExitCodes => "exit codes from 0 to 255, separated by commas".into(),
+            Self::Autorestart => "`true`, `false` or `unexpected`".into(),
+            Self::LogLevel => "a log level".into(),
+            Self::Account => "an existing user, by name or number".into(),
+            Self::Owner => "`USER` or `USER:GROUP`".into(),
+            Self::Path => "a path".into(),
+            Self::MainLog => "the path of a file, or NONE".into(),
+            Self::ChildLog => "AUTO, NONE or the path of a file".into(),
+            Self::Environment => "variables such as NAME=\"value\",OTHER=\"value\"".into(),
+            Self::Socket => "the path of a Unix socket, plain or as unix://PATH".into(),
+            Self::Url => "AUTO or a URL".into(),
+            Self::Names => "names separated by commas".into(),
+            Self::Patterns => "file names or patterns separated by blanks".into(),
+        }
+    }
+
+    /// Checks a value without making use of it.
+    pub fn check(&self, text: &str) -> Result<(), ValueFault> {
+        match self {
+            Self::Text | Self::MainLog | Self::ChildLog => Ok(()),
+            Self::Command => value::command(text).map(drop),
+            Self::Account | Self::Owner | Self::Path => value::filled(text).map(drop),
+            Self::Name => value::process_name(text).map(drop),
+            Self::Boolean => value::boolean(text).map(drop),
+            Self::Integer { min, max } => value::integer(text, *min, *max).map(drop),
+            Self::Size => value::size(text).map(drop),
+            Self::Mode => value::mode(text).map(drop),
+            Self::Signal => value::signal(text).map(drop),
+            Self::ExitCodes => value::exit_codes(text).map(drop),
+            Self::Autorestart => value::autorestart(text).map(drop),
+            Self::LogLevel => value::log_level(text).map(drop),
+            Self::Environment => value::variables(text).map(drop),
+            Self::Socket => value::socket(text).map(drop),
+            Self::Url => value::url(text).map(drop),
+            Self::Names => value::names(text).map(drop),
+            Self::Patterns => value::patterns(text).map(drop),
+        }
+    }
+}
