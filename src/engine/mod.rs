@@ -65,6 +65,8 @@ mod requests;
 mod resolve;
 mod restart;
 mod shutdown;
+#[cfg(test)]
+mod simulation;
 mod table;
 #[cfg(test)]
 mod testing;
@@ -252,7 +254,7 @@ impl Engine {
         for key in self.table.in_order_of_rank() {
             let fresh = self.table.get(&key).is_some_and(|process| {
                 process.settings().policy.autostart
-                    && process.generation() == Generation::default()
+                    && !process.was_spawned()
                     && !process.wanted().by_operator
             });
             if fresh {

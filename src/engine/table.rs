@@ -7,7 +7,7 @@
 use super::outbox::Outbox;
 use super::process::{Answer, Input, Process};
 use crate::config::model::ProcessSettings;
-use crate::types::{GroupName, Monotonic, Pid, ProcessKey, ProcessName, ProgramName};
+use crate::types::{Generation, GroupName, Monotonic, Pid, ProcessKey, ProcessName, ProgramName};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -27,6 +27,9 @@ pub(super) struct Table {
     by_pid: BTreeMap<Pid, ProcessKey>,
     by_program: BTreeMap<ProgramName, BTreeSet<ProcessKey>>,
     deadlines: BTreeSet<(Monotonic, ProcessKey)>,
+    /// The highest generation of all processes that were removed. One that comes back under an old name counts on from
+    /// here, so that a late event of its predecessor does not pass for its own.
+    generation: Generation,
 }
 
 /// What the indices hold about a process.
@@ -116,9 +119,10 @@ impl Table {
         let key = settings.key.clone();
         let program = settings.program.clone();
         if let Some(members) = self.groups.get_mut(&key.group) {
-            members
-                .processes
-                .insert(key.process.clone(), Process::new(now, settings));
+            members.processes.insert(
+                key.process.clone(),
+                Process::new(now, settings, self.generation),
+            );
             self.by_program.entry(program).or_default().insert(key);
         }
     }
@@ -131,6 +135,7 @@ impl Table {
             .processes
             .remove(&key.process)?;
         self.unindex(key, &Indexed::of(&process));
+        self.generation = self.generation.max(process.generation());
         Some(process)
     }
 

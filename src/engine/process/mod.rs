@@ -208,7 +208,7 @@ impl Answer {
 
 impl Process {
     /// A process that was never started.
-    pub fn new(now: Monotonic, settings: Arc<ProcessSettings>) -> Self {
+    pub fn new(now: Monotonic, settings: Arc<ProcessSettings>, generation: Generation) -> Self {
         Self {
             settings,
             wanted: Wanted {
@@ -216,7 +216,7 @@ impl Process {
                 by_operator: false,
             },
             current: Current::Stopped,
-            generation: Generation::default(),
+            generation,
             since: now,
             started_at: None,
             stopped_at: None,
@@ -254,7 +254,12 @@ impl Process {
         self.wanted = wanted;
     }
 
-    /// Counts its spawns.
+    /// Whether a spawn was ever asked for.
+    pub fn was_spawned(&self) -> bool {
+        self.last_spawn.is_some()
+    }
+
+    /// Rises with each of its spawns.
     pub fn generation(&self) -> Generation {
         self.generation
     }

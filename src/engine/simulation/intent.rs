@@ -1,0 +1,216 @@
+//! Who ought to be up, reckoned anew from the commands alone.
+//!
+//! This is the table of the manual in code, written without a look at the engine's own: what a start, a stop, a file does to
+//! the intent for a process. The checks hold every spawn against it.
+
+use crate::config::model::{Config, ProcessSettings};
+use crate::engine::event::{Command, Event};
+use crate::engine::view::State;
+use crate::engine::{Engine, Resolution};
+use crate::types::{GroupName, ProcessKey};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Whether a process ought to be up, and whether an operator said so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Intent {
+    /// Up.
+    pub up: bool,
+    /// An operator said so.
+    explicit: bool,
+}
+
+/// What an event does to the processes it concerns.
+#[derive(Debug, Default)]
+pub struct Effect {
+    /// These are told to end (and perhaps to start again).
+    pub told_to_end: BTreeSet<ProcessKey>,
+    /// These must be the same before and after.
+    pub untouched: BTreeSet<ProcessKey>,
+    /// These are new, and start at once or do not.
+    pub added: BTreeMap<ProcessKey, bool>,
+    /// No process may be touched at all.
+    pub idle: bool,
+    /// Everything is told to end.
+    pub closing: bool,
+}
+
+/// All intents.
+#[derive(Debug, Default)]
+pub struct Intents(BTreeMap<ProcessKey, Intent>);
+
+fn meant(engine: &Engine, targets: &[String]) -> BTreeSet<ProcessKey> {
+    let all = targets.iter().any(|target| target == "all");
+    let everything = ["all".to_owned()];
+    let targets = if all { &everything[..] } else { targets };
+    let mut keys = BTreeSet::new();
+    for target in targets {
+        if let Resolution::Processes(found) = engine.resolve(target) {
+            keys.extend(found);
+        }
+    }
+    // What is on its way out of the file cannot be brought back by name.
+    keys.retain(|key| engine.config().process(key).is_some());
+    keys
+}
+
+impl Intents {
+    /// The intent for a process.
+    pub fn of(&self, key: &ProcessKey) -> Intent {
+        self.0.get(key).copied().unwrap_or_default()
+    }
+
+    fn set(&mut self, key: ProcessKey, up: bool, explicit: bool) {
+        self.0.insert(key, Intent { up, explicit });
+    }
+
+    fn all_down(&mut self) {
+        self.0.clear();
+    }
+
+    /// Takes an event into account, before the engine sees it.
+    pub fn reckon(&mut self, engine: &Engine, event: &Event) -> Effect {
+        let mut effect = Effect::default();
+        match event {
+            Event::Boot => {
+                for view in engine.processes() {
+                    self.set(view.key, view.settings.policy.autostart, false);
+                }
+            }
+            Event::Terminate => {
+                self.all_down();
+                effect.closing = true;
+            }
+            Event::Command { command, .. } if !engine.is_shutting_down() => {
+                self.command(engine, command, &mut effect);
+            }
+            Event::Command {
+                command: Command::Shutdown | Command::Reload,
+                ..
+            } => {}
+            Event::Command { .. } | Event::Abandoned { .. } => effect.idle = true,
+            Event::Tick
+            | Event::Spawned { .. }
+            | Event::Executed { .. }
+            | Event::SpawnFailed { .. }
+            | Event::Exited { .. }
+            | Event::GroupProbed { .. } => {}
+        }
+        effect
+    }
+
+    fn command(&mut self, engine: &Engine, command: &Command, effect: &mut Effect) {
+        match command {
+            Command::Start { targets, .. } => {
+                let keys = meant(engine, targets);
+                effect.idle = keys.is_empty();
+                for key in keys {
+                    self.set(key, true, true);
+                }
+            }
+            Command::Stop { targets, .. } => {
+                for key in meant(engine, targets) {
+                    effect.told_to_end.insert(key.clone());
+                    self.set(key, false, true);
+                }
+            }
+            Command::Restart { targets, .. } => {
+                for key in meant(engine, targets) {
+                    effect.told_to_end.insert(key.clone());
+                    self.set(key, true, true);
+                }
+            }
+            Command::Signal { targets, .. } => effect.idle = meant(engine, targets).is_empty(),
+            Command::Reread { .. } => effect.idle = true,
+            Command::Update { config, groups } => self.update(engine, config, groups, effect),
+            Command::Add { groups } => {
+                let groups: BTreeSet<_> = groups.iter().collect();
+                for group in groups {
+                    let name = GroupName::new(group).unwrap();
+                    let known = engine.last_read.groups.get(&name);
+                    if let Some(group) = known
+                        && !engine.config().groups.contains_key(&name)
+                    {
+                        for settings in group.processes.values() {
+                            self.add(engine, settings, effect);
+                        }
+                    }
+                }
+            }
+            Command::Remove { groups } => {
+                for view in engine.processes() {
+                    let busy = engine.processes().any(|other| {
+                        other.key.group == view.key.group
+                            && matches!(
+                                other.state,
+                                State::Starting | State::Running | State::Backoff | State::Stopping
+                            )
+                    });
+                    if !busy && groups.iter().any(|name| name == view.key.group.as_str()) {
+                        self.set(view.key, false, false);
+                    }
+                }
+            }
+            Command::Shutdown | Command::Reload => {
+                self.all_down();
+                effect.closing = true;
+            }
+        }
+    }
+
+    fn add(&mut self, engine: &Engine, settings: &ProcessSettings, effect: &mut Effect) {
+        let up = settings.policy.autostart;
+        self.set(settings.key.clone(), up, false);
+        if engine.process(&settings.key).is_none() {
+            effect.added.insert(settings.key.clone(), up);
+        }
+    }
+
+    fn update(&mut self, engine: &Engine, new: &Config, groups: &[String], effect: &mut Effect) {
+        let old = engine.config();
+        let known = |name: &String| {
+            let name = GroupName::new(name).unwrap();
+            old.groups.contains_key(&name) || new.groups.contains_key(&name)
+        };
+        if !groups.iter().all(known) {
+            effect.idle = true;
+            return;
+        }
+        let asked = |key: &ProcessKey| {
+            groups.is_empty() || groups.iter().any(|name| name == key.group.as_str())
+        };
+        let keys = |config: &Config| -> BTreeSet<ProcessKey> {
+            let groups = config.groups.values();
+            groups
+                .flat_map(|group| group.processes.values())
+                .map(|settings| settings.key.clone())
+                .collect()
+        };
+        for key in keys(old).union(&keys(new)) {
+            match (old.process(key), new.process(key)) {
+                _ if !asked(key) => {
+                    effect.untouched.insert(key.clone());
+                }
+                (Some(_), None) => {
+                    effect.told_to_end.insert(key.clone());
+                    self.set(key.clone(), false, false);
+                }
+                (None, Some(settings)) => self.add(engine, settings, effect),
+                (Some(old), Some(new)) => {
+                    let intent = self.of(key);
+                    if old.launch == new.launch
+                        && old.stdout.target == new.stdout.target
+                        && old.stderr.target == new.stderr.target
+                    {
+                        effect.untouched.insert(key.clone());
+                    } else {
+                        effect.told_to_end.insert(key.clone());
+                        if !intent.explicit {
+                            self.set(key.clone(), new.policy.autostart, false);
+                        }
+                    }
+                }
+                (None, None) => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,496 @@
+//! A kernel small enough to be mean: pids from 2 to 40, given out again the moment they are free, process groups whose
+//! members outlive their leader, children that ignore signals, stop themselves, hang, or do not die of KILL at once.
+//!
+//! It keeps its own books of who belongs to whom. The checks believe these, never the engine.
+
+use super::rng::Rng;
+use crate::engine::action::Scope;
+use crate::engine::event::{SpawnFailure, SpawnStep};
+use crate::types::{ExitStatus, Generation, Monotonic, Pid, ProcessKey, Signal};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Which faults a history has, and whether its world is still sick.
+#[derive(Debug, Clone, Copy)]
+pub struct Swarm {
+    /// Percent of spawns that fail before there is a process.
+    pub no_process: u64,
+    /// Percent of processes that fail before their program.
+    pub no_program: u64,
+    /// Percent of failures that are a shortage of the machine.
+    pub shortage: u64,
+    /// Percent of programs that end by themselves.
+    pub mortal: u64,
+    /// Percent of programs that do not obey the stop signal at once.
+    pub stubborn: u64,
+    /// Percent of processes that KILL does not end at once.
+    pub undying: u64,
+    /// Percent of programs that have descendants.
+    pub fertile: u64,
+    /// Percent of programs that stop themselves.
+    pub sleepy: u64,
+    /// Percent of spawns whose program takes long to be executed.
+    pub slow_exec: u64,
+    /// The daemon is process 1: orphans are its children.
+    pub init: bool,
+}
+
+impl Swarm {
+    /// Draws which kinds of fault there are and how strong each is.
+    pub fn draw(rng: &mut Rng) -> Self {
+        let mut strength = |choices: &[u64]| rng.one_of(choices);
+        Self {
+            no_process: strength(&[0, 0, 10, 50]),
+            no_program: strength(&[0, 0, 20, 60]),
+            shortage: strength(&[0, 30, 100]),
+            mortal: strength(&[0, 30, 60, 95]),
+            stubborn: strength(&[0, 30, 80]),
+            undying: strength(&[0, 0, 0, 15, 60]),
+            fertile: strength(&[0, 0, 40, 90]),
+            sleepy: strength(&[0, 0, 30]),
+            slow_exec: strength(&[0, 0, 30]),
+            init: rng.chance(30),
+        }
+    }
+
+    /// A world in which everything works.
+    pub fn healthy(self) -> Self {
+        Self {
+            no_process: 0,
+            no_program: 0,
+            shortage: 0,
+            mortal: 0,
+            stubborn: 0,
+            undying: 0,
+            fertile: 0,
+            sleepy: 0,
+            slow_exec: 0,
+            init: self.init,
+        }
+    }
+}
+
+/// What a process will do in its life, drawn when it is spawned.
+#[derive(Debug, Clone)]
+pub struct Fate {
+    /// The spawn fails, and there is no process.
+    pub no_process: Option<SpawnFailure>,
+    /// A step before its program fails.
+    pub no_program: Option<SpawnFailure>,
+    /// Time from the fork to the program, or to the failure.
+    pub exec_after: Duration,
+    /// Its process group exists from the fork on, not only when the program runs.
+    group_early: bool,
+    /// It ends by itself.
+    pub ends: Option<(Duration, ExitStatus)>,
+    /// How long it takes to obey the stop signal; `None` ignores it.
+    obeys: Option<Duration>,
+    /// How long KILL takes.
+    dying: Duration,
+    /// It stops itself as soon as it runs.
+    sleepy: bool,
+    /// HUP ends it.
+    fears_hangup: bool,
+    /// Descendants: in its process group or in one of their own, and how long KILL takes.
+    family: Vec<(bool, Duration)>,
+}
+
+impl Fate {
+    /// Draws a life. Durations love the borders of the settings.
+    pub fn draw(rng: &mut Rng, swarm: Swarm, startsecs: Duration, stopwaitsecs: Duration) -> Self {
+        let nano = Duration::from_nanos(1);
+        let around = |border: Duration| {
+            [
+                border.saturating_sub(nano),
+                border,
+                border + nano,
+                border / 2,
+            ]
+        };
+        let mut failure = |rng: &mut Rng, step: SpawnStep| SpawnFailure {
+            step,
+            subject: String::new(),
+            errno: if rng.chance(swarm.shortage) {
+                rng.one_of(&[11, 12, 23, 24, 26])
+            } else {
+                rng.one_of(&[2, 8, 13])
+            },
+        };
+        let status = if rng.chance(25) {
+            ExitStatus::Signaled {
+                signal: Signal::from_number(11).unwrap(),
+                core_dumped: true,
+            }
+        } else {
+            ExitStatus::Code(rng.one_of(&[0, 0, 1, 2]))
+        };
+        let mut lifetimes = vec![
+            Duration::ZERO,
+            Duration::from_millis(1),
+            Duration::from_secs(5),
+        ];
+        lifetimes.extend(around(startsecs));
+        let mut delays = vec![Duration::ZERO, Duration::from_millis(20)];
+        delays.extend(around(stopwaitsecs));
+        let dying = |rng: &mut Rng| {
+            if rng.chance(swarm.undying) {
+                Duration::from_millis(rng.one_of(&[1, 30, 2_000, 7_000, 80_000]))
+            } else {
+                Duration::ZERO
+            }
+        };
+        let family = if rng.chance(swarm.fertile) {
+            (0..=rng.below(2))
+                .map(|_| (rng.chance(75), dying(rng)))
+                .collect()
+        } else {
+            Vec::new()
+        };
+        Self {
+            no_process: rng.chance(swarm.no_process).then(|| {
+                let step = rng.one_of(&[SpawnStep::Lookup, SpawnStep::Pipe, SpawnStep::Fork]);
+                failure(rng, step)
+            }),
+            no_program: rng.chance(swarm.no_program).then(|| {
+                let step = rng.one_of(&[SpawnStep::UserId, SpawnStep::Directory, SpawnStep::Exec]);
+                failure(rng, step)
+            }),
+            exec_after: if rng.chance(swarm.slow_exec) {
+                Duration::from_secs(rng.below(6))
+            } else {
+                Duration::from_micros(rng.one_of(&[0, 0, 300, 2_000]))
+            },
+            group_early: rng.chance(50),
+            ends: rng
+                .chance(swarm.mortal)
+                .then(|| (rng.one_of(&lifetimes), status)),
+            obeys: if rng.chance(swarm.stubborn) {
+                rng.chance(60).then(|| rng.one_of(&delays))
+            } else {
+                Some(Duration::ZERO)
+            },
+            dying: dying(rng),
+            sleepy: rng.chance(swarm.sleepy),
+            fears_hangup: rng.chance(50),
+            family,
+        }
+    }
+}
+
+/// A process in the books.
+#[derive(Debug, Clone)]
+pub struct Task {
+    /// Never used twice, unlike the pid.
+    pub uid: u64,
+    /// Its pid.
+    pub pid: Pid,
+    /// Its process group.
+    pub group: Option<Pid>,
+    /// The process of ours that it belongs to; `None` for a stranger.
+    pub owner: Option<(ProcessKey, Generation)>,
+    /// Whether it is what was spawned, rather than a descendant.
+    pub leader: bool,
+    /// Whether its program runs.
+    pub executed: bool,
+    /// How it ended; it is a zombie then.
+    pub ended: Option<ExitStatus>,
+    /// Why it never ran its program.
+    pub failure: Option<SpawnFailure>,
+    fate: Fate,
+    stopped: bool,
+    pending: Option<Signal>,
+    dying: bool,
+}
+
+impl Task {
+    /// Whether it has ended or cannot but end.
+    pub fn is_doomed(&self) -> bool {
+        self.ended.is_some() || self.dying
+    }
+}
+
+/// Something that will happen to a process.
+#[derive(Debug, Clone)]
+enum Doom {
+    Exec,
+    End(ExitStatus),
+}
+
+/// What the kernel tells the daemon.
+#[derive(Debug, Clone)]
+pub enum Notice {
+    /// A child runs its program.
+    Executed(Task),
+    /// A child of the daemon has ended.
+    Exited(Task),
+}
+
+/// The kernel.
+#[derive(Debug)]
+pub struct Kernel {
+    tasks: BTreeMap<Pid, Task>,
+    agenda: BTreeMap<(Monotonic, u64), (u64, Doom)>,
+    counter: u64,
+    init: bool,
+}
+
+const FIRST_PID: i32 = 2;
+const LAST_PID: i32 = 40;
+
+impl Kernel {
+    /// No processes. `init` says whether orphans become the daemon's children.
+    pub fn new(init: bool) -> Self {
+        Self {
+            tasks: BTreeMap::new(),
+            agenda: BTreeMap::new(),
+            counter: 0,
+            init,
+        }
+    }
+
+    /// All processes, zombies included.
+    pub fn tasks(&self) -> impl Iterator<Item = &Task> {
+        self.tasks.values()
+    }
+
+    /// One process.
+    pub fn task(&self, pid: Pid) -> Option<&Task> {
+        self.tasks.get(&pid)
+    }
+
+    /// The process that was spawned for `key` and is not reaped.
+    pub fn leader(&self, key: &ProcessKey) -> Option<&Task> {
+        self.tasks()
+            .find(|task| task.leader && task.owner.as_ref().is_some_and(|(owner, _)| owner == key))
+    }
+
+    /// Whether a process group has a member.
+    pub fn group_exists(&self, group: Pid) -> bool {
+        self.tasks().any(|task| task.group == Some(group))
+    }
+
+    /// When something will happen.
+    pub fn next(&self) -> Option<Monotonic> {
+        self.agenda.keys().next().map(|(at, _)| *at)
+    }
+
+    fn plan(&mut self, at: Monotonic, uid: u64, doom: Doom) {
+        self.counter += 1;
+        self.agenda.insert((at, self.counter), (uid, doom));
+    }
+
+    fn free_pid(&self) -> Option<Pid> {
+        (FIRST_PID..=LAST_PID)
+            .filter_map(Pid::new)
+            .find(|pid| !self.tasks.contains_key(pid) && !self.group_exists(*pid))
+    }
+
+    fn enlist(
+        &mut self,
+        owner: Option<(ProcessKey, Generation)>,
+        group: Option<Pid>,
+        fate: Fate,
+    ) -> Option<Task> {
+        let pid = self.free_pid()?;
+        self.counter += 1;
+        let task = Task {
+            uid: self.counter,
+            pid,
+            group,
+            owner,
+            leader: false,
+            executed: true,
+            ended: None,
+            failure: None,
+            fate,
+            stopped: false,
+            pending: None,
+            dying: false,
+        };
+        self.tasks.insert(pid, task.clone());
+        Some(task)
+    }
+
+    /// Makes a process for the daemon.
+    pub fn spawn(
+        &mut self,
+        now: Monotonic,
+        key: &ProcessKey,
+        generation: Generation,
+        fate: Fate,
+    ) -> Result<Task, SpawnFailure> {
+        if let Some(failure) = fate.no_process {
+            return Err(failure);
+        }
+        let (exec_after, early) = (fate.exec_after, fate.group_early);
+        let full = SpawnFailure {
+            step: SpawnStep::Fork,
+            subject: String::new(),
+            errno: 11,
+        };
+        let task = self
+            .enlist(Some((key.clone(), generation)), None, fate)
+            .ok_or(full)?;
+        let entry = self.tasks.get_mut(&task.pid).unwrap();
+        entry.leader = true;
+        entry.executed = false;
+        entry.group = early.then_some(task.pid);
+        let task = entry.clone();
+        self.plan(now.after(exec_after), task.uid, Doom::Exec);
+        Ok(task)
+    }
+
+    /// A stranger ends and is handed to the daemon.
+    pub fn orphan(&mut self, rng: &mut Rng) -> Option<Task> {
+        let healthy = Swarm::draw(rng).healthy();
+        let fate = Fate::draw(rng, healthy, Duration::ZERO, Duration::ZERO);
+        let pid = self.enlist(None, None, fate)?.pid;
+        let task = self.tasks.get_mut(&pid)?;
+        task.ended = Some(ExitStatus::Code(0));
+        Some(task.clone())
+    }
+
+    /// Lets everything happen that is to happen by `now`.
+    pub fn run(&mut self, now: Monotonic) -> Vec<Notice> {
+        let mut notices = Vec::new();
+        while let Some((&(at, seq), _)) = self.agenda.first_key_value()
+            && at <= now
+        {
+            if let Some((uid, doom)) = self.agenda.remove(&(at, seq))
+                && let Some(pid) = self.pid_of(uid)
+            {
+                match doom {
+                    Doom::Exec => self.exec(at, pid, &mut notices),
+                    Doom::End(status) => self.end(pid, status, &mut notices),
+                }
+            }
+        }
+        notices
+    }
+
+    fn pid_of(&self, uid: u64) -> Option<Pid> {
+        self.tasks()
+            .find(|task| task.uid == uid && task.ended.is_none())
+            .map(|task| task.pid)
+    }
+
+    fn exec(&mut self, now: Monotonic, pid: Pid, notices: &mut Vec<Notice>) {
+        let task = self.tasks.get_mut(&pid).unwrap();
+        // Signals were blocked until now.
+        if let Some(signal) = task.pending.take() {
+            return self.end(pid, killed_by(signal), notices);
+        }
+        if let Some(failure) = task.fate.no_program.clone() {
+            task.failure = Some(failure);
+            return self.end(pid, ExitStatus::Code(127), notices);
+        }
+        task.executed = true;
+        task.group = Some(pid);
+        task.stopped = task.fate.sleepy;
+        let task = task.clone();
+        notices.push(Notice::Executed(task.clone()));
+        if let Some((after, status)) = task.fate.ends
+            && !task.stopped
+        {
+            self.plan(now.after(after), task.uid, Doom::End(status));
+        }
+        for (in_group, dying) in task.fate.family.clone() {
+            let fate = Fate {
+                dying,
+                family: Vec::new(),
+                obeys: None,
+                ..task.fate.clone()
+            };
+            if let Some(child) = self.enlist(task.owner.clone(), None, fate)
+                && let Some(entry) = self.tasks.get_mut(&child.pid)
+            {
+                entry.group = Some(if in_group { pid } else { child.pid });
+                // Nobody lives for ever, or the pids would run out.
+                let life = now.after(Duration::from_secs(3 + child.uid % 17));
+                self.plan(life, child.uid, Doom::End(ExitStatus::Code(0)));
+            }
+        }
+    }
+
+    fn end(&mut self, pid: Pid, status: ExitStatus, notices: &mut Vec<Notice>) {
+        let task = self.tasks.get_mut(&pid).unwrap();
+        task.ended = Some(status);
+        let task = task.clone();
+        // A descendant's parent reaps it, or process 1 of the machine; only if that is the daemon does it hear of it.
+        let parent_lives = task.owner.as_ref().is_some_and(|(key, generation)| {
+            self.tasks().any(|other| {
+                other.leader
+                    && other.ended.is_none()
+                    && other.owner.as_ref() == Some(&(key.clone(), *generation))
+            })
+        });
+        if task.leader || (self.init && !parent_lives) {
+            notices.push(Notice::Exited(task));
+        } else {
+            self.tasks.remove(&pid);
+        }
+    }
+
+    /// Delivers a signal, and lets happen what it causes at once.
+    pub fn kill(&mut self, now: Monotonic, pid: Pid, scope: Scope, signal: Signal) -> Vec<Notice> {
+        let targets: Vec<_> = self
+            .tasks()
+            .filter(|task| match scope {
+                Scope::Leader => task.pid == pid,
+                Scope::Group => task.group == Some(pid),
+            })
+            .map(|task| task.pid)
+            .collect();
+        for target in targets {
+            self.deliver(now, target, signal);
+        }
+        self.run(now)
+    }
+
+    fn deliver(&mut self, now: Monotonic, pid: Pid, signal: Signal) {
+        let task = self.tasks.get_mut(&pid).unwrap();
+        if task.ended.is_some() || task.dying {
+            return;
+        }
+        let uid = task.uid;
+        if signal == Signal::KILL {
+            task.dying = true;
+            let at = now.after(task.fate.dying);
+            self.plan(at, uid, Doom::End(killed_by(signal)));
+        } else if signal == Signal::CONT {
+            let awake = std::mem::take(&mut task.stopped);
+            if awake {
+                if let Some(pending) = task.pending.take() {
+                    return self.deliver(now, pid, pending);
+                }
+                if let Some((after, status)) = task.fate.ends {
+                    self.plan(now.after(after), uid, Doom::End(status));
+                }
+            }
+        } else if task.stopped || !task.executed {
+            task.pending = Some(signal);
+        } else if signal == Signal::HUP {
+            if task.fate.fears_hangup {
+                self.plan(now, uid, Doom::End(killed_by(signal)));
+            }
+        } else if let Some(after) = task.fate.obeys {
+            self.plan(now.after(after), uid, Doom::End(ExitStatus::Code(0)));
+        }
+    }
+
+    /// The daemon takes the status of a zombie. Says why that is wrong, if it is.
+    pub fn reap(&mut self, pid: Pid) -> Result<Task, String> {
+        match self.tasks.remove(&pid) {
+            Some(task) if task.ended.is_some() => Ok(task),
+            Some(task) => Err(format!("{pid} is reaped and still lives: {task:?}")),
+            None => Err(format!("{pid} is reaped and does not exist")),
+        }
+    }
+}
+
+fn killed_by(signal: Signal) -> ExitStatus {
+    ExitStatus::Signaled {
+        signal,
+        core_dumped: false,
+    }
+}

@@ -1,0 +1,196 @@
+//! A seeded simulation of everything around the engine.
+//!
+//! Each history has a small configuration, a virtual kernel with its faults, clients that ask and vanish, an operator who
+//! edits the file, and strangers who kill. Chance decides what comes first among what could come at the same time. First
+//! there is chaos, then the world heals and everybody must be well; then the daemon is told to end, and everything must be
+//! gone. After every step the invariants are checked, against the kernel's books and not the engine's.
+//!
+//! A history follows from one seed. One that fails is shrunk, by leaving out what does not matter, and printed with the
+//! command that replays it:
+//!
+//! ```text
+//! TASKMASTER_SIM_SEED=4711 cargo test --lib engine::simulation
+//! TASKMASTER_SIM_HISTORIES=1000000 cargo test --release --lib engine::simulation
+//! ```
+
+mod checks;
+mod draft;
+mod history;
+mod intent;
+mod kernel;
+mod rng;
+mod tickets;
+mod world;
+
+use crate::engine::view::State;
+use history::History;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use world::{Outcome, World};
+
+/// Histories of one run of the tests, unless `TASKMASTER_SIM_HISTORIES` says otherwise.
+const HISTORIES: u64 = 10_000;
+/// The histories are told apart by number and spread over this many tests, which run in parallel.
+const SHARDS: u64 = 4;
+
+fn number_from_environment(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+/// Runs a history; a panic of the engine counts as a broken invariant.
+fn run(history: &History, record: bool) -> Outcome {
+    catch_unwind(AssertUnwindSafe(|| World::run(history, record))).unwrap_or_else(|payload| {
+        let text = payload.downcast_ref::<String>().cloned().or_else(|| {
+            payload
+                .downcast_ref::<&str>()
+                .map(|text| (*text).to_owned())
+        });
+        Outcome {
+            broken: Some(format!("I16: it panics: {text:?}")),
+            ..Outcome::default()
+        }
+    })
+}
+
+/// The name of the invariant that an outcome breaks.
+fn invariant(outcome: &Outcome) -> Option<&str> {
+    outcome.broken.as_ref()?.split(':').next()
+}
+
+/// Leaves out of a failing history whatever can be left out: large pieces first, then smaller ones, until no single piece
+/// can go without the same invariant holding again.
+fn shrink(history: &History) -> History {
+    let outcome = run(history, false);
+    let same = |candidate: &History| invariant(&run(candidate, false)) == invariant(&outcome);
+    let mut smallest = history.clone();
+    let mut size = (smallest.script.len() / 2).max(1);
+    loop {
+        let mut from = 0;
+        let mut shrunk = false;
+        while from < smallest.script.len() {
+            let candidate = smallest.without(from, size);
+            if same(&candidate) {
+                smallest = candidate;
+                shrunk = true;
+            } else {
+                from += size;
+            }
+        }
+        if size == 1 && !shrunk {
+            return smallest;
+        }
+        size = (size / 2).max(1);
+    }
+}
+
+/// Everything somebody needs to understand a failure.
+fn report(history: &History) -> String {
+    let seed = history.seed;
+    let smallest = shrink(history);
+    let outcome = run(&smallest, true);
+    let mut text = format!(
+        "history {seed}: {}\nreplay: TASKMASTER_SIM_SEED={seed} cargo test --lib engine::simulation\n\n{smallest}\n",
+        outcome.broken.unwrap_or_default()
+    );
+    let tail = outcome.lines.len().saturating_sub(40);
+    for line in &outcome.lines[tail..] {
+        let _ = writeln!(text, "{line}");
+    }
+    text
+}
+
+fn check(seed: u64) -> Outcome {
+    let history = History::draw(seed);
+    let outcome = run(&history, false);
+    assert!(outcome.broken.is_none(), "{}", report(&history));
+    outcome
+}
+
+fn shard(number: u64) {
+    if let Some(seed) = number_from_environment("TASKMASTER_SIM_SEED") {
+        if number == 0 {
+            check(seed);
+        }
+        return;
+    }
+    let histories = number_from_environment("TASKMASTER_SIM_HISTORIES").unwrap_or(HISTORIES);
+    for seed in (number..histories).step_by(usize::try_from(SHARDS).unwrap()) {
+        check(seed);
+    }
+}
+
+#[test]
+fn every_history_keeps_all_invariants_1() {
+    shard(0);
+}
+
+#[test]
+fn every_history_keeps_all_invariants_2() {
+    shard(1);
+}
+
+#[test]
+fn every_history_keeps_all_invariants_3() {
+    shard(2);
+}
+
+#[test]
+fn every_history_keeps_all_invariants_4() {
+    shard(3);
+}
+
+/// I31: the same seed gives the same events and the same actions.
+#[test]
+fn a_history_is_the_same_each_time() {
+    for seed in 0..50 {
+        let history = History::draw(seed);
+        assert_eq!(
+            run(&history, false).hash,
+            run(&history, true).hash,
+            "{seed}"
+        );
+    }
+}
+
+/// A net with holes proves nothing: the histories reach every state with every event that can meet it.
+#[test]
+fn the_histories_reach_every_cell_of_the_table() {
+    let mut cells: BTreeMap<(State, &str), u64> = BTreeMap::new();
+    for seed in 0..400 {
+        for (cell, count) in check(1_000_000 + seed).cells {
+            *cells.entry(cell).or_default() += count;
+        }
+    }
+    let states = [
+        State::Stopped,
+        State::Starting,
+        State::Running,
+        State::Backoff,
+        State::Stopping,
+        State::Exited,
+        State::Fatal,
+    ];
+    let mut needed = Vec::new();
+    for what in ["start", "stop", "restart", "signal", "update", "terminate"] {
+        needed.extend(states.map(|state| (state, what)));
+    }
+    for (state, what) in [
+        (State::Starting, "spawned"),
+        (State::Starting, "executed"),
+        (State::Starting, "spawn failed"),
+        (State::Starting, "exited"),
+        (State::Starting, "exited before its program"),
+        (State::Running, "exited"),
+        (State::Stopping, "spawned"),
+        (State::Stopping, "executed"),
+        (State::Stopping, "spawn failed"),
+        (State::Stopping, "exited"),
+        (State::Stopping, "exited before its program"),
+        (State::Stopping, "probed"),
+    ] {
+        needed.push((state, what));
+    }
+    needed.retain(|cell| !cells.contains_key(cell));
+    assert!(needed.is_empty(), "never reached: {needed:?}");
+}
