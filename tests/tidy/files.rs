@@ -175,6 +175,7 @@ fn the_package_holds_pages_completions_and_configuration() {
     let mut wanted = vec![
         "packaging/taskmaster.ini".to_owned(),
         "packaging/example.ini".to_owned(),
+        "packaging/taskmaster.tmpfiles".to_owned(),
         "packaging/taskmaster.sample.ini".to_owned(),
         "packaging/debian/copyright".to_owned(),
         "packaging/bin/taskmasterd".to_owned(),
