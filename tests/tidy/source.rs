@@ -4,7 +4,9 @@ use super::{read, report, root, rust_files};
 
 /// Who may name whom: the arrows of the design. A room that is not listed here does not exist yet.
 ///
-/// `main`, `lib` and `dispatch` may name everything. A trailing path narrows an arrow.
+/// `main`, `lib` and `dispatch` may name everything. A trailing path narrows an arrow: the daemon shows the faults of its
+/// file as the checker does.
+#[rustfmt::skip]
 const ARROWS: &[(&str, &[&str])] = &[
     ("types", &[]),
     ("wire", &[]),
@@ -14,22 +16,23 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("engine", &["config::model", "types"]),
     ("ctl", &["cli", "config", "types", "wire"]),
     ("check_config", &["cli", "config", "types"]),
-    (
-        "daemon",
-        &["cli", "config", "engine", "sys", "types", "wire"],
-    ),
+    ("daemon", &["check_config::render", "cli", "config", "engine", "sys", "types", "wire"]),
 ];
 
 /// Files that stand above all rooms.
 const ROOF: &[&str] = &["main.rs", "lib.rs", "dispatch.rs"];
 
-/// Most lines of a file, not counting its tests.
+/// Most lines of a file of the program, not counting its tests.
 const LINES_MAX: usize = 500;
+
+/// Most lines of a file of tests: tables are long.
+const TEST_LINES_MAX: usize = 800;
 
 /// Files that may be longer, and why.
 const LONG_FILES: &[(&str, &str)] = &[];
 
-/// Widest line. Text in quotes may be longer, because breaking it would hide it from a search.
+/// Widest line. Text in quotes may be longer, because breaking it would hide it from a search, and so may rows of tables
+/// in comments.
 const COLUMNS_MAX: usize = 128;
 
 #[test]
@@ -151,6 +154,8 @@ fn unsafe_code_is_in_sys_alone() {
         }
         for (number, line) in read(&file).lines().enumerate() {
             let code = line.split("//").next().unwrap_or_default();
+            // Every second piece stands between quotes.
+            let code: String = code.split('"').step_by(2).collect();
             let words = code.split(|c: char| !(c.is_alphanumeric() || c == '_'));
             if words.into_iter().any(|word| word == "unsafe") {
                 faults.push(format!(
@@ -195,18 +200,24 @@ fn files_are_one_idea_long() {
             .lines()
             .take_while(|line| *line != "#[cfg(test)]")
             .count();
+        let most = if is_test(&file) {
+            TEST_LINES_MAX
+        } else {
+            LINES_MAX
+        };
         let excepted = LONG_FILES.iter().any(|(path, _)| *path == file);
-        if lines > LINES_MAX && !excepted {
+        if lines > most && !excepted {
             faults.push(format!(
-                "{file}: {lines} lines without tests, at most {LINES_MAX}"
+                "{file}: {lines} lines without tests, at most {most}"
             ));
         }
-        if lines <= LINES_MAX && excepted {
+        if lines <= most && excepted {
             faults.push(format!("{file}: needs no exception any more"));
         }
         for (number, line) in text.lines().enumerate() {
             let columns = line.chars().count();
-            if columns > COLUMNS_MAX && !line.contains('"') {
+            let table = line.trim_start_matches(['/', '!', ' ']).starts_with('|');
+            if columns > COLUMNS_MAX && !line.contains('"') && !table {
                 faults.push(format!(
                     "{file}:{}: {columns} columns, at most {COLUMNS_MAX}",
                     number + 1
@@ -224,11 +235,19 @@ fn files_are_one_idea_long() {
     report(&faults);
 }
 
+/// Whether a file holds nothing but tests and what they need.
+fn is_test(file: &str) -> bool {
+    let name = file.rsplit('/').next().unwrap_or_default();
+    let kinds = ["tests.rs", "testing.rs", "samples.rs"];
+    file.starts_with("tests/") || kinds.contains(&name) || name.ends_with("_tests.rs")
+}
+
 #[test]
 fn every_file_says_what_it_is_for() {
     let faults: Vec<String> = rust_files("src")
         .into_iter()
         .chain(rust_files("tests"))
+        .filter(|file| !file.starts_with("src/") || !is_test(file))
         .filter(|file| !read(file).trim_start().starts_with("//!"))
         .map(|file| format!("{file}: does not begin with `//!`"))
         .collect();
