@@ -3,17 +3,30 @@
 //! Help texts, shell completions and the test that compares the manual with the options all read these definitions.
 
 mod check;
+pub mod complete;
 mod ctl;
 mod daemon;
+pub mod generate;
 
 pub use check::{CheckOptions, Format};
 pub use ctl::CtlOptions;
 pub use daemon::DaemonOptions;
+pub use generate::GenerateOptions;
 
 use clap::{Args, Command};
 
-/// The full command: `taskmaster daemon`, `taskmaster ctl`, `taskmaster check-config`.
+/// The full command: `taskmaster daemon`, `taskmaster ctl`, `taskmaster check-config`, and the hidden
+/// `taskmaster generate` that writes the files in `completions/`.
 pub fn taskmaster() -> Command {
+    let generate = GenerateOptions::augment_args(Command::new("generate"))
+        .about("Writes the completion scripts of this repository")
+        .subcommand_required(true)
+        .hide(true);
+    visible().subcommand(generate)
+}
+
+/// The full command without what is hidden from users.
+fn visible() -> Command {
     Command::new("taskmaster")
         .about("Runs, watches and controls programs")
         .version(env!("CARGO_PKG_VERSION"))
