@@ -1,4 +1,4 @@
-//! The integration tests: the real executable, seen from outside.
+//! The integration tests: the real executable, seen from outside, and the rules of the house.
 
 #![allow(
     clippy::unwrap_used,
