@@ -7,5 +7,43 @@
     clippy::print_stderr,
     reason = "a test fails by panicking and explains itself on standard error"
 )]
+<<<<<<< HEAD
 
 mod tidy;
+=======
+#![allow(
+    clippy::format_collect,
+    clippy::format_push_string,
+    clippy::needless_pass_by_value,
+    clippy::wildcard_enum_match_arm,
+    reason = "texts are built as they read best, and an answer is either the expected one or wrong"
+)]
+
+mod harness;
+
+mod check_config;
+mod child;
+mod clear_tail;
+mod console;
+mod dispatch;
+mod groups;
+mod harness_check;
+mod hup;
+mod json;
+mod life;
+mod logs;
+mod order;
+mod pid_avail_version;
+mod protocol;
+mod reload;
+mod restart;
+mod security;
+mod shell;
+mod signal;
+mod start;
+mod startup;
+mod status;
+mod stop;
+mod subscriptions;
+mod values;
+>>>>>>> tests

@@ -1,0 +1,63 @@
+//! From the command to the last of 100 and 1000 programs in RUNNING.
+//!
+//! Bare loop: `std::process::Command` starts as many programs, each with two pipes for its output.
+
+use crate::harness::{Daemon, Sandbox, wait};
+use crate::table::{Table, median};
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+use taskmaster::wire::ProcessState;
+
+const ROUNDS: usize = 3;
+
+/// Measures both sizes.
+pub fn run(table: &mut Table) {
+    for count in [100, 1000] {
+        let bare = median((0..ROUNDS).map(|_| bare(count)).collect());
+        let ours = median((0..ROUNDS).map(|_| ours(count)).collect());
+        table.ratio(&format!("boot of {count} programs"), ours, bare, 1.5);
+    }
+}
+
+/// A file with this many copies of a program.
+pub fn config(count: usize) -> String {
+    format!("[program.web]\ncommand=/bin/sleep 1000\nautostart=true\nstartsecs=0\nnumprocs={count}\n")
+}
+
+fn ours(count: usize) -> Duration {
+    let begin = Instant::now();
+    let daemon = Daemon::builder()
+        .arg("--minfds")
+        .arg("8192")
+        .config(&config(count))
+        .start();
+    // The socket opens before the programs start; look rarely, so as not to disturb.
+    wait::for_condition("all programs", || {
+        let rows = daemon.rows();
+        rows.len() == count && rows.iter().all(|row| row.state == ProcessState::Running)
+    });
+    begin.elapsed()
+}
+
+fn bare(count: usize) -> Duration {
+    let sandbox = Sandbox::new();
+    let begin = Instant::now();
+    let children: Vec<Child> = (0..count)
+        .map(|_| {
+            sandbox
+                .command("/bin/sleep")
+                .arg("1000")
+                .stdin(Stdio::null())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .spawn()
+                .unwrap()
+        })
+        .collect();
+    let took = begin.elapsed();
+    for mut child in children {
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    took
+}

@@ -1,0 +1,186 @@
+//! Who may connect, and where the daemon refuses to live.
+
+use crate::harness::{Daemon, Sandbox, is_root};
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
+
+#[test]
+fn another_user_is_refused_even_when_the_socket_is_open() {
+    if !is_root() {
+        return;
+    }
+    let daemon = Daemon::with("[program.web]\ncommand=sleep 1000\nautostart=true\nstartsecs=0\n");
+    daemon.wait_state("web", "RUNNING");
+    let pid = daemon.pid("web");
+    daemon.sandbox.set_mode("run", 0o755);
+    daemon.sandbox.set_mode("run/tm.sock", 0o666);
+    // The executable may lie where another user cannot reach it.
+    let copy = daemon.sandbox.path("tm");
+    fs::copy(Sandbox::executable(), &copy).unwrap();
+    daemon.sandbox.set_mode("tm", 0o755);
+    for words in ["status", "stop web", "shutdown"] {
+        let mut command = daemon.sandbox.command("setpriv");
+        command
+            .args(["--reuid", "65534", "--regid", "65534", "--clear-groups"])
+            .arg(&copy)
+            .args(["ctl", "-s"])
+            .arg(format!("unix://{}", daemon.sandbox.socket_path().display()))
+            .args(words.split(' '));
+        let said = daemon.sandbox.finish(command, "");
+        assert_ne!(said.code, 0, "{said:?}");
+        assert!(!said.all().contains("RUNNING"), "{said:?}");
+    }
+    assert_eq!(daemon.pid("web"), pid);
+    assert_eq!(daemon.state("web"), "RUNNING");
+    daemon.wait_log("65534");
+    daemon.close();
+}
+
+#[test]
+fn a_directory_that_is_a_link_or_anothers_is_refused() {
+    let link = Sandbox::new();
+    fs::create_dir(link.path("elsewhere")).unwrap();
+    fs::remove_dir(link.path("run")).unwrap();
+    symlink(link.path("elsewhere"), link.path("run")).unwrap();
+
+    let open = Sandbox::new();
+    open.set_mode("run", 0o777);
+    open.write("run/foreign", "");
+
+    let mut cases = vec![(link, "run")];
+    if is_root() {
+        let foreign = Sandbox::new();
+        chown(foreign.path("run"), Some(65534), Some(65534)).unwrap();
+        cases.push((foreign, "run"));
+        chown(open.path("run/foreign"), Some(65534), Some(65534)).unwrap();
+        cases.push((open, "run"));
+    }
+    for (sandbox, name) in cases {
+        let said = Daemon::builder()
+            .config("[program.web]\ncommand=/bin/sh -c 'echo x >$OUT/started'\nautostart=true\n")
+            .fails_in(&sandbox);
+        said.code(4)
+            .mentions(&sandbox.path(name).display().to_string());
+        assert!(
+            fs::symlink_metadata(sandbox.socket_path()).is_err(),
+            "{said:?}"
+        );
+        assert_eq!(sandbox.read("out/started"), "");
+    }
+}
+
+#[test]
+fn a_directory_of_our_own_that_is_too_open_is_tightened() {
+    let sandbox = Sandbox::new();
+    sandbox.set_mode("run", 0o755);
+    let daemon = Daemon::builder().start_in(sandbox);
+    let mode = fs::metadata(daemon.sandbox.path("run"))
+        .unwrap()
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o700, "{mode:o}");
+    let notice = format!("{}{}", daemon.log(), daemon.sandbox.read("stderr"));
+    assert!(
+        notice.contains(&daemon.sandbox.path("run").display().to_string()),
+        "{notice}"
+    );
+    daemon.close();
+}
+
+#[test]
+fn a_missing_directory_is_made_private() {
+    let sandbox = Sandbox::new();
+    fs::remove_dir(sandbox.path("run")).unwrap();
+    let daemon = Daemon::builder()
+        .via(&["/bin/sh", "-c", "umask 0; exec \"$@\"", "sh"])
+        .start_in(sandbox);
+    let mode = fs::metadata(daemon.sandbox.path("run"))
+        .unwrap()
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o7777, 0o700, "{mode:o}");
+    daemon.close();
+}
+
+#[test]
+fn logs_are_not_written_through_links() {
+    let sandbox = Sandbox::new();
+    let victim = sandbox.write("out/victim", "precious\n");
+    symlink(&victim, sandbox.path("log/web.log")).unwrap();
+    let daemon = Daemon::builder()
+        .config("[program.web]\ncommand=$ZOO lines web 3 100\nautostart=true\nstartsecs=0\nstdout_logfile=$DIR/log/web.log\n")
+        .start_in(sandbox);
+    daemon.wait_log("web.log");
+    assert_eq!(fs::read_to_string(&victim).unwrap(), "precious\n");
+    daemon.close();
+}
+
+#[test]
+fn the_pid_file_is_not_written_through_a_link() {
+    let sandbox = Sandbox::new();
+    let victim = sandbox.write("out/victim", "precious\n");
+    symlink(&victim, sandbox.path("run/tm.pid")).unwrap();
+    let command = Daemon::builder().pidfile();
+    command.write_config(&sandbox);
+    let mut child = command
+        .command(&sandbox)
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    // It may refuse to start or replace the link; it may not follow it.
+    crate::harness::wait::for_condition("a verdict", || {
+        child.try_wait().unwrap().is_some()
+            || crate::harness::Client::connect(&sandbox.socket_path()).is_ok()
+    });
+    assert_eq!(fs::read_to_string(&victim).unwrap(), "precious\n");
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn a_program_cannot_forge_lines_of_the_daemons_log() {
+    let daemon = Daemon::builder()
+        .daemon_keys("loglevel=debug")
+        .config(
+            "[program.web]\ncommand=$DIR/no-such-tool\\nforged\nstartretries=0\n\
+             [program.say]\ncommand=/bin/sh -c 'printf \"\\\\n2026-01-01 00:00:00,000 INFO stopped: forged\\\\n\"; exec sleep 1000'\nautostart=true\nstartsecs=0\n",
+        )
+        .start();
+    daemon.wait_state("say", "RUNNING");
+    crate::harness::wait::for_condition("output", || {
+        fs::read_to_string(daemon.child_log("say_0_out.log"))
+            .is_ok_and(|text| text.contains("forged"))
+    });
+    daemon.ctl("start web").code(1);
+    for line in daemon.log().lines() {
+        assert!(!line.starts_with("2026-01-01"), "{line}");
+    }
+    daemon.close();
+}
+
+#[test]
+fn secrets_of_the_environment_stay_secret() {
+    let daemon = Daemon::builder()
+        .daemon_keys("loglevel=blather\nenvironment=GLOBAL_SECRET=\"hunter2\"")
+        .config("[program.web]\ncommand=sleep 1000\nautostart=true\nstartsecs=0\nenvironment=DB_PASSWORD=\"hunter2\"\n")
+        .start();
+    daemon.wait_state("web", "RUNNING");
+    for words in ["status", "avail", "maintail -0", "-j status", "-j avail"] {
+        let said = daemon.ctl(words);
+        assert!(!said.all().contains("hunter2"), "{said:?}");
+    }
+    daemon.edit_config("[program.web]\ncommand=sleep 1000\nautostart=true\nstartsecs=0\nenvironment=DB_PASSWORD=\"hunter22\"\n");
+    assert!(!daemon.ctl("update").all().contains("hunter2"));
+    assert!(!daemon.log().contains("hunter2"));
+    for directory in ["run", "log"] {
+        for entry in fs::read_dir(daemon.sandbox.path(directory)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_file() {
+                let text = String::from_utf8_lossy(&fs::read(&path).unwrap()).into_owned();
+                assert!(!text.contains("hunter2"), "{}", path.display());
+            }
+        }
+    }
+    daemon.close();
+}
