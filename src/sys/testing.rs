@@ -4,6 +4,8 @@
 use super::reap;
 use crate::types::{ExitStatus, Pid};
 use nix::fcntl::OFlag;
+use nix::sys::prctl::set_pdeathsig;
+use nix::sys::signal::Signal;
 use nix::unistd::{ForkResult, fork, geteuid, pipe2, write};
 use std::fmt;
 use std::fs::File;
@@ -54,7 +56,8 @@ pub(super) fn fork_child(body: impl FnOnce() -> i32) -> Pid {
     match unsafe { fork() }.unwrap() {
         ForkResult::Parent { child } => Pid::new(child.as_raw()).unwrap(),
         ForkResult::Child => {
-            let code = body();
+            // A test that fails leaves nothing running: the child goes with the thread that made it.
+            let code = set_pdeathsig(Signal::SIGKILL).map_or(3, |()| body());
             // SAFETY: ends the child at once.
             unsafe { libc::_exit(code) }
         }
