@@ -7,10 +7,6 @@
     clippy::print_stderr,
     reason = "a test fails by panicking and explains itself on standard error"
 )]
-<<<<<<< HEAD
-
-mod tidy;
-=======
 #![allow(
     clippy::format_collect,
     clippy::format_push_string,
@@ -45,5 +41,5 @@ mod startup;
 mod status;
 mod stop;
 mod subscriptions;
+mod tidy;
 mod values;
->>>>>>> tests

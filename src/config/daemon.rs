@@ -253,18 +253,13 @@ fn socket_path(context: &mut Context<'_>, table: &Table<'_>, name: &str) -> Opti
 }
 
 /// Reads the console's section.
-<<<<<<< HEAD
 pub fn console(
     context: &mut Context<'_>,
     table: &Table<'_>,
     socket: PathBuf,
     server: Option<&User>,
 ) -> ConsoleSettings {
-    table.report_idle(context);
-=======
-pub fn console(context: &mut Context<'_>, table: &Table<'_>, socket: PathBuf) -> ConsoleSettings {
     table.report_idle(context, &Variables::default());
->>>>>>> config
     ConsoleSettings {
         socket,
         server_uid: server.map(|user| user.uid),
