@@ -109,6 +109,7 @@ pub fn config(processes: impl IntoIterator<Item = ProcessSettings>) -> Config {
             environment: Environment::default(),
         },
         console: ConsoleSettings {
+            server_uid: None,
             socket: PathBuf::from("/run/test.sock"),
             prompt: "taskmasterd>".to_owned(),
             history_file: None,

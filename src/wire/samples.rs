@@ -130,6 +130,7 @@ fn variant_of_response(response: &Response) -> &'static str {
             Refusal::NoSuchGroup(_) => "refused-nosuchgroup",
             Refusal::BadSignal(_) => "refused-badsignal",
             Refusal::NoSuchProcess(_) => "refused-nosuchprocess",
+            Refusal::Ambiguous(_) => "refused-ambiguous",
             Refusal::NoLog(_) => "refused-nolog",
             Refusal::LogUnreadable { .. } => "refused-logunreadable",
             Refusal::TooLarge => "refused-toolarge",
@@ -501,6 +502,7 @@ impl Fill<'_> {
             Refusal::NoSuchGroup(self.text()),
             Refusal::BadSignal(self.text()),
             Refusal::NoSuchProcess(self.text()),
+            Refusal::Ambiguous(vec![self.text()]),
             Refusal::NoLog(self.text()),
             Refusal::LogUnreadable {
                 name: self.text(),

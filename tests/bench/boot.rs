@@ -21,7 +21,9 @@ pub fn run(table: &mut Table) {
 
 /// A file with this many copies of a program.
 pub fn config(count: usize) -> String {
-    format!("[program.web]\ncommand=/bin/sleep 1000\nautostart=true\nstartsecs=0\nnumprocs={count}\n")
+    format!(
+        "[program.web]\ncommand=/bin/sleep 1000\nautostart=true\nstartsecs=0\nnumprocs={count}\n"
+    )
 }
 
 fn ours(count: usize) -> Duration {

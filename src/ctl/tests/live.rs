@@ -2,6 +2,7 @@
 
 use super::{Ran, console, named, row, rows, run, running, strings};
 use crate::ctl::actions;
+use crate::ctl::connect::Server;
 use crate::ctl::fake::{Daemon, Reaction, reply};
 use crate::ctl::interrupt::Interrupts;
 use crate::ctl::output::Output;

@@ -10,6 +10,7 @@ mod live;
 mod shell;
 
 use super::actions;
+use super::connect::Server;
 use super::fake::{Daemon, Reaction, reply, row};
 use super::output::Output;
 use super::session::Session;
@@ -20,7 +21,7 @@ use crate::wire::{
 };
 use serde_json::Value;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What a console printed and how it ended.
 #[derive(Debug, PartialEq, Eq)]
@@ -660,7 +661,7 @@ fn open_changes_the_daemon_and_never_fails() {
     let url = format!("open unix://{}", daemon.socket().display());
     let ran = console(Path::new("/nonexistent/sock"), |session| {
         let code = actions::run(session, &actions::words([url.as_str()]));
-        assert_eq!(session.socket(), daemon.socket());
+        assert_eq!(session.server().socket, daemon.socket());
         code
     });
     assert_eq!(ran.code, 0);

@@ -2,6 +2,7 @@
 
 use super::{Ran, console, named, row, rows, strings};
 use crate::ctl::actions;
+use crate::ctl::connect::Server;
 use crate::ctl::fake::{Daemon, Reaction, reply};
 use crate::ctl::shell::{self, Line, Lines, Script};
 use crate::wire::{
@@ -9,7 +10,7 @@ use crate::wire::{
 };
 use std::collections::VecDeque;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 #[test]
 fn a_script_runs_line_by_line_and_remembers_the_last_failure() {
@@ -130,8 +131,8 @@ impl Lines for Typist {
         true
     }
 
-    fn use_socket(&mut self, socket: &Path) {
-        self.socket = socket.to_owned();
+    fn use_server(&mut self, server: &Server) {
+        self.socket.clone_from(&server.socket);
     }
 }
 

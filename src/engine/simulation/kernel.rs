@@ -107,7 +107,7 @@ impl Fate {
                 border / 2,
             ]
         };
-        let mut failure = |rng: &mut Rng, step: SpawnStep| SpawnFailure {
+        let failure = |rng: &mut Rng, step: SpawnStep| SpawnFailure {
             step,
             subject: String::new(),
             errno: if rng.chance(swarm.shortage) {
