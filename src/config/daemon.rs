@@ -286,7 +286,7 @@ pub fn check_parent(
         return missing_label(context, table, name, message, "a file is expected");
     }
     let parent = path.parent().unwrap_or(Path::new("/"));
-    if parent.starts_with(childlogdir) || is_made_by_us(parent) || context.is_dir(parent) {
+    if parent == childlogdir || is_made_by_us(parent) || context.is_dir(parent) {
         return;
     }
     let message = format!("the directory for {subject} does not exist");
