@@ -34,8 +34,8 @@ mod value_type;
 mod words;
 
 pub use diagnostic::{Diagnostic, Label, Severity, Suggestion};
-pub use find::{FindError, Role, find};
-pub use host::{FileContent, FileFacts, FileKind, Host, ReadError, RealHost};
+pub use find::{Distrust, FindError, Role, find};
+pub use host::{FILE_BYTES_MAX, FileContent, FileFacts, FileKind, Host, ReadError, RealHost};
 pub use source::{Location, SourceFile, Sources, Span};
 pub use suggest::nearest;
 pub use value_type::ValueType;
