@@ -83,7 +83,7 @@ fn check(options: &CheckOptions, host: &dyn Host, color: bool) -> Report {
     });
     let status = status(&loaded, options.strict);
     let found = &loaded.diagnostics;
-    let verdict = verdict(path, &loaded);
+    let verdict = verdict(path, &loaded, status);
     let mut report = Report {
         stdout: String::new(),
         stderr: String::new(),
@@ -116,9 +116,12 @@ fn status(loaded: &Loaded, strict: bool) -> u8 {
 }
 
 /// The last line: what the file amounts to.
-fn verdict(path: &Path, loaded: &Loaded) -> String {
+fn verdict(path: &Path, loaded: &Loaded, status: u8) -> String {
     let shown = path.display();
     let summary = render::summary(&loaded.diagnostics);
+    if status == 1 {
+        return format!("{shown}: {summary}, and --strict allows none\n");
+    }
     match (counts(loaded.config.as_ref()), summary.is_empty()) {
         (Some((programs, processes)), clean) => {
             let programs = render::counted(programs, "program", "programs");

@@ -154,6 +154,16 @@ fn the_exit_status_says_clean_doubtful_or_wrong() {
 }
 
 #[test]
+fn the_verdict_says_when_strictness_decided() {
+    let report = run("two_sockets.ini", Format::Short, true);
+    let last = report.stderr.lines().last();
+    assert_eq!(
+        last,
+        Some("two_sockets.ini: 1 warning, and --strict allows none")
+    );
+}
+
+#[test]
 fn a_clean_file_is_one_line_on_the_standard_output() {
     for format in [Format::Text, Format::Short] {
         let report = run("valid_native.ini", format, false);

@@ -15,6 +15,7 @@ use super::schema::{self, Key};
 use super::source::{Sources, Span};
 use super::table::{Field, Table};
 use super::value_type::{ValueFault, ValueType};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -270,16 +271,19 @@ impl<'a> Context<'a> {
             return None;
         };
         if let Some(field) = table.field(name) {
-            let subject = table.subject(&field.shown);
-            let expanded = if field.literal {
-                Some(field.value.text.clone())
+            let text = &field.value.text;
+            let expanded = if field.literal || !expand::is_template(text) {
+                Some(Cow::Borrowed(text.as_str()))
             } else {
+                let subject = table.subject(&field.shown);
                 self.expanded(&field.value, &subject, variables)
+                    .map(Cow::Owned)
             };
             if let Some(expanded) = expanded {
                 match read(self, &expanded, key) {
                     Ok(value) => return Some(value),
                     Err(fault) => {
+                        let subject = table.subject(&field.shown);
                         self.report(value_diagnostic(
                             fault, field, &expanded, &subject, key.value,
                         ));

@@ -5,14 +5,14 @@ use super::context::{Context, Variables};
 use super::diagnostic::Diagnostic;
 use super::document::SourceText;
 use super::host::FileKind;
-use super::model::{ConsoleSettings, DaemonSettings, Environment, User};
+use super::model::{ConsoleSettings, DaemonSettings};
+use super::readers::{boolean, environment, mode, number, path, size, text, user};
 use super::schema::{self, DEFAULT_DIRECTORY, Dialect, Kind};
 use super::sections::Sorted;
 use super::source::Span;
 use super::table::{Field, Table};
 use super::value::{self, MainLog, SOCKET_PATH_BYTES_MAX};
-use super::value_type::{ValueFault, ValueType};
-use crate::types::ByteSize;
+use super::value_type::ValueFault;
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
@@ -292,7 +292,7 @@ pub fn check_parent(
         return missing_label(context, table, name, message, "a file is expected");
     }
     let parent = path.parent().unwrap_or(Path::new("/"));
-    if parent.starts_with(childlogdir) || is_made_by_us(parent) || context.is_dir(parent) {
+    if parent == childlogdir || is_made_by_us(parent) || context.is_dir(parent) {
         return;
     }
     let message = format!("the directory for {subject} does not exist");
@@ -331,88 +331,6 @@ fn missing_label(
         fault = fault.at(span, label);
     }
     context.report(fault);
-}
-
-// Readers of single keys, shared with the programs.
-
-pub fn boolean(
-    context: &mut Context<'_>,
-    table: &Table<'_>,
-    name: &str,
-    variables: &Variables<'_>,
-) -> Option<bool> {
-    context.value(table, name, variables, |text, _| value::boolean(text))
-}
-
-pub fn number<T: TryFrom<i64> + Default>(
-    context: &mut Context<'_>,
-    table: &Table<'_>,
-    name: &str,
-    variables: &Variables<'_>,
-) -> T {
-    let read = context.value(table, name, variables, |text, key| {
-        let ValueType::Integer { min, max } = key.value else {
-            debug_assert!(false, "{name} is no number");
-            return Ok(0);
-        };
-        value::integer(text, min, max)
-    });
-    read.and_then(|number| T::try_from(number).ok())
-        .unwrap_or_default()
-}
-
-pub fn size(
-    context: &mut Context<'_>,
-    table: &Table<'_>,
-    name: &str,
-    variables: &Variables<'_>,
-) -> ByteSize {
-    context
-        .value(table, name, variables, |text, _| value::size(text))
-        .unwrap_or_default()
-}
-
-pub fn mode(context: &mut Context<'_>, table: &Table<'_>, name: &str) -> Option<u32> {
-    context.value(table, name, &Variables::default(), |text, _| {
-        value::mode(text)
-    })
-}
-
-pub fn user(
-    context: &mut Context<'_>,
-    table: &Table<'_>,
-    variables: &Variables<'_>,
-) -> Option<User> {
-    context.value_with(table, "user", variables, |context, text, _| {
-        context.account(text)
-    })
-}
-
-pub fn environment(
-    context: &mut Context<'_>,
-    table: &Table<'_>,
-    variables: &Variables<'_>,
-) -> Environment {
-    let list = context.value(table, "environment", variables, |text, _| {
-        value::variables(text)
-    });
-    let list = list.unwrap_or_default();
-    if let Some(field) = table.field("environment") {
-        super::lint::environment(context, table, field, &list.doubts);
-    }
-    Environment(list.variables)
-}
-
-fn text(context: &mut Context<'_>, table: &Table<'_>, name: &str) -> Option<String> {
-    context.value(table, name, &Variables::default(), |text, _| {
-        Ok(text.to_owned())
-    })
-}
-
-fn path(context: &mut Context<'_>, table: &Table<'_>, name: &str) -> Option<PathBuf> {
-    context.value_with(table, name, &Variables::default(), |context, text, _| {
-        context.path(&value::filled(text)?)
-    })
 }
 
 /// Makes a path of a value that was read before, with the fault at the same place.

@@ -1,7 +1,7 @@
 //! From files to sections: reading, scanning, and what rust-ini makes of it.
 //!
 //! Values are rust-ini's, places are the scanner's; both count the same sections and keys in the same order. No section or
-//! key is known by name here, except that [`super::include`] follows `[include]`.
+//! key is known by name here.
 
 use super::context::Context;
 use super::diagnostic::Diagnostic;

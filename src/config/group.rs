@@ -1,10 +1,10 @@
 //! Groups: those with a section of their own, and one for each program that is in none.
 
 use super::context::{Context, Variables};
-use super::daemon::number;
 use super::diagnostic::Diagnostic;
 use super::model::{DaemonSettings, Group, ProcessSettings};
 use super::program::{self, Place};
+use super::readers::number;
 use super::sections::{Named, Sorted};
 use super::source::Span;
 use super::suggest;

@@ -70,8 +70,8 @@ pub fn environment(
     }
 }
 
-/// Quotes that do not quote: they are part of the value, and a comment cuts a value within them. Those of `command` and `environment` make the value
-/// unreadable and are reported as that.
+/// Quotes that do not quote: they are part of the value, and a comment cuts a value even within them. In `command` and
+/// `environment` quotes do quote, and one that a comment leaves open makes the value unreadable, which is an error.
 pub fn quotes(context: &mut Context<'_>, table: &Table<'_>) {
     for (name, field) in table.fields() {
         let Some(key) = schema::find(table.kind, name) else {
@@ -335,7 +335,7 @@ pub fn command(context: &mut Context<'_>, program: &Named<'_>, launch: &Launch) 
             field.value.span()
         };
         let message = format!(
-            "program `{}` could not be started now: {problem}",
+            "the command of program `{}` cannot be run now",
             program.name
         );
         context.report(Diagnostic::warning("no-binary", message).at(span, problem));

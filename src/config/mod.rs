@@ -1,10 +1,10 @@
 //! Reading and checking configuration files.
 //!
 //! [`load`] is the one road: the daemon takes it at start and at every reload, the checker takes it to explain. It reads
-//! the file and what it includes ([`include`], [`document`], [`scan`]), sorts the sections ([`sections`], [`table`]) by
-//! the schema ([`schema`]), reads each value ([`context`], [`expand`], [`value`], [`environment`], [`words`]) and builds
-//! the model ([`daemon`], [`program`], [`group`]), and at last looks for what is allowed and probably not meant
-//! ([`lint`]). All findings are [`Diagnostic`]s with places; a configuration comes out only when none is an error.
+//! the file and what it includes (`include`, `document`, `scan`), sorts the sections (`sections`, `table`) by the schema
+//! (`schema`), reads each value (`readers`, `context`, `expand`, `value`, `environment`, `words`) and builds the model
+//! (`daemon`, `program`, `group`), and at last looks for what is allowed and probably not meant (`lint`). All findings are
+//! [`Diagnostic`]s with places; a configuration comes out only when none is an error.
 //!
 //! Invariants: loading changes nothing on the machine, asks it only through [`Host`], keeps no state between two calls,
 //! and reports every fault of a file in one go. Nothing here prints.
@@ -22,6 +22,7 @@ mod include;
 mod lint;
 pub mod model;
 mod program;
+mod readers;
 pub mod scan;
 pub mod schema;
 mod sections;
@@ -33,8 +34,8 @@ mod value_type;
 mod words;
 
 pub use diagnostic::{Diagnostic, Label, Severity, Suggestion};
-pub use find::{FindError, Role, find};
-pub use host::{FileContent, FileFacts, FileKind, Host, ReadError, RealHost};
+pub use find::{Distrust, FindError, Role, find};
+pub use host::{FILE_BYTES_MAX, FileContent, FileFacts, FileKind, Host, ReadError, RealHost};
 pub use source::{Location, SourceFile, Sources, Span};
 pub use suggest::nearest;
 pub use value_type::ValueType;

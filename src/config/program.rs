@@ -4,13 +4,14 @@
 //! cannot differ between copies is read once; the rest is read for each copy, until one of them is at fault.
 
 use super::context::{Context, Variables};
-use super::daemon::{boolean, check_parent, environment, mode, number, size, user};
+use super::daemon::check_parent;
 use super::diagnostic::Diagnostic;
 use super::lint;
 use super::model::{
     Autorestart, DaemonSettings, Environment, Launch, LogSettings, LogTarget, Policy,
     ProcessSettings,
 };
+use super::readers::{boolean, environment, mode, number, size, user};
 use super::schema::Dialect;
 use super::sections::Named;
 use super::value::{self, ChildLog};
