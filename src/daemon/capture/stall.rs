@@ -85,18 +85,22 @@ impl Worker {
         true
     }
 
-    /// The reader of a stalled file has made room.
-    pub(super) fn flush(&mut self, file: u32, now: Instant) {
+    /// The reader of a stalled file has made room, or is gone. Says whether nothing was lost.
+    pub(super) fn flush(&mut self, file: u32, now: Instant) -> bool {
         let (Some(log), Some(stall)) = (self.files.get_mut(file), self.stalls.get_mut(&file))
         else {
-            return;
+            return true;
         };
         match log.flush() {
             Ok(_) if !log.is_stalled() => self.resume(file, now),
             Ok(0) => {}
             Ok(_) => stall.until = now + PATIENCE,
-            Err(errno) => self.give_up(file, errno, now),
+            Err(errno) => {
+                self.give_up(file, errno, now);
+                return false;
+            }
         }
+        true
     }
 
     /// Waits for the readers of all stalled files. Says whether they took everything by then.
@@ -105,7 +109,7 @@ impl Worker {
         while let Some(file) = self.stalls.keys().next().copied() {
             let opened = self.files.get_mut(file).and_then(|log| log.opened());
             if opened.is_some_and(|opened| opened.wait_writable(deadline).is_ok()) {
-                self.flush(file, Instant::now());
+                whole &= self.flush(file, Instant::now());
             } else {
                 whole = false;
                 self.give_up(file, Errno::EAGAIN, Instant::now());

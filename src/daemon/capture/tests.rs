@@ -442,8 +442,8 @@ fn a_slow_reader_holds_back_those_who_write_to_it_and_nobody_else() {
     let mut other = rig.attach(stdout("other"), "log");
     let (mut got, mut buffer) = (Vec::<u8>::new(), vec![0; 40_000]);
     while got.len() < text.len() {
-        other.write_all(b"line\n").unwrap();
         let length = rig.read("log").len();
+        other.write_all(b"line\n").unwrap();
         rig.settle();
         assert_eq!(rig.read("log").len(), length + 5);
         let count = io::Read::read(&mut reader, &mut buffer).unwrap();
@@ -503,20 +503,20 @@ fn finishing_waits_for_a_slow_reader_but_not_for_one_that_never_reads() {
             pipe.write_all(&vec![b'x'; 50_000]).unwrap();
             rig.settle();
         }
-        let thread = reads.then(|| {
-            std::thread::spawn(move || {
+        let (begin, told) = std::sync::mpsc::channel();
+        let thread = std::thread::spawn(move || {
+            let reads = told.recv().unwrap_or(false);
+            if reads {
                 io::Read::read_exact(&mut reader, &mut vec![0; 100_000]).unwrap();
-            })
+            }
+            // Being there is all that this reader does.
+            told.recv().unwrap_err();
         });
-        let deadline = if reads {
-            PATIENCE
-        } else {
-            Duration::from_millis(50)
-        };
+        begin.send(reads).unwrap();
+        let deadline = Duration::from_millis(if reads { 20_000 } else { 50 });
         assert_eq!(rig.capture.finish(deadline), reads);
-        if let Some(thread) = thread {
-            thread.join().unwrap();
-        }
+        drop(begin);
+        thread.join().unwrap();
     }
 }
 
