@@ -288,3 +288,47 @@ fn retrying(mut call: impl FnMut() -> Result<usize, Errno>) -> Result<usize, Err
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+    use std::os::unix::net::UnixStream;
+    use std::time::Duration;
+
+    #[test]
+    fn a_descriptor_shared_with_others_is_written_without_blocking_or_changing_it() {
+        let (mut reader, writer) = UnixStream::pair().unwrap();
+        let stat = fstat(&writer).unwrap();
+        let opened = Opened {
+            fd: writer.into(),
+            kind: Kind::Shared,
+            device: stat.st_dev,
+            inode: stat.st_ino,
+        };
+        let flood = vec![b'x'; 1 << 20];
+        let mut sent = 0;
+        let errno = loop {
+            match opened.write(&flood) {
+                Ok(count) => sent += count,
+                Err(errno) => break errno,
+            }
+        };
+        assert_eq!(errno, Errno::EAGAIN);
+        assert!(sent > 0);
+        let soon = Instant::now() + Duration::from_millis(1);
+        assert_eq!(opened.wait_writable(soon), Err(Errno::EAGAIN));
+        reader.read_exact(&mut vec![0; sent]).unwrap();
+        assert_eq!(opened.wait_writable(soon), Ok(()));
+        drop(reader);
+        assert_eq!(opened.write(b"x"), Err(Errno::EPIPE));
+    }
+
+    #[test]
+    fn own_descriptors_are_opened_by_name_and_never_regular() {
+        let null = Opened::own_descriptor(Path::new("/dev/null")).unwrap();
+        assert!(!null.is_regular());
+        let missing = Opened::own_descriptor(Path::new("/dev/fd/9999999"));
+        assert_eq!(missing.map(|_| ()), Err(Errno::ENOENT));
+    }
+}
