@@ -2,7 +2,7 @@
 //!
 //! The daemon's loop hands a pipe over when it has started a process and then forgets it; how a process is doing never
 //! depends on what happens here. All else are questions, answered by events. Loop and thread share two queues
-//! ([`queue`]); the loop never waits for a disk, and the thread never waits for the loop.
+//! (`queue`); the loop never waits for a disk, and the thread never waits for the loop.
 //!
 //! Invariants:
 //! - Bytes of one stream are written in the order in which they were written to its pipe, unchanged but for escape

@@ -22,7 +22,7 @@ use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::Path;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 struct Rig {
     directory: tempfile::TempDir,

@@ -96,7 +96,7 @@ fn finishing_waits_for_a_slow_reader_but_not_for_one_that_never_reads() {
             told.recv().unwrap_err();
         });
         begin.send(reads).unwrap();
-        let deadline = Duration::from_millis(if reads { 20_000 } else { 50 });
+        let deadline = Duration::from_millis(if reads { 60_000 } else { 50 });
         assert_eq!(rig.capture.finish(deadline), reads);
         drop(begin);
         thread.join().unwrap();

@@ -214,3 +214,17 @@ fn throughput() {
         );
     }
 }
+
+/// What the thread and its handle keep for one stream, besides the path and the names, is bounded.
+#[test]
+fn a_stream_costs_a_few_hundred_bytes() {
+    let sizes = [
+        size_of::<stream::Source>(),
+        size_of::<file::LogFile>(),
+        size_of::<Health>(),
+        // The handle and the thread each find a stream by its name.
+        2 * size_of::<StreamId>(),
+    ];
+    let total: usize = sizes.iter().sum();
+    assert!(total <= 400, "{sizes:?}");
+}
