@@ -263,13 +263,15 @@ impl Worker {
         let Some(source) = self.sources.remove(number) else {
             return;
         };
+        // A child that is just being made has a copy of the pipe until it executes its program, so closing ours would
+        // not end its being watched. It is not watched while it is paused.
+        self.poller.remove(&source.pipe).unwrap_or_default();
         if self.newest.get(&source.stream) == Some(&number) {
             self.newest.remove(&source.stream);
         }
         if let Some(file) = source.file {
             self.files.release(file);
         }
-        // Closing the pipe, which happens here, also ends its being watched: nobody else has a copy of it.
     }
 
     fn write_main(&mut self, line: &[u8], now: Instant) {
@@ -345,23 +347,21 @@ impl Worker {
     }
 }
 
+/// Puts a notice, if there is one, into words that the loop knows.
 pub(super) fn tell(
     shared: &Shared,
     stream: Option<&StreamId>,
     path: &Path,
     notice: Option<Notice>,
 ) {
-    let stream = stream.cloned();
-    let path = path.to_owned();
-    match notice {
-        None => {}
-        Some(Notice::Trouble(errno)) => shared.tell(CaptureEvent::LogTrouble {
+    let Some(notice) = notice else { return };
+    let (stream, path) = (stream.cloned(), path.to_owned());
+    shared.tell(match notice {
+        Notice::Trouble(errno) => CaptureEvent::LogTrouble {
             stream,
             path,
             errno: errno as i32,
-        }),
-        Some(Notice::Recovered(lost)) => {
-            shared.tell(CaptureEvent::LogRecovered { stream, path, lost });
-        }
-    }
+        },
+        Notice::Recovered(lost) => CaptureEvent::LogRecovered { stream, path, lost },
+    });
 }
