@@ -16,6 +16,10 @@
 //! # Trouble
 //! A write that fails makes the file refuse everything for a second, so that a full disk costs no system call per
 //! chunk; the next data after that tries again. Nothing here waits or needs a timer: all of it happens when data comes.
+//!
+//! A reader that does not keep up (of a FIFO, a terminal, a pipe that is the daemon's standard output) is no failure yet:
+//! what it does not take is kept here, and the file is *stalled*: the thread gives it no more until the reader has taken
+//! that. One that takes nothing for too long is given up by [`LogFile::give_up`], and tried again as after a failure.
 
 use super::open::{Creation, Directory, Opened, is_own_descriptor, look};
 use nix::errno::Errno;
@@ -31,6 +35,9 @@ pub(super) const WRITE_RETRY: Duration = Duration::from_secs(1);
 pub(super) const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// How long a rotation that failed is put off.
 pub(super) const ROTATE_RETRY: Duration = Duration::from_secs(10);
+
+/// The most that is kept for a reader that does not keep up.
+const PENDING_BYTES: usize = 128 * 1024;
 
 /// When a file is rotated and what is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +74,10 @@ pub(super) struct LogFile {
     /// Why the file could not be rotated or re-created. Nothing is lost by that.
     disorder: Option<Errno>,
     rotate_after: Option<Instant>,
+    /// What a slow reader has not taken yet.
+    pending: Vec<u8>,
+    /// The reader was given up, and has taken nothing since.
+    given_up: bool,
 }
 
 impl LogFile {
@@ -88,6 +99,8 @@ impl LogFile {
             blocked: None,
             disorder: None,
             rotate_after: None,
+            pending: Vec::new(),
+            given_up: false,
         };
         if let Err(errno) = file.open_anew(now) {
             file.blocked = Some((errno, now + WRITE_RETRY));
@@ -146,6 +159,9 @@ impl LogFile {
         {
             return Err(errno);
         }
+        if self.is_stalled() {
+            return self.stash(data, done);
+        }
         let result = self.append_now(data, now, done);
         self.blocked = result.err().map(|errno| (errno, now + WRITE_RETRY));
         result
@@ -168,7 +184,12 @@ impl LogFile {
             let Some(opened) = &self.opened else {
                 return Err(Errno::EBADF);
             };
-            let count = opened.write(piece)?;
+            let count = match opened.write(piece) {
+                // Bytes that are only late are not lost.
+                Err(Errno::EAGAIN) if !self.given_up => return self.stash(rest, done),
+                result => result?,
+            };
+            self.given_up = false;
             let Some(last) = count.checked_sub(1).and_then(|last| piece.get(last)) else {
                 return Err(Errno::EIO);
             };
@@ -177,6 +198,55 @@ impl LogFile {
             *done += count;
         }
         Ok(())
+    }
+
+    /// Keeps `data` for later, as far as there is room.
+    fn stash(&mut self, data: &[u8], done: &mut usize) -> Result<(), Errno> {
+        if self.pending.len().saturating_add(data.len()) > PENDING_BYTES {
+            return Err(Errno::EAGAIN);
+        }
+        self.pending.extend_from_slice(data);
+        *done += data.len();
+        Ok(())
+    }
+
+    /// Whether a reader must take what is kept for it before the file should be given more.
+    pub(super) fn is_stalled(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    /// Offers the reader what is kept for it. Says how many bytes it took.
+    pub(super) fn flush(&mut self) -> Result<usize, Errno> {
+        let mut taken = 0;
+        while let (Some(opened), Some(rest)) = (&self.opened, self.pending.get(taken..))
+            && !rest.is_empty()
+        {
+            match opened.write(rest) {
+                Ok(count) => taken += count,
+                Err(Errno::EAGAIN) => break,
+                Err(errno) => return Err(errno),
+            }
+        }
+        if let Some(last) = taken.checked_sub(1).and_then(|last| self.pending.get(last)) {
+            self.ends_with_line = *last == b'\n';
+        }
+        self.pending.drain(..taken);
+        if self.pending.is_empty() {
+            self.pending = Vec::new();
+        }
+        Ok(taken)
+    }
+
+    /// Drops what is kept for a reader that does not take it, and says how many bytes that was.
+    pub(super) fn give_up(&mut self, errno: Errno, now: Instant) -> usize {
+        self.given_up = true;
+        self.blocked = Some((errno, now + WRITE_RETRY));
+        std::mem::take(&mut self.pending).len()
+    }
+
+    /// What is open now, to be watched while it is stalled.
+    pub(super) fn opened(&self) -> Option<&Opened> {
+        self.opened.as_ref()
     }
 
     /// The beginning of `data` that may be written now; empty when the file must be rotated first.
@@ -273,6 +343,7 @@ impl LogFile {
 
     fn replace(&mut self, opened: Opened, now: Instant) {
         self.opened = Some(opened);
+        self.given_up = false;
         self.looked_at = now;
         // What is in the file already is taken for whole lines.
         self.size = 0;

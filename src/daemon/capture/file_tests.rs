@@ -329,15 +329,60 @@ fn a_fifo_never_blocks_and_is_never_rotated() {
     let mut buffer = [0; 64];
     let count = std::io::Read::read(&mut (&reader), &mut buffer).unwrap();
     assert_eq!(&buffer[..count], b"more than four\n");
-    // A reader that does not read is waited for, but not for ever.
-    let flood = vec![b'x'; 4 << 20];
-    let written = file.write(&flood, place.seconds(1));
-    assert_eq!(written.failure, Some(Errno::EAGAIN));
-    assert!(written.bytes > 0);
     drop(reader);
-    let written = file.write(b"x", place.seconds(2));
+    let written = file.write(b"x", place.seconds(1));
     assert_eq!(written.failure, Some(Errno::EPIPE));
-    assert_eq!(file.clear(place.seconds(2)), Ok(()));
+    assert_eq!(file.clear(place.seconds(1)), Ok(()));
+}
+
+#[test]
+fn a_slow_reader_gets_everything_and_one_that_is_given_up_costs_a_try_per_second() {
+    let place = Place::new();
+    let path = place.path("fifo");
+    nix::unistd::mkfifo(&path, nix::sys::stat::Mode::from_bits_truncate(0o600)).unwrap();
+    let mut reader = fs::OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open(&path)
+        .unwrap();
+    let mut file = place.open("fifo", 0, 0);
+    let flood: Vec<u8> = (0..=255).cycle().take(100_000).collect();
+    let mut sent = 0;
+    while !file.is_stalled() {
+        assert_eq!(file.write(&flood, place.begin).bytes, flood.len());
+        sent += flood.len();
+    }
+    let mut got: Vec<u8> = Vec::new();
+    while file.is_stalled() || got.len() < sent {
+        let mut buffer = [0; 5000];
+        let count = std::io::Read::read(&mut reader, &mut buffer).unwrap();
+        got.extend(&buffer[..count]);
+        file.flush().unwrap();
+    }
+    assert!(got == flood.repeat(sent / flood.len()));
+    assert_eq!((file.flush(), file.trouble()), (Ok(0), None));
+
+    while !file.is_stalled() {
+        file.write(&flood, place.begin);
+    }
+    assert_eq!(
+        file.write(&vec![b'x'; 128 << 10], place.begin).bytes,
+        0,
+        "too much waits"
+    );
+    let file_is = |file: &LogFile| (file.is_stalled(), file.trouble());
+    let lost = file.give_up(Errno::EAGAIN, place.begin);
+    assert!(lost > 0);
+    assert_eq!(file_is(&file), (false, Some(Errno::EAGAIN)));
+    assert_eq!(file.write(b"x", place.seconds(1)).bytes, 0);
+    assert_eq!(
+        file_is(&file),
+        (false, Some(Errno::EAGAIN)),
+        "no second wait"
+    );
+    std::io::Read::read_exact(&mut reader, &mut vec![0; 50_000]).unwrap();
+    put(&mut file, "x", place.seconds(2));
+    assert_eq!(file_is(&file), (false, None));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //!
 //! The daemon's loop hands a pipe over when it has started a process and then forgets it; how a process is doing never
 //! depends on what happens here. All else are questions, answered by events. Loop and thread share two queues
-//! ([`queue`]); the loop never waits for a disk, and the thread never waits for the loop.
+//! (`queue`); the loop never waits for a disk, and the thread never waits for the loop.
 //!
 //! Invariants:
 //! - Bytes of one stream are written in the order in which they were written to its pipe, unchanged but for escape
@@ -12,7 +12,7 @@
 //! - A pipe is read until its last writer is gone, be that the program or a grandchild that outlived it. Nothing waits
 //!   for that.
 //! - Memory is one buffer for all pipes, a few hundred bytes for each stream, and what the queues may hold.
-//! - With nothing to do the thread sleeps; there is no timer.
+//! - With nothing to do the thread sleeps.
 //!
 //! Not here: which streams are captured and where they go (the configuration says so), what events are worded as, and
 //! how fast a client may take what it follows.
@@ -23,6 +23,7 @@ mod follow;
 mod open;
 mod queue;
 mod slab;
+mod stall;
 mod stream;
 mod strip;
 #[cfg(test)]
@@ -307,7 +308,7 @@ impl Capture {
     }
 
     /// Writes what is in the pipes by now and what was asked before, then closes everything. Takes hardly longer than
-    /// `deadline`, even when a disk hangs. Says whether all of it was written.
+    /// `deadline`, even when a disk hangs. Says whether there was time for all of it.
     pub fn finish(mut self, deadline: Duration) -> bool {
         let thread = self.thread.take();
         let until = Instant::now() + deadline;

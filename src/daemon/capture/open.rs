@@ -15,15 +15,11 @@ use nix::unistd::write;
 use std::cell::RefCell;
 use std::ffi::OsStr;
 use std::fs::File;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::time::{Duration, Instant};
-
-/// How long one write waits for a reader that does not keep up, before its bytes count as lost. Longer than a living
-/// reader needs to be scheduled, short enough that a dead one is no burden to the others.
-const PATIENCE: Duration = Duration::from_millis(100);
+use std::time::Instant;
 
 /// Bytes that a pipe or socket which says it is writable takes without blocking.
 const CERTAIN: usize = libc::PIPE_BUF;
@@ -182,30 +178,23 @@ impl Opened {
         nix::unistd::ftruncate(&self.fd, 0)
     }
 
-    /// Writes what can be written at once, or what a reader takes within [`PATIENCE`].
+    /// Writes what can be written without waiting for a reader; `EAGAIN` when that is nothing.
     pub(super) fn write(&self, data: &[u8]) -> Result<usize, Errno> {
         match self.kind {
-            Kind::Regular => retrying(|| write(&self.fd, data)),
-            Kind::Special => match retrying(|| write(&self.fd, data)) {
-                Err(Errno::EAGAIN) => {
-                    self.wait_writable()?;
-                    retrying(|| write(&self.fd, data))
-                }
-                result => result,
-            },
+            Kind::Regular | Kind::Special => retrying(|| write(&self.fd, data)),
             Kind::Shared => {
-                self.wait_writable()?;
+                self.wait_writable(Instant::now())?;
                 let certain = data.get(..CERTAIN).unwrap_or(data);
                 retrying(|| write(&self.fd, certain))
             }
         }
     }
 
-    fn wait_writable(&self) -> Result<(), Errno> {
-        let give_up = Instant::now() + PATIENCE;
+    /// Waits until a reader has made room; `EAGAIN` when none has by then.
+    pub(super) fn wait_writable(&self, give_up: Instant) -> Result<(), Errno> {
         loop {
             let left = give_up.saturating_duration_since(Instant::now());
-            let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO);
+            let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
             let mut watched = [PollFd::new(self.fd.as_fd(), PollFlags::POLLOUT)];
             match poll(&mut watched, timeout) {
                 Ok(0) => return Err(Errno::EAGAIN),
@@ -214,6 +203,12 @@ impl Opened {
                 Err(errno) => return Err(errno),
             }
         }
+    }
+}
+
+impl AsFd for Opened {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
     }
 }
 
@@ -291,5 +286,49 @@ fn retrying(mut call: impl FnMut() -> Result<usize, Errno>) -> Result<usize, Err
             Err(Errno::EINTR) => {}
             result => return result,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+    use std::os::unix::net::UnixStream;
+    use std::time::Duration;
+
+    #[test]
+    fn a_descriptor_shared_with_others_is_written_without_blocking_or_changing_it() {
+        let (mut reader, writer) = UnixStream::pair().unwrap();
+        let stat = fstat(&writer).unwrap();
+        let opened = Opened {
+            fd: writer.into(),
+            kind: Kind::Shared,
+            device: stat.st_dev,
+            inode: stat.st_ino,
+        };
+        let flood = vec![b'x'; 1 << 20];
+        let mut sent = 0;
+        let errno = loop {
+            match opened.write(&flood) {
+                Ok(count) => sent += count,
+                Err(errno) => break errno,
+            }
+        };
+        assert_eq!(errno, Errno::EAGAIN);
+        assert!(sent > 0);
+        let soon = Instant::now() + Duration::from_millis(1);
+        assert_eq!(opened.wait_writable(soon), Err(Errno::EAGAIN));
+        reader.read_exact(&mut vec![0; sent]).unwrap();
+        assert_eq!(opened.wait_writable(soon), Ok(()));
+        drop(reader);
+        assert_eq!(opened.write(b"x"), Err(Errno::EPIPE));
+    }
+
+    #[test]
+    fn own_descriptors_are_opened_by_name_and_never_regular() {
+        let null = Opened::own_descriptor(Path::new("/dev/null")).unwrap();
+        assert!(!null.is_regular());
+        let missing = Opened::own_descriptor(Path::new("/dev/fd/9999999"));
+        assert_eq!(missing.map(|_| ()), Err(Errno::ENOENT));
     }
 }

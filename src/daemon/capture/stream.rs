@@ -165,3 +165,67 @@ fn marker(lost: u64, at_line_start: bool) -> String {
     let break_line = if at_line_start { "" } else { "\n" };
     format!("{break_line}[taskmaster: {lost} bytes lost]\n")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::daemon::capture::file::Limits;
+    use crate::daemon::capture::open::Directory;
+    use std::rc::Rc;
+
+    #[test]
+    fn trouble_is_told_once_a_minute_and_its_end_only_after_it() {
+        let health = Health::default();
+        let begin = Instant::now();
+        let at = |seconds| begin + Duration::from_secs(seconds);
+        let full = Some(Errno::ENOSPC);
+        // When, what is wrong then, and what is told of it.
+        for (seconds, trouble, expected) in [
+            (0, None, None),
+            (1, full, Some(Notice::Trouble(Errno::ENOSPC))),
+            (2, full, None),
+            (3, None, Some(Notice::Recovered(0))),
+            (4, full, None),
+            (5, None, None),
+            (60, full, None),
+            (61, full, Some(Notice::Trouble(Errno::ENOSPC))),
+            (999, full, None),
+            (1000, None, Some(Notice::Recovered(0))),
+        ] {
+            assert_eq!(health.settle(trouble, at(seconds)), expected, "{seconds}");
+            let errno = trouble.map(|errno| errno as i32);
+            assert_eq!(health.read(), LogHealth { lost: 0, errno });
+        }
+    }
+
+    #[test]
+    fn a_recovery_is_told_when_the_log_tells_what_is_missing() {
+        let health = Health::default();
+        let now = Instant::now();
+        health.lost_elsewhere(7);
+        assert!(health.settle(Some(Errno::EIO), now).is_some());
+        assert_eq!(health.settle(None, now), None);
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log");
+        let parent = Rc::new(Directory::new(directory.path()));
+        let limits = Limits {
+            maxbytes: 0,
+            backups: 0,
+        };
+        let mut file = LogFile::open(path.as_path().into(), Some(parent), limits, now);
+        assert_eq!(
+            health.write(&mut file, b"on\n", now),
+            Some(Notice::Recovered(7))
+        );
+        assert_eq!(
+            std::fs::read_to_string(path).unwrap(),
+            "[taskmaster: 7 bytes lost]\non\n"
+        );
+    }
+
+    #[test]
+    fn the_line_about_lost_bytes_stands_alone() {
+        assert_eq!(marker(5, true), "[taskmaster: 5 bytes lost]\n");
+        assert_eq!(marker(5, false), "\n[taskmaster: 5 bytes lost]\n");
+    }
+}

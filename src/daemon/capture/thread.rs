@@ -1,13 +1,15 @@
 //! The capture thread: reads every pipe, writes every file, and does what the loop asks.
 //!
-//! It sleeps until a pipe has something or the loop asks something, and has no timer. A pipe that is ready
+//! It sleeps until a pipe has something or the loop asks something; there is no timer but the one that ends the patience
+//! with a reader that does not keep up ([`super::stall`]). A pipe that is ready
 //! is read until it is empty or has filled one buffer, then the next one has its turn; one buffer serves all of them.
 
 use super::files::Files;
 use super::follow::Followers;
-use super::open::read_end;
+use super::open::{errno_of, read_end};
 use super::queue::{Attach, Command, Shared};
 use super::slab::Slab;
+use super::stall::{Stall, stalled_file};
 use super::stream::{Health, Intake, Notice, Source};
 use super::strip::AnsiStripper;
 use super::{CaptureEvent, LogRef, StreamId};
@@ -26,20 +28,21 @@ const BUFFER_BYTES: usize = 64 * 1024;
 const TURN_READS: u32 = 16;
 /// The most that is read from the pipe of a process's predecessor before its own: no user can make a pipe larger.
 const PREDECESSOR_BYTES: usize = 1024 * 1024;
-/// Token of the loop's bell; sources have smaller ones.
-const BELL: u64 = u64::MAX;
+/// Token of the loop's bell; sources have their number, stalled files one between.
+pub(super) const BELL: u64 = u64::MAX;
 
 /// Everything the thread owns.
 #[derive(Debug)]
 pub(super) struct Worker {
-    shared: Arc<Shared>,
-    poller: Poller,
-    sources: Slab<Source>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) poller: Poller,
+    pub(super) sources: Slab<Source>,
     /// The newest source of each stream that has one.
     newest: BTreeMap<StreamId, u32>,
-    files: Files,
+    pub(super) files: Files,
     main: Option<u32>,
     main_health: Arc<Health>,
+    pub(super) stalls: BTreeMap<u32, Stall>,
     followers: Followers,
     buffer: Vec<u8>,
 }
@@ -59,6 +62,7 @@ impl Worker {
             files: Files::new(),
             main: None,
             main_health,
+            stalls: BTreeMap::new(),
             followers: Followers::default(),
             buffer: vec![0; BUFFER_BYTES],
         })
@@ -69,7 +73,7 @@ impl Worker {
         let mut ready = Vec::new();
         loop {
             // It can only fail for reasons that would be defects; without it nothing more can be done.
-            if self.poller.wait(&mut ready, None).is_err() {
+            if self.poller.wait(&mut ready, self.patience()).is_err() {
                 return false;
             }
             let asked = ready.iter().any(|event| event.token == BELL);
@@ -85,8 +89,11 @@ impl Worker {
             for event in &ready {
                 if let Ok(number) = u32::try_from(event.token) {
                     self.serve(number, now);
+                } else if let Some(file) = stalled_file(event.token) {
+                    self.flush(file, now);
                 }
             }
+            self.give_up_stalled(now);
             if let Some(deadline) = self.obey(commands, now) {
                 return self.drain(deadline);
             }
@@ -141,6 +148,7 @@ impl Worker {
                     let new = self.files.acquire(&path, limits, now);
                     if let Some(old) = std::mem::replace(&mut self.main, new) {
                         self.files.release(old);
+                        self.forget_stall(old);
                     }
                     self.settle(None, new, &Arc::clone(&self.main_health), now);
                 }
@@ -179,7 +187,9 @@ impl Worker {
             file,
             stripper: attach.strip_ansi.then(AnsiStripper::default),
         };
+        let stream = source.stream.clone();
         if let Ok(number) = self.sources.insert(source) {
+            self.newest.insert(stream, number);
             self.watch(number, now);
             // What is asked next may be about what it has already.
             self.read(number, now);
@@ -187,25 +197,19 @@ impl Worker {
     }
 
     /// Begins to read a source; a kernel that has no room to watch it is reported as trouble with its log.
-    fn watch(&mut self, number: u32, now: Instant) {
+    pub(super) fn watch(&mut self, number: u32, now: Instant) {
         let Some(source) = self.sources.get_mut(number) else {
             return;
         };
-        match self
+        let added = self
             .poller
-            .add(&source.pipe, u64::from(number), Interest::READABLE)
-        {
-            Ok(()) => {
-                self.newest.insert(source.stream.clone(), number);
-            }
-            Err(error) => {
-                let trouble = Some(super::open::errno_of(&error));
-                let notice = source.health.settle(trouble, now);
-                let path = source.file.and_then(|file| self.files.path(file));
-                let stream = source.stream.clone();
-                self.report(Some(&stream), path.as_deref(), notice);
-                self.close(number);
-            }
+            .add(&source.pipe, u64::from(number), Interest::READABLE);
+        if let Err(error) = added {
+            let notice = source.health.settle(Some(errno_of(&error)), now);
+            let path = source.file.and_then(|file| self.files.path(file));
+            let path = path.as_deref().unwrap_or(Path::new(""));
+            tell(&self.shared, Some(&source.stream), path, notice);
+            self.close(number);
         }
     }
 
@@ -223,6 +227,9 @@ impl Worker {
 
     /// Reads a source once and passes on what it had. Says how much that was; `None` once it has ended.
     fn read(&mut self, number: u32, now: Instant) -> Option<usize> {
+        if self.pause(number) {
+            return Some(0);
+        }
         let source = self.sources.get_mut(number)?;
         match source.read(&mut self.buffer) {
             Intake::Nothing => Some(0),
@@ -233,15 +240,20 @@ impl Worker {
             Intake::Data { read, kept } => {
                 let data = self.buffer.get(..kept).unwrap_or_default();
                 let mut path = None;
+                let mut stalled = false;
                 if let Some(file) = source.file.and_then(|file| self.files.get_mut(file)) {
                     let notice = source.health.write(file, data, now);
                     path = file.is_regular().then(|| &**file.path());
-                    if notice.is_some() {
-                        tell(&self.shared, Some(&source.stream), file.path(), notice);
-                    }
+                    stalled = file.is_stalled();
+                    tell(&self.shared, Some(&source.stream), file.path(), notice);
                 }
                 self.followers
                     .deliver(&self.shared, Some(&source.stream), path, data);
+                if stalled {
+                    let (stream, health) = (source.stream.clone(), Arc::clone(&source.health));
+                    let file = source.file;
+                    self.stall(file, Some(stream), health, now);
+                }
                 Some(read)
             }
         }
@@ -251,23 +263,30 @@ impl Worker {
         let Some(source) = self.sources.remove(number) else {
             return;
         };
+        // A child that is just being made has a copy of the pipe until it executes its program, so closing ours would
+        // not end its being watched. It is not watched while it is paused.
+        self.poller.remove(&source.pipe).unwrap_or_default();
         if self.newest.get(&source.stream) == Some(&number) {
             self.newest.remove(&source.stream);
         }
         if let Some(file) = source.file {
             self.files.release(file);
         }
-        // Closing the pipe, which happens here, also ends its being watched: nobody else has a copy of it.
     }
 
     fn write_main(&mut self, line: &[u8], now: Instant) {
         let mut path = None;
+        let mut stalled = false;
         if let Some(file) = self.main.and_then(|main| self.files.get_mut(main)) {
             let notice = self.main_health.write(file, line, now);
             path = file.is_regular().then(|| &**file.path());
+            stalled = file.is_stalled();
             tell(&self.shared, None, file.path(), notice);
         }
         self.followers.deliver(&self.shared, None, path, line);
+        if stalled {
+            self.stall(self.main, None, Arc::clone(&self.main_health), now);
+        }
     }
 
     fn main_path(&mut self) -> Option<Rc<Path>> {
@@ -275,7 +294,15 @@ impl Worker {
     }
 
     fn reopen_all(&mut self, now: Instant) {
+        // What is kept for a reader goes to whatever the path leads to now.
+        let stalled: Vec<u32> = self.stalls.keys().copied().collect();
+        for &file in &stalled {
+            self.unwatch_stalled(file);
+        }
         self.files.reopen_all(now);
+        for file in stalled {
+            self.watch_stalled(file, now);
+        }
         for number in self.sources.numbers() {
             if let Some(source) = self.sources.get_mut(number) {
                 let (stream, health) = (source.stream.clone(), Arc::clone(&source.health));
@@ -300,36 +327,41 @@ impl Worker {
         }
     }
 
-    fn report(&self, stream: Option<&StreamId>, path: Option<&Path>, notice: Option<Notice>) {
-        tell(&self.shared, stream, path.unwrap_or(Path::new("")), notice);
-    }
-
     /// Reads what is in the pipes, in turns, until all are empty.
     fn drain(&mut self, deadline: Instant) -> bool {
+        // At the end there is nobody left to be fair to: slow readers are waited for.
+        let mut whole = self.flush_all_by(deadline);
         let mut waiting = self.sources.numbers();
         while !waiting.is_empty() {
             let now = Instant::now();
             if now >= deadline {
                 return false;
             }
-            waiting.retain(|&number| matches!(self.read(number, now), Some(1..)));
+            waiting.retain(|&number| {
+                let more = matches!(self.read(number, now), Some(1..));
+                whole &= self.flush_all_by(deadline);
+                more
+            });
         }
-        true
+        whole
     }
 }
 
-fn tell(shared: &Shared, stream: Option<&StreamId>, path: &Path, notice: Option<Notice>) {
-    let stream = stream.cloned();
-    let path = path.to_owned();
-    match notice {
-        None => {}
-        Some(Notice::Trouble(errno)) => shared.tell(CaptureEvent::LogTrouble {
+/// Puts a notice, if there is one, into words that the loop knows.
+pub(super) fn tell(
+    shared: &Shared,
+    stream: Option<&StreamId>,
+    path: &Path,
+    notice: Option<Notice>,
+) {
+    let Some(notice) = notice else { return };
+    let (stream, path) = (stream.cloned(), path.to_owned());
+    shared.tell(match notice {
+        Notice::Trouble(errno) => CaptureEvent::LogTrouble {
             stream,
             path,
             errno: errno as i32,
-        }),
-        Some(Notice::Recovered(lost)) => {
-            shared.tell(CaptureEvent::LogRecovered { stream, path, lost });
-        }
-    }
+        },
+        Notice::Recovered(lost) => CaptureEvent::LogRecovered { stream, path, lost },
+    });
 }
