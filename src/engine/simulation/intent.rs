@@ -83,11 +83,10 @@ impl Intents {
             Event::Command { command, .. } if !engine.is_shutting_down() => {
                 self.command(engine, command, &mut effect);
             }
-            Event::Command {
-                command: Command::Shutdown | Command::Reload,
-                ..
-            } => {}
-            Event::Command { .. } | Event::Abandoned { .. } => effect.idle = true,
+            Event::Command { command, .. } => {
+                effect.idle = !matches!(command, Command::Shutdown | Command::Reload);
+            }
+            Event::Abandoned { .. } => effect.idle = true,
             Event::Tick
             | Event::Spawned { .. }
             | Event::Executed { .. }

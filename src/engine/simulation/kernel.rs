@@ -207,6 +207,11 @@ impl Task {
     pub fn is_doomed(&self) -> bool {
         self.ended.is_some() || self.dying
     }
+
+    /// Whether it sleeps until CONT.
+    pub fn is_stopped(&self) -> bool {
+        self.stopped && !self.is_doomed()
+    }
 }
 
 /// Something that will happen to a process.
@@ -230,6 +235,9 @@ pub enum Notice {
 pub struct Kernel {
     tasks: BTreeMap<Pid, Task>,
     agenda: BTreeMap<(Monotonic, u64), (u64, Doom)>,
+    /// When the last process of each spawn left the books.
+    left_at: BTreeMap<(ProcessKey, Generation), Monotonic>,
+    now: Monotonic,
     counter: u64,
     init: bool,
 }
@@ -243,6 +251,8 @@ impl Kernel {
         Self {
             tasks: BTreeMap::new(),
             agenda: BTreeMap::new(),
+            left_at: BTreeMap::new(),
+            now: Monotonic::default(),
             counter: 0,
             init,
         }
@@ -353,6 +363,7 @@ impl Kernel {
     /// Lets everything happen that is to happen by `now`.
     pub fn run(&mut self, now: Monotonic) -> Vec<Notice> {
         let mut notices = Vec::new();
+        self.now = now;
         while let Some((&(at, seq), _)) = self.agenda.first_key_value()
             && at <= now
         {
@@ -427,8 +438,25 @@ impl Kernel {
         if task.leader || (self.init && !parent_lives) {
             notices.push(Notice::Exited(task));
         } else {
-            self.tasks.remove(&pid);
+            self.remove(pid);
         }
+    }
+
+    fn remove(&mut self, pid: Pid) {
+        if let Some(task) = self.tasks.remove(&pid)
+            && let Some(owner) = task.owner
+        {
+            self.left_at.insert(owner, self.now);
+        }
+    }
+
+    /// When the last member of a spawn's process group left the books, if all have.
+    pub fn all_left_at(&self, owner: &(ProcessKey, Generation)) -> Option<Monotonic> {
+        let any = self
+            .tasks()
+            .filter(|task| task.owner.as_ref() == Some(owner))
+            .any(|task| task.leader || task.group != Some(task.pid));
+        self.left_at.get(owner).copied().filter(|_| !any)
     }
 
     /// Delivers a signal, and lets happen what it causes at once.
@@ -479,9 +507,13 @@ impl Kernel {
     }
 
     /// The daemon takes the status of a zombie. Says why that is wrong, if it is.
-    pub fn reap(&mut self, pid: Pid) -> Result<Task, String> {
-        match self.tasks.remove(&pid) {
-            Some(task) if task.ended.is_some() => Ok(task),
+    pub fn reap(&mut self, now: Monotonic, pid: Pid) -> Result<(), String> {
+        self.now = now;
+        match self.tasks.get(&pid) {
+            Some(task) if task.ended.is_some() => {
+                self.remove(pid);
+                Ok(())
+            }
             Some(task) => Err(format!("{pid} is reaped and still lives: {task:?}")),
             None => Err(format!("{pid} is reaped and does not exist")),
         }

@@ -29,7 +29,8 @@ struct Asked {
     lines: Vec<Line>,
     wait: bool,
     signal: bool,
-    closing: bool,
+    /// What may be answered during a shutdown.
+    refusal: Option<Reply>,
 }
 
 /// All requests of a history.
@@ -60,7 +61,18 @@ impl Tickets {
                 lines: expected_lines(targets, engine, checks),
                 wait,
                 signal: matches!(command, Command::Signal { .. }),
-                closing: engine.is_shutting_down(),
+                refusal: engine.is_shutting_down().then_some(match command {
+                    Command::Shutdown => Reply::Accepted,
+                    Command::Start { .. }
+                    | Command::Stop { .. }
+                    | Command::Restart { .. }
+                    | Command::Signal { .. }
+                    | Command::Reread { .. }
+                    | Command::Update { .. }
+                    | Command::Add { .. }
+                    | Command::Remove { .. }
+                    | Command::Reload => Reply::ShuttingDown,
+                }),
             },
         );
     }
@@ -91,17 +103,24 @@ impl Tickets {
         let Some(asked) = self.waiting.remove(&ticket) else {
             return Err(format!("I14: {ticket:?} is answered twice: {reply:?}"));
         };
+        if let Some(refusal) = &asked.refusal {
+            return if reply == refusal {
+                Ok(())
+            } else {
+                Err(format!(
+                    "I18: {ticket:?} is told {reply:?} during a shutdown"
+                ))
+            };
+        }
         let rows = match reply {
             Reply::Results(rows) => vec![rows],
             Reply::Restarted { stops, starts } => vec![stops, starts],
-            Reply::ShuttingDown if !asked.closing => {
+            Reply::ShuttingDown => {
                 return Err(format!("I14: {ticket:?} is refused without a reason"));
             }
-            Reply::Changes(_)
-            | Reply::UnknownGroup(_)
-            | Reply::Groups(_)
-            | Reply::Accepted
-            | Reply::ShuttingDown => return Ok(()),
+            Reply::Changes(_) | Reply::UnknownGroup(_) | Reply::Groups(_) | Reply::Accepted => {
+                return Ok(());
+            }
         };
         for rows in rows {
             asked
@@ -177,9 +196,10 @@ impl Asked {
 
     fn judge(&self, line: &Line, outcome: &Outcome, checks: &Checks) -> Result<(), String> {
         let Some((key, state, then)) = &line.process else {
-            return match outcome {
-                Outcome::NoSuchProcess | Outcome::NoSuchGroup => Ok(()),
-                other => Err(format!("I14: {} does not exist, and {other:?}", line.name)),
+            return if matches!(outcome, Outcome::NoSuchProcess | Outcome::NoSuchGroup) {
+                Ok(())
+            } else {
+                Err(format!("I14: {} is nothing, and {outcome:?}", line.name))
             };
         };
         let now = checks.moments(key);

@@ -7,14 +7,13 @@ use super::history::{History, Op};
 use super::kernel::{Fate, Kernel, Notice};
 use super::rng::Rng;
 use super::tickets::Tickets;
+use super::trace::{Cells, brief_action, brief_event};
 use crate::config::model::ProcessSettings;
+use crate::engine::Engine;
 use crate::engine::action::{Action, Scope};
 use crate::engine::event::{Command, Event};
-use crate::engine::view::State;
-use crate::engine::{Engine, Resolution};
 use crate::types::{Generation, Monotonic, Signal, Ticket};
 use std::collections::{BTreeMap, VecDeque};
-use std::fmt::Write as _;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,8 +27,8 @@ pub struct Outcome {
     pub steps: u64,
     /// Each event and its actions, if they were asked for.
     pub lines: Vec<String>,
-    /// How often each state met each kind of event.
-    pub cells: BTreeMap<(State, &'static str), u64>,
+    /// What it reached.
+    pub cells: Cells,
     /// The first broken invariant.
     pub broken: Option<String>,
 }
@@ -156,7 +155,9 @@ impl World {
         } else {
             Duration::ZERO
         };
-        let mut choices = vec![
+        // Sometimes the shell wakes too early.
+        let early = self.scheduler.chance(10);
+        let choices = [
             self.kernel.next().map(|at| (at, 0, Next::Kernel)),
             self.deliveries
                 .keys()
@@ -166,12 +167,16 @@ impl World {
                 .front()
                 .map(|(at, _)| (*at, 1 + self.scheduler.below(9), Next::Script)),
             self.engine.next_deadline().map(|at| {
-                let at = at.after(late);
+                let at = if early {
+                    Monotonic::from_nanos(at.as_nanos() - 1)
+                } else {
+                    at.after(late)
+                };
                 (at, 1 + self.scheduler.below(9), Next::Tick)
             }),
         ];
         choices
-            .drain(..)
+            .into_iter()
             .flatten()
             .map(|(at, luck, next)| (at.max(now), luck, next))
             .min_by_key(|(at, luck, _)| (*at, *luck))
@@ -317,28 +322,30 @@ impl World {
     }
 
     fn step(&mut self, event: Event) -> Result<(), String> {
+        let said = event.clone();
         self.outcome.steps += 1;
-        self.count_cell(&event);
-        self.checks.before(&self.engine, self.now, &event);
-        if let Event::Command { ticket, command } = &event {
+        self.outcome.cells.count(&self.engine, &said);
+        self.checks.before(&self.engine, self.now, &said);
+        if let Event::Command { ticket, command } = &said {
             self.tickets
                 .asked(*ticket, command, &self.engine, &self.checks);
         }
-        let actions = self.engine.step(self.now, event.clone());
+        let shown = format!("{:?}{said:?}", self.now);
+        let actions = self.engine.step(self.now, event);
         if self.record {
-            let mut line = format!("{:>15} {}", self.now.as_nanos(), brief_event(&event));
+            let mut line = format!("{:>15} {}", self.now.as_nanos(), brief_event(&said));
             for action in &actions {
-                let _ = write!(line, "\n{:>17} {}", "->", brief_action(action));
+                line += &["\n               -> ", &brief_action(action)].concat();
             }
             self.outcome.lines.push(line);
         }
-        format!("{:?}{event:?}{actions:?}", self.now).hash(&mut self.hasher);
+        format!("{shown}{actions:?}").hash(&mut self.hasher);
         self.checks.look_over(&actions)?;
         for action in actions {
             self.execute(action)?;
         }
-        if let Event::Abandoned { ticket } = event {
-            self.tickets.abandoned(ticket);
+        if let Event::Abandoned { ticket } = &said {
+            self.tickets.abandoned(*ticket);
         }
         self.checks.after(&self.engine, &self.kernel)
     }
@@ -378,7 +385,9 @@ impl World {
                 self.notice(notices);
             }
             Action::Reap { pid } => {
-                self.kernel.reap(pid).map_err(|why| format!("I4: {why}"))?;
+                self.kernel
+                    .reap(self.now, pid)
+                    .map_err(|why| format!("I4: {why}"))?;
             }
             Action::ProbeGroup {
                 key,
@@ -396,7 +405,7 @@ impl World {
                 );
             }
             Action::Reply { ticket, reply } => {
-                self.tickets.answered(ticket, &reply, &self.checks)?
+                self.tickets.answered(ticket, &reply, &self.checks)?;
             }
             Action::Publish(_)
             | Action::Log(_)
@@ -418,97 +427,5 @@ impl World {
         let mut rng = Rng::new(self.history.seed, &concern);
         let policy = &settings.policy;
         Fate::draw(&mut rng, swarm, policy.startsecs, policy.stopwaitsecs)
-    }
-
-    /// Notes which state met which event, so that a cell of the table that is never reached is noticed.
-    fn count_cell(&mut self, event: &Event) {
-        let mut count = |state, what| {
-            *self.outcome.cells.entry((state, what)).or_default() += 1;
-        };
-        let (key, what) = match event {
-            Event::Spawned { key, .. } => (Some(key), "spawned"),
-            Event::Executed { key, .. } => (Some(key), "executed"),
-            Event::SpawnFailed { key, .. } => (Some(key), "spawn failed"),
-            Event::GroupProbed { key, .. } => (Some(key), "probed"),
-            Event::Exited { pid, failure, .. } => (
-                self.engine.find_pid(*pid),
-                if failure.is_some() {
-                    "exited before its program"
-                } else {
-                    "exited"
-                },
-            ),
-            Event::Terminate => {
-                for view in self.engine.processes() {
-                    count(view.state, "terminate");
-                }
-                return;
-            }
-            Event::Command { command, .. } => {
-                let (targets, what) = match command {
-                    Command::Start { targets, .. } => (targets, "start"),
-                    Command::Stop { targets, .. } => (targets, "stop"),
-                    Command::Restart { targets, .. } => (targets, "restart"),
-                    Command::Signal { targets, .. } => (targets, "signal"),
-                    Command::Update { .. } => {
-                        for view in self.engine.processes() {
-                            count(view.state, "update");
-                        }
-                        return;
-                    }
-                    Command::Reread { .. }
-                    | Command::Add { .. }
-                    | Command::Remove { .. }
-                    | Command::Shutdown
-                    | Command::Reload => return,
-                };
-                for target in targets {
-                    if let Resolution::Processes(keys) = self.engine.resolve(target) {
-                        for key in keys {
-                            if let Some(view) = self.engine.process(&key) {
-                                count(view.state, what);
-                            }
-                        }
-                    }
-                }
-                return;
-            }
-            Event::Boot | Event::Tick | Event::Abandoned { .. } => return,
-        };
-        if let Some(view) = key.and_then(|key| self.engine.process(key)) {
-            count(view.state, what);
-        }
-    }
-}
-
-fn brief_event(event: &Event) -> String {
-    match event {
-        Event::Command {
-            ticket,
-            command: Command::Update { groups, .. },
-        } => format!("update {groups:?} {ticket:?}"),
-        Event::Command {
-            ticket,
-            command: Command::Reread { .. },
-        } => format!("reread {ticket:?}"),
-        other => format!("{other:?}"),
-    }
-}
-
-fn brief_action(action: &Action) -> String {
-    match action {
-        Action::Spawn {
-            key,
-            generation,
-            settings,
-        } => format!(
-            "Spawn {key} {generation:?} {} {:?}",
-            settings.launch.command, settings.policy
-        ),
-        Action::Publish(change) => format!(
-            "Publish {} {:?} -> {:?} {:?}",
-            change.key, change.from, change.to, change.pid
-        ),
-        other => format!("{other:?}"),
     }
 }
