@@ -67,6 +67,15 @@ pub struct GenerateOptions {
     pub what: Generated,
 }
 
+impl GenerateOptions {
+    /// What the command line asks for.
+    pub fn text(&self) -> String {
+        match self.what {
+            Generated::Completions { shell, command } => completions(shell, command),
+        }
+    }
+}
+
 /// What can be generated.
 #[derive(Debug, Clone, clap::Subcommand)]
 pub enum Generated {
