@@ -62,7 +62,7 @@ fn a_program_is_starting_until_startsecs_have_passed() {
 fn startsecs_zero_counts_as_started_at_once() {
     let daemon = Daemon::with(
         "[program.stays]\ncommand=sleep 1000\nstartsecs=0\n\
-         [program.goes]\ncommand=$ZOO exit 0 goes\nstartsecs=0\n",
+         [program.goes]\ncommand=$ZOO exit goes 0\nstartsecs=0\n",
     );
     daemon.ctl("start stays").is(0, "stays: started\n");
     assert_eq!(daemon.state("stays"), "RUNNING");

@@ -114,13 +114,17 @@ fn the_socket_is_private_whatever_the_umask() {
         let sandbox = Sandbox::new();
         let path = sandbox.socket_path();
         // Watch the directory while the daemon starts: the socket must never be seen wider than it is meant to be.
-        let watched = path.clone();
+        let sight = path.clone();
         let (done, halted) = std::sync::mpsc::channel::<()>();
         let watcher = std::thread::spawn(move || {
             let mut seen = std::collections::BTreeSet::new();
-            while halted.try_recv().is_err() {
-                if let Ok(meta) = fs::symlink_metadata(&watched) {
+            loop {
+                let last = halted.try_recv().is_ok();
+                if let Ok(meta) = fs::symlink_metadata(&sight) {
                     seen.insert(meta.permissions().mode() & 0o777);
+                }
+                if last {
+                    break;
                 }
             }
             seen

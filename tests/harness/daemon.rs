@@ -10,7 +10,11 @@ use std::fs::{self, File};
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 use taskmaster::wire::{Request, Response, StatusRow};
+
+/// How long a daemon that does nothing is watched before it counts as being at rest.
+const REST: Duration = Duration::from_millis(200);
 
 /// What to start and how.
 #[derive(Clone)]
@@ -410,8 +414,24 @@ impl Daemon {
         );
     }
 
-    /// Remembers how many descriptors the daemon has open; the closing bell compares.
+    /// Waits until the daemon has had nothing to do for a while, and returns its count of wake-ups.
+    #[track_caller]
+    pub fn rest(&self) -> u64 {
+        let look = || (proc::wakeups(self.process), proc::descriptors(self.process));
+        let mut seen = (look(), Instant::now());
+        wait::until("the daemon to come to rest", || {
+            let now = look();
+            if now != seen.0 {
+                seen = (now, Instant::now());
+            }
+            (seen.1.elapsed() > REST).then_some(now.0)
+        })
+    }
+
+    /// Remembers how many descriptors the daemon has open at rest; the closing bell compares.
+    #[track_caller]
     pub fn note_descriptors(&self) {
+        self.rest();
         self.baseline.set(Some(proc::descriptors(self.process)));
     }
 
