@@ -294,14 +294,14 @@ fn a_program_that_cannot_be_executed_says_why() {
         ),
         (
             "garbage",
-            "spawn error",
-            7,
+            "file is not executable",
+            1,
             format!("can't execute '{here}/garbage': {not_a_program}"),
         ),
         (
             "bareword",
-            "spawn error",
-            7,
+            "file is not executable",
+            1,
             format!("can't execute '{here}/bareword': {not_a_program}"),
         ),
         (

@@ -355,8 +355,12 @@ impl Daemon {
         wait::for_condition(format!("log line {text:?}"), || self.log().contains(text));
     }
 
-    /// The daemon's log.
+    /// The daemon's log, with all that was written up to now.
     pub fn log(&self) -> String {
+        // Lines go through a queue; a reading request goes through the same one, behind them.
+        if let Ok(mut client) = Client::connect(&self.sandbox.socket_path()) {
+            client.ask(Request::MainTail { bytes: 1 }).ok();
+        }
         self.sandbox.read("log/taskmaster.log")
     }
 
