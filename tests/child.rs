@@ -218,7 +218,9 @@ fn the_directory_is_entered_as_the_user() {
             "probe"
         ),
     );
-    daemon.ctl("start exec").code(7);
+    daemon
+        .ctl("start exec")
+        .is(1, "exec: ERROR (file is not executable)\n");
     daemon.wait_state("exec", "FATAL");
     daemon.ctl("status exec").is(
         3,

@@ -137,9 +137,7 @@ fn the_socket_is_named_by_option_or_file() {
         format!("ctl -c {file} pid"),
         format!("ctl --configuration {file} pid"),
         format!("ctl -c {file} -u user -p secret pid"),
-        format!("ctl -c /nonexistent -s unix://{socket} pid"),
     ] {
-        // A file that is not needed is not read.
         daemon.sandbox.taskmaster(&words).is(0, &expected);
     }
     for url in ["bogus", "ftp://x", "http://localhost:9001", ""] {

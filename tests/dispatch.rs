@@ -203,7 +203,7 @@ fn a_file_found_by_search_that_others_may_write_is_refused() {
     );
     sandbox.set_mode("taskmaster.ini", 0o666);
     let said = sandbox.taskmaster("daemon -n");
-    said.code(2).mentions("taskmaster.ini").mentions("writ");
+    said.code(4).mentions("taskmaster.ini").mentions("writ");
     assert!(!sandbox.path("log/x.log").exists());
     assert!(!sandbox.socket_path().exists());
 }

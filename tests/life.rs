@@ -222,12 +222,7 @@ fn nothing_wakes_an_idle_daemon() {
     for number in 0..3 {
         daemon.wait_state(&format!("web:{number}"), "RUNNING");
     }
-    // Until what the last request caused has settled.
-    let mut before = proc::wakeups(daemon.process());
-    wait::for_condition("rest", || {
-        let now = proc::wakeups(daemon.process());
-        std::mem::replace(&mut before, now) == now
-    });
+    let before = daemon.rest();
     wait::holds("no wake-up", Duration::from_secs(2), || {
         proc::wakeups(daemon.process()) == before
     });

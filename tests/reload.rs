@@ -155,15 +155,15 @@ fn a_broken_file_keeps_everything_and_is_explained() {
     daemon.edit_config(BROKEN);
     let place = format!("{}:", daemon.sandbox.config_path().display());
     let said = daemon.ctl("reread");
-    said.code(1).mentions("perhaps").mentions(&place);
+    said.code(1).mentions("autostart").mentions(&place);
     assert!(said.stdout.starts_with("ERROR: CANT_REREAD: "), "{said:?}");
     daemon
         .ctl("update")
         .code(1)
-        .mentions("perhaps")
+        .mentions("autostart")
         .mentions(&place);
     daemon.signal(Signal::SIGHUP);
-    daemon.wait_log("perhaps");
+    daemon.wait_log("tm.ini:10:11");
     assert_eq!(pids(&daemon, &["keep", "middle", "zeta"]), before);
     assert_eq!(names(&daemon), ["keep", "middle", "zeta"]);
     // A missing file is no better.
@@ -372,7 +372,7 @@ fn reload_with_a_broken_file_keeps_everything() {
     let daemon = running(BASE, &["keep", "middle", "zeta"]);
     let before = pids(&daemon, &["keep", "middle", "zeta"]);
     daemon.edit_config(BROKEN);
-    daemon.ctl("reload").code(1).mentions("perhaps");
+    daemon.ctl("reload").code(1).mentions("autostart");
     assert_eq!(pids(&daemon, &["keep", "middle", "zeta"]), before);
     daemon.edit_config(BASE);
     daemon.close();

@@ -91,11 +91,14 @@ fn restarts_of_several_clients_end_in_one_process() {
         client.wait().unwrap();
     }
     daemon.wait_state("web", "RUNNING");
-    let sleeping = proc::tagged(&daemon.sandbox.tag())
-        .into_iter()
-        .filter(|process| process.name == "sleep")
-        .count();
-    assert_eq!(sleeping, 1);
+    wait::for_condition("one process", || {
+        proc::tagged(&daemon.sandbox.tag())
+            .into_iter()
+            .filter(|process| process.name == "sleep")
+            .count()
+            == 1
+    });
+    assert_eq!(proc::group_members(daemon.pid("web")).len(), 1);
     daemon.close();
 }
 

@@ -1,8 +1,11 @@
 //! Who may connect, and where the daemon refuses to live.
 
-use crate::harness::{Daemon, Sandbox, is_root};
+use crate::harness::{Client, Daemon, Sandbox, is_root, wait};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, chown, symlink};
+use std::os::unix::fs::{PermissionsExt, chown, lchown, symlink};
+use std::path::Path;
 
 #[test]
 fn another_user_is_refused_even_when_the_socket_is_open() {
@@ -14,10 +17,7 @@ fn another_user_is_refused_even_when_the_socket_is_open() {
     let pid = daemon.pid("web");
     daemon.sandbox.set_mode("run", 0o755);
     daemon.sandbox.set_mode("run/tm.sock", 0o666);
-    // The executable may lie where another user cannot reach it.
-    let copy = daemon.sandbox.path("tm");
-    fs::copy(Sandbox::executable(), &copy).unwrap();
-    daemon.sandbox.set_mode("tm", 0o755);
+    let copy = daemon.sandbox.copied_as("taskmaster");
     for words in ["status", "stop web", "shutdown"] {
         let mut command = daemon.sandbox.command("setpriv");
         command
@@ -37,30 +37,28 @@ fn another_user_is_refused_even_when_the_socket_is_open() {
 }
 
 #[test]
-fn a_directory_that_is_a_link_or_anothers_is_refused() {
-    let link = Sandbox::new();
-    fs::create_dir(link.path("elsewhere")).unwrap();
-    fs::remove_dir(link.path("run")).unwrap();
-    symlink(link.path("elsewhere"), link.path("run")).unwrap();
-
+fn a_directory_that_others_could_change_is_refused() {
     let open = Sandbox::new();
     open.set_mode("run", 0o777);
-    open.write("run/foreign", "");
-
-    let mut cases = vec![(link, "run")];
+    let mut cases = vec![open];
     if is_root() {
         let foreign = Sandbox::new();
         chown(foreign.path("run"), Some(65534), Some(65534)).unwrap();
-        cases.push((foreign, "run"));
-        chown(open.path("run/foreign"), Some(65534), Some(65534)).unwrap();
-        cases.push((open, "run"));
+        cases.push(foreign);
+
+        let link = Sandbox::new();
+        fs::create_dir(link.path("elsewhere")).unwrap();
+        fs::remove_dir(link.path("run")).unwrap();
+        symlink(link.path("elsewhere"), link.path("run")).unwrap();
+        lchown(link.path("run"), Some(65534), Some(65534)).unwrap();
+        cases.push(link);
     }
-    for (sandbox, name) in cases {
+    for sandbox in cases {
         let said = Daemon::builder()
             .config("[program.web]\ncommand=/bin/sh -c 'echo x >$OUT/started'\nautostart=true\n")
             .fails_in(&sandbox);
         said.code(4)
-            .mentions(&sandbox.path(name).display().to_string());
+            .mentions(&sandbox.path("run").display().to_string());
         assert!(
             fs::symlink_metadata(sandbox.socket_path()).is_err(),
             "{said:?}"
@@ -69,37 +67,93 @@ fn a_directory_that_is_a_link_or_anothers_is_refused() {
     }
 }
 
-#[test]
-fn a_directory_of_our_own_that_is_too_open_is_tightened() {
-    let sandbox = Sandbox::new();
-    sandbox.set_mode("run", 0o755);
-    let daemon = Daemon::builder().start_in(sandbox);
-    let mode = fs::metadata(daemon.sandbox.path("run"))
-        .unwrap()
-        .permissions()
-        .mode();
-    assert_eq!(mode & 0o777, 0o700, "{mode:o}");
-    let notice = format!("{}{}", daemon.log(), daemon.sandbox.read("stderr"));
-    assert!(
-        notice.contains(&daemon.sandbox.path("run").display().to_string()),
-        "{notice}"
+/// A daemon without any file of ours for its own places, in a `/tmp` of its own that `prepare` has filled.
+///
+/// What it finds and makes there is seen below `/proc/PID/root`.
+fn with_default_places(sandbox: &Sandbox, prepare: &str) -> std::process::Child {
+    sandbox.write(
+        "tm.ini",
+        "[program.web]\ncommand=/bin/sleep 1000\nautostart=true\nstartsecs=0\n",
     );
-    daemon.close();
+    let script = format!(
+        "mount -t tmpfs -o mode=1777 none /tmp && mkdir -m 711 $1 && mount -c --bind . $1 && {prepare} && shift && exec \"$@\""
+    );
+    let mut command = sandbox.command("unshare");
+    command
+        .args(["-m", "/bin/sh", "-c", &script, "sh"])
+        .arg(sandbox.dir())
+        .arg(Sandbox::executable())
+        .args(["daemon", "-n", "-c"])
+        .arg(sandbox.config_path());
+    let stream = |name: &str| fs::File::create(sandbox.path(name)).unwrap();
+    command
+        .stdin(std::process::Stdio::null())
+        .stdout(stream("stdout"))
+        .stderr(stream("stderr"));
+    sandbox.note(&command);
+    command.spawn().unwrap()
 }
 
 #[test]
-fn a_missing_directory_is_made_private() {
-    let sandbox = Sandbox::new();
-    fs::remove_dir(sandbox.path("run")).unwrap();
-    let daemon = Daemon::builder()
-        .via(&["/bin/sh", "-c", "umask 0; exec \"$@\"", "sh"])
-        .start_in(sandbox);
-    let mode = fs::metadata(daemon.sandbox.path("run"))
-        .unwrap()
-        .permissions()
-        .mode();
-    assert_eq!(mode & 0o7777, 0o700, "{mode:o}");
-    daemon.close();
+fn the_default_directory_is_private() {
+    if !is_root() {
+        return;
+    }
+    for (prepare, notice) in [("umask 0", false), ("mkdir -m 755 /tmp/taskmaster.d", true)] {
+        let sandbox = Sandbox::new();
+        let mut child = with_default_places(&sandbox, prepare);
+        let place = format!("/proc/{}/root/tmp/taskmaster.d", child.id());
+        let socket = Path::new(&place).join("taskmasterd.sock");
+        wait::for_condition("service", || {
+            assert_eq!(
+                child.try_wait().unwrap(),
+                None,
+                "{}",
+                sandbox.read("stderr")
+            );
+            Client::connect(&socket).is_ok()
+        });
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
+        assert_eq!(mode(Path::new(&place)), 0o700);
+        assert_eq!(mode(&socket) & 0o077, 0);
+        wait::for_condition("the default log", || {
+            fs::read_to_string(format!("{place}/taskmaster.log"))
+                .is_ok_and(|text| text.contains("spawned: 'web'"))
+        });
+        wait::for_condition("the default directory of logs", || {
+            Path::new(&format!("{place}/childlog/web_0_out.log")).exists()
+        });
+        let said = format!("{}{}", sandbox.read("stdout"), sandbox.read("stderr"));
+        let told = said
+            .lines()
+            .any(|line| line.contains("/tmp/taskmaster.d") && line.contains("0700"));
+        assert_eq!(told, notice, "{said}");
+        kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGTERM).unwrap();
+        let status = wait::until("the end", || child.try_wait().unwrap());
+        assert_eq!(status.code(), Some(0));
+    }
+}
+
+#[test]
+fn a_default_directory_that_is_a_link_or_anothers_is_refused() {
+    if !is_root() {
+        return;
+    }
+    for prepare in [
+        "mkdir -m 700 /tmp/elsewhere && ln -s elsewhere /tmp/taskmaster.d",
+        "ln -s /nonexistent /tmp/taskmaster.d",
+        "mkdir -m 700 /tmp/taskmaster.d && chown 65534 /tmp/taskmaster.d",
+        "mkdir -m 777 /tmp/taskmaster.d && chown 65534 /tmp/taskmaster.d",
+        "touch /tmp/taskmaster.d",
+    ] {
+        let sandbox = Sandbox::new();
+        let mut child = with_default_places(&sandbox, prepare);
+        let status = wait::until("a refusal", || child.try_wait().unwrap());
+        let said = sandbox.read("stderr");
+        assert_eq!(status.code(), Some(4), "{prepare}\n{said}");
+        assert!(said.contains("/tmp/taskmaster.d"), "{said}");
+        assert!(!sandbox.read("stdout").contains("spawned"), "{prepare}");
+    }
 }
 
 #[test]
@@ -129,9 +183,8 @@ fn the_pid_file_is_not_written_through_a_link() {
         .spawn()
         .unwrap();
     // It may refuse to start or replace the link; it may not follow it.
-    crate::harness::wait::for_condition("a verdict", || {
-        child.try_wait().unwrap().is_some()
-            || crate::harness::Client::connect(&sandbox.socket_path()).is_ok()
+    wait::for_condition("a verdict", || {
+        child.try_wait().unwrap().is_some() || Client::connect(&sandbox.socket_path()).is_ok()
     });
     assert_eq!(fs::read_to_string(&victim).unwrap(), "precious\n");
     child.kill().unwrap();
@@ -148,7 +201,7 @@ fn a_program_cannot_forge_lines_of_the_daemons_log() {
         )
         .start();
     daemon.wait_state("say", "RUNNING");
-    crate::harness::wait::for_condition("output", || {
+    wait::for_condition("output", || {
         fs::read_to_string(daemon.child_log("say_0_out.log"))
             .is_ok_and(|text| text.contains("forged"))
     });

@@ -83,7 +83,7 @@ fn what_it_does_not_know_it_says() {
         .unwrap();
     prompt(&mut session);
     session.send_line("help start").unwrap();
-    session.exp_string("start <name>").unwrap();
+    session.exp_string("Start ").unwrap();
     prompt(&mut session);
     session.send_line("quit").unwrap();
     session.exp_eof().unwrap();

@@ -62,7 +62,7 @@ fn a_program_is_starting_until_startsecs_have_passed() {
 fn startsecs_zero_counts_as_started_at_once() {
     let daemon = Daemon::with(
         "[program.stays]\ncommand=sleep 1000\nstartsecs=0\n\
-         [program.goes]\ncommand=$ZOO exit 0 goes\nstartsecs=0\n",
+         [program.goes]\ncommand=$ZOO exit goes 0\nstartsecs=0\n",
     );
     daemon.ctl("start stays").is(0, "stays: started\n");
     assert_eq!(daemon.state("stays"), "RUNNING");
@@ -294,14 +294,14 @@ fn a_program_that_cannot_be_executed_says_why() {
         ),
         (
             "garbage",
-            "spawn error",
-            7,
+            "file is not executable",
+            1,
             format!("can't execute '{here}/garbage': {not_a_program}"),
         ),
         (
             "bareword",
-            "spawn error",
-            7,
+            "file is not executable",
+            1,
             format!("can't execute '{here}/bareword': {not_a_program}"),
         ),
         (

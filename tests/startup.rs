@@ -1,11 +1,11 @@
 //! How the daemon begins: in the foreground and in the background, beside others and after a violent end.
 
-use crate::harness::{Client, Daemon, Sandbox, proc, wait};
+use crate::harness::{Client, Daemon, Sandbox, is_root, proc, wait};
 use crate::life::ONE;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt, chown};
 use std::process::Stdio;
 
 #[test]
@@ -114,13 +114,17 @@ fn the_socket_is_private_whatever_the_umask() {
         let sandbox = Sandbox::new();
         let path = sandbox.socket_path();
         // Watch the directory while the daemon starts: the socket must never be seen wider than it is meant to be.
-        let watched = path.clone();
+        let sight = path.clone();
         let (done, halted) = std::sync::mpsc::channel::<()>();
         let watcher = std::thread::spawn(move || {
             let mut seen = std::collections::BTreeSet::new();
-            while halted.try_recv().is_err() {
-                if let Ok(meta) = fs::symlink_metadata(&watched) {
+            loop {
+                let last = halted.try_recv().is_ok();
+                if let Ok(meta) = fs::symlink_metadata(&sight) {
                     seen.insert(meta.permissions().mode() & 0o777);
+                }
+                if last {
+                    break;
                 }
             }
             seen
@@ -132,6 +136,8 @@ fn the_socket_is_private_whatever_the_umask() {
         assert!(fs::symlink_metadata(&path).unwrap().file_type().is_socket());
         done.send(()).unwrap();
         let seen = watcher.join().unwrap();
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o7777, 0o600, "{mode:o}");
         assert!(!seen.is_empty());
         for mode in seen {
             assert_eq!(mode & 0o077, 0, "{mode:o}");
@@ -245,4 +251,100 @@ fn a_limit_that_cannot_be_raised_is_told() {
         .arg("1000")
         .fails_in(&sandbox);
     said.code(6).mentions("minfds");
+}
+
+#[test]
+fn a_socket_of_supervisors_dialect_has_its_mode() {
+    for (line, expected) in [("", 0o700), ("chmod=0770", 0o770), ("chmod=0600", 0o600)] {
+        let daemon = Daemon::builder()
+            .supervisor()
+            .config(&format!("[unix_http_server]\n{line}\n"))
+            .start();
+        let mode = fs::metadata(daemon.sandbox.socket_path())
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o7777, expected, "{line}: {mode:o}");
+        daemon.close();
+    }
+}
+
+#[test]
+fn called_as_supervisord_it_exits_as_supervisord() {
+    let daemon = Daemon::builder().supervisor().start();
+    let said = Daemon::builder().supervisor().fails_in(&daemon.sandbox);
+    said.code(2);
+    daemon.close();
+}
+
+#[test]
+fn the_daemon_becomes_its_user() {
+    if !is_root() {
+        return;
+    }
+    for (keys, flag) in [
+        ("user=nobody", None),
+        ("userid=65534", None),
+        ("", Some("nobody")),
+    ] {
+        let sandbox = Sandbox::new();
+        for name in ["run", "log"] {
+            chown(sandbox.path(name), Some(65534), Some(65534)).unwrap();
+        }
+        let mut builder = Daemon::builder().daemon_keys(keys).config(ONE);
+        if let Some(user) = flag {
+            builder = builder.arg("-u").arg(user);
+        }
+        let daemon = builder.start_in(sandbox);
+        daemon.wait_state("web", "RUNNING");
+        for pid in [daemon.process(), daemon.pid("web")] {
+            let field = |name| proc::status_field(pid, name).unwrap();
+            assert_eq!(
+                field("Uid").split_whitespace().collect::<Vec<_>>(),
+                ["65534"; 4]
+            );
+            assert_eq!(
+                field("Gid").split_whitespace().collect::<Vec<_>>(),
+                ["65534"; 4]
+            );
+            assert_eq!(field("Groups"), "65534");
+        }
+        daemon.ctl("restart web").code(0);
+        daemon.close();
+    }
+}
+
+#[test]
+fn who_is_not_root_can_become_nobody_else() {
+    if !is_root() {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    for name in ["run", "log"] {
+        chown(sandbox.path(name), Some(65534), Some(65534)).unwrap();
+    }
+    let nobody = [
+        "setpriv",
+        "--reuid",
+        "65534",
+        "--regid",
+        "65534",
+        "--clear-groups",
+    ];
+    sandbox.copied_as("taskmasterd");
+    let said = Daemon::builder()
+        .via(&nobody)
+        .called_as("taskmasterd")
+        .arg("-u")
+        .arg("daemon")
+        .fails_in(&sandbox);
+    said.code(5).mentions("daemon");
+    // As itself it runs, and its own number is no change of identity.
+    let daemon = Daemon::builder()
+        .via(&nobody)
+        .called_as("taskmasterd")
+        .config("[program.web]\ncommand=sleep 1000\nautostart=true\nstartsecs=0\nuser=65534\n")
+        .start_in(sandbox);
+    daemon.wait_state("web", "RUNNING");
+    daemon.close();
 }

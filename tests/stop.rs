@@ -136,10 +136,10 @@ fn no_member_of_the_group_survives_a_stop() {
 #[test]
 fn stopasgroup_lets_the_group_know() {
     let daemon = Daemon::with(
-        "[program.all]\ncommand=$ZOO family all\nautostart=true\nstartsecs=0\nstopasgroup=true\nstopwaitsecs=20\n\
+        "[program.both]\ncommand=$ZOO family both\nautostart=true\nstartsecs=0\nstopasgroup=true\nstopwaitsecs=20\n\
          [program.one]\ncommand=$ZOO family one\nautostart=true\nstartsecs=0\nstopwaitsecs=20\n",
     );
-    for name in ["all", "one"] {
+    for name in ["both", "one"] {
         daemon.sandbox.wait_mark(name, "ready");
         daemon.sandbox.wait_mark(name, "child-ready");
         let pid = daemon.pid(name);
@@ -148,7 +148,7 @@ fn stopasgroup_lets_the_group_know() {
             .is(0, &format!("{name}: stopped\n"));
         assert_eq!(proc::group_members(pid), Vec::<i32>::new());
     }
-    assert_eq!(daemon.sandbox.count_marks("all", "child-term"), 1);
+    assert_eq!(daemon.sandbox.count_marks("both", "child-term"), 1);
     assert_eq!(daemon.sandbox.count_marks("one", "child-term"), 0);
     daemon.close();
 }

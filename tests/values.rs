@@ -89,7 +89,6 @@ const PROGRAM: &[(&str, &[&str])] = &[
 /// Keys of the daemon's own section.
 const DAEMON: &[(&str, &[&str])] = &[
     ("umask", &["", "9", "rw", "-1"]),
-    ("nodaemon", &["", "perhaps", "2"]),
     ("silent", &["", "perhaps"]),
     ("nocleanup", &["", "perhaps"]),
     ("strip_ansi", &["", "perhaps"]),
@@ -190,7 +189,7 @@ fn wrong_values_on_the_command_line() {
         ("-m", ""),
         ("-e", "verbose"),
         ("-y", "abc"),
-        ("-z", "-1"),
+        ("-z", "abc"),
         ("-a", "abc"),
         ("--minprocs", "abc"),
         ("-u", "no-such-user-at-all"),
@@ -297,7 +296,7 @@ fn a_socket_path_that_is_too_long() {
         .fails_in(&sandbox)
         .code(2)
         .mentions("tm.ini:2:")
-        .mentions("long");
+        .mentions("107");
     assert!(!sandbox.log_path().exists());
 }
 
@@ -358,4 +357,17 @@ fn values_that_are_fine() {
     let said = sandbox.taskmaster(&["check-config", &sandbox.config_path().display().to_string()]);
     said.code(0);
     assert!(!said.all().contains("error"), "{said:?}");
+}
+
+#[test]
+fn a_wrong_value_that_a_flag_replaces_is_still_told_by_the_checker() {
+    let sandbox = Sandbox::new();
+    for value in ["", "perhaps", "2"] {
+        let builder = Daemon::builder().daemon_keys(&format!("nodaemon={value}\n"));
+        builder.write_config(&sandbox);
+        sandbox
+            .taskmaster(&["check-config", &sandbox.config_path().display().to_string()])
+            .code(2)
+            .mentions("nodaemon");
+    }
 }

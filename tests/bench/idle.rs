@@ -1,7 +1,7 @@
 //! What the daemon costs when nothing happens: wake-ups over 20 seconds, and memory, with 100 programs.
 
 use crate::boot;
-use crate::harness::{Daemon, proc, wait};
+use crate::harness::{Daemon, proc};
 use crate::table::Table;
 use std::time::Duration;
 
@@ -14,11 +14,7 @@ pub fn run(table: &mut Table) {
     for number in 0..PROGRAMS {
         daemon.wait_state(&format!("web:{number}"), "RUNNING");
     }
-    let mut before = proc::wakeups(daemon.process());
-    wait::for_condition("rest", || {
-        let now = proc::wakeups(daemon.process());
-        std::mem::replace(&mut before, now) == now
-    });
+    let before = daemon.rest();
     // The measurement is this pause.
     std::thread::sleep(SPAN);
     let wakeups = proc::wakeups(daemon.process()) - before;

@@ -10,7 +10,11 @@ use std::fs::{self, File};
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 use taskmaster::wire::{Request, Response, StatusRow};
+
+/// How long a daemon that does nothing is watched before it counts as being at rest.
+const REST: Duration = Duration::from_millis(200);
 
 /// What to start and how.
 #[derive(Clone)]
@@ -351,8 +355,12 @@ impl Daemon {
         wait::for_condition(format!("log line {text:?}"), || self.log().contains(text));
     }
 
-    /// The daemon's log.
+    /// The daemon's log, with all that was written up to now.
     pub fn log(&self) -> String {
+        // Lines go through a queue; a reading request goes through the same one, behind them.
+        if let Ok(mut client) = Client::connect(&self.sandbox.socket_path()) {
+            client.ask(Request::MainTail { bytes: 1 }).ok();
+        }
         self.sandbox.read("log/taskmaster.log")
     }
 
@@ -410,8 +418,24 @@ impl Daemon {
         );
     }
 
-    /// Remembers how many descriptors the daemon has open; the closing bell compares.
+    /// Waits until the daemon has had nothing to do for a while, and returns its count of wake-ups.
+    #[track_caller]
+    pub fn rest(&self) -> u64 {
+        let look = || (proc::wakeups(self.process), proc::descriptors(self.process));
+        let mut seen = (look(), Instant::now());
+        wait::until("the daemon to come to rest", || {
+            let now = look();
+            if now != seen.0 {
+                seen = (now, Instant::now());
+            }
+            (seen.1.elapsed() > REST).then_some(now.0)
+        })
+    }
+
+    /// Remembers how many descriptors the daemon has open at rest; the closing bell compares.
+    #[track_caller]
     pub fn note_descriptors(&self) {
+        self.rest();
         self.baseline.set(Some(proc::descriptors(self.process)));
     }
 

@@ -145,6 +145,17 @@ impl Sandbox {
         path
     }
 
+    /// A copy of the executable under this name, for users who cannot reach the original.
+    pub fn copied_as(&self, name: &str) -> PathBuf {
+        let path = self.path("bin").join(name);
+        // Another process writes it: a descriptor of ours that is open for writing could be held for a moment by a
+        // child that another test forks, and a file that is open for writing cannot be executed.
+        let mut command = self.command("cp");
+        command.arg(Self::executable()).arg(&path);
+        self.finish(command, "").code(0);
+        path
+    }
+
     /// A command that carries this sandbox's tag and a small, known environment.
     pub fn command(&self, program: impl AsRef<Path>) -> Command {
         let mut command = Command::new(program.as_ref());
