@@ -5,7 +5,7 @@ use super::context::{Context, Variables};
 use super::diagnostic::Diagnostic;
 use super::document::SourceText;
 use super::host::FileKind;
-use super::model::{ConsoleSettings, DaemonSettings};
+use super::model::{ConsoleSettings, DaemonSettings, User};
 use super::readers::{boolean, environment, mode, number, path, size, text, user};
 use super::schema::{self, DEFAULT_DIRECTORY, Dialect, Kind};
 use super::sections::Sorted;

@@ -11,10 +11,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Where the configuration comes from.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Loader {
     path: PathBuf,
     overrides: Vec<Override>,
+    /// Remembers the directory and the environment of the start, by which paths and variables are read for ever.
+    host: RealHost,
 }
 
 impl Loader {
@@ -29,7 +31,11 @@ impl Loader {
                 value: value.to_owned(),
             })
             .collect();
-        Self { path, overrides }
+        Self {
+            path,
+            overrides,
+            host: RealHost::new(),
+        }
     }
 
     /// The main file.
@@ -42,7 +48,7 @@ impl Loader {
         config::load(&LoadRequest {
             path: &self.path,
             overrides: &self.overrides,
-            host: &RealHost::new(),
+            host: &self.host,
         })
     }
 
