@@ -70,6 +70,8 @@ mod simulation;
 mod table;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 pub mod view;
 
 pub use action::Action;

@@ -126,3 +126,195 @@ impl Plan {
         differs
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::model::{Autorestart, LogTarget};
+    use crate::engine::testing::{config, settings};
+    use crate::types::Signal;
+    use std::time::Duration;
+
+    /// Which processes are removed, changed, adjusted and added, and which groups the user is told of.
+    fn words(plan: &Plan) -> String {
+        let keys = |list: &[Arc<ProcessSettings>]| {
+            list.iter()
+                .map(|settings| settings.key.to_string())
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
+        let removed: Vec<_> = plan.removed.iter().map(ToString::to_string).collect();
+        let told: Vec<_> = plan
+            .changes
+            .iter()
+            .map(|change| format!("{:?} {}", change.kind, change.group))
+            .collect();
+        format!(
+            "-[{}] ~[{}] .[{}] +[{}] {}",
+            removed.join(" "),
+            keys(&plan.changed),
+            keys(&plan.adjusted),
+            keys(&plan.added),
+            told.join(", ")
+        )
+    }
+
+    fn compare(old: &[ProcessSettings], new: &[ProcessSettings]) -> String {
+        let groups = |list: &[ProcessSettings]| config(list.to_vec()).groups;
+        words(&plan(&groups(old), &groups(new), None))
+    }
+
+    #[test]
+    fn groups_and_processes_come_go_and_stay() {
+        let list = |names: &[&str]| names.iter().map(|name| settings(name)).collect::<Vec<_>>();
+        for (old, new, expected) in [
+            (&["a", "b"][..], &["a", "b"][..], "-[] ~[] .[] +[] "),
+            (&["a"], &["a", "b"], "-[] ~[] .[] +[b] Added b"),
+            (&["a", "b"], &["b"], "-[a] ~[] .[] +[] Removed a"),
+            (
+                &["b", "c"],
+                &["a", "b", "d"],
+                "-[c] ~[] .[] +[a d] Removed c, Added a, Added d",
+            ),
+            (
+                &["w:0", "w:1"],
+                &["w:0", "w:1", "w:2", "w:3"],
+                "-[] ~[] .[] +[w:2 w:3] Changed w",
+            ),
+            (
+                &["w:0", "w:1", "w:2"],
+                &["w:0"],
+                "-[w:1 w:2] ~[] .[] +[] Changed w",
+            ),
+            (&["a"], &["s:a"], "-[a] ~[] .[] +[s:a] Removed a, Added s"),
+            (&[], &[], "-[] ~[] .[] +[] "),
+        ] {
+            assert_eq!(compare(&list(old), &list(new)), expected, "{old:?} {new:?}");
+        }
+    }
+
+    #[test]
+    fn each_kind_of_setting_changes_a_process_in_its_way() {
+        type Change = fn(&mut ProcessSettings);
+        let nothing = "-[] ~[] .[] +[] ";
+        let quietly = "-[] ~[] .[a] +[] ";
+        let live = "-[] ~[] .[a] +[] Changed a";
+        let restart = "-[] ~[a] .[] +[] Changed a";
+        let cases: [(&str, Change, &str); 24] = [
+            ("nothing", |_| (), nothing),
+            ("origin", |s| s.origin = "other.ini:9".to_owned(), quietly),
+            ("autostart", |s| s.policy.autostart ^= true, live),
+            (
+                "autorestart",
+                |s| s.policy.autorestart = Autorestart::Always,
+                live,
+            ),
+            ("startsecs", |s| s.policy.startsecs = Duration::ZERO, live),
+            ("startretries", |s| s.policy.startretries = 9, live),
+            ("exitcodes", |s| s.policy.exitcodes = vec![7], live),
+            ("stopsignal", |s| s.policy.stopsignal = Signal::INT, live),
+            (
+                "stopwaitsecs",
+                |s| s.policy.stopwaitsecs = Duration::ZERO,
+                live,
+            ),
+            ("priority", |s| s.policy.priority = 1, live),
+            ("stopasgroup", |s| s.policy.stopasgroup = true, live),
+            ("killasgroup", |s| s.policy.killasgroup = true, live),
+            ("stdout maxbytes", |s| s.stdout.maxbytes.0 = 1, live),
+            ("stderr backups", |s| s.stderr.backups = 1, live),
+            (
+                "stdout target",
+                |s| {
+                    s.stdout.target = LogTarget::File {
+                        path: "/tmp/x".into(),
+                        auto: false,
+                    };
+                },
+                restart,
+            ),
+            (
+                "stderr target",
+                |s| {
+                    s.stderr.target = LogTarget::File {
+                        path: "/tmp/x".into(),
+                        auto: false,
+                    };
+                },
+                restart,
+            ),
+            ("argv", |s| s.launch.argv.push("-v".to_owned()), restart),
+            ("command", |s| s.launch.command.push_str(" -v"), restart),
+            (
+                "directory",
+                |s| s.launch.directory = Some("/".into()),
+                restart,
+            ),
+            ("umask", |s| s.launch.umask = 0o77, restart),
+            (
+                "environment",
+                |s| {
+                    s.launch
+                        .environment
+                        .0
+                        .insert("A".to_owned(), "b".to_owned());
+                },
+                restart,
+            ),
+            (
+                "redirect_stderr",
+                |s| s.launch.redirect_stderr = true,
+                restart,
+            ),
+            ("strip_ansi", |s| s.launch.strip_ansi = true, restart),
+            (
+                "both",
+                |s| {
+                    s.policy.priority = 1;
+                    s.launch.umask = 0;
+                },
+                restart,
+            ),
+        ];
+        for (what, change, expected) in cases {
+            let mut new = settings("a");
+            change(&mut new);
+            let neighbour = settings("b");
+            let old = [settings("a"), neighbour.clone()];
+            assert_eq!(compare(&old, &[new, neighbour]), expected, "{what}");
+        }
+    }
+
+    #[test]
+    fn one_changed_copy_leaves_its_siblings_alone() {
+        let old: Vec<_> = ["w:0", "w:1", "w:2"].map(settings).into();
+        let mut new = old.clone();
+        new[1].launch.umask = 0;
+        assert_eq!(compare(&old, &new), "-[] ~[w:1] .[] +[] Changed w");
+    }
+
+    #[test]
+    fn a_group_changes_with_its_rank_and_nothing_else_does() {
+        let old = config([settings("a"), settings("b")]).groups;
+        let mut new = old.clone();
+        for (name, group) in &mut new {
+            if name.as_str() == "a" {
+                group.priority = 1;
+            }
+        }
+        assert_eq!(words(&plan(&old, &new, None)), "-[] ~[] .[] +[] Changed a");
+    }
+
+    #[test]
+    fn a_plan_for_some_groups_is_about_no_others() {
+        let old = config(["a", "b", "c"].map(settings)).groups;
+        let new = config(["b", "d", "e"].map(settings)).groups;
+        let only = |names: &[&str]| {
+            let names = names.iter().map(|name| GroupName::new(name).unwrap());
+            words(&plan(&old, &new, Some(&names.collect())))
+        };
+        assert_eq!(only(&["a"]), "-[a] ~[] .[] +[] Removed a");
+        assert_eq!(only(&["b"]), "-[] ~[] .[] +[] ");
+        assert_eq!(only(&["c", "d"]), "-[c] ~[] .[] +[d] Removed c, Added d");
+    }
+}

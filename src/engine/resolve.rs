@@ -163,3 +163,99 @@ pub(super) fn select(table: &Table, targets: &[String]) -> Selection {
     }
     selection
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Engine;
+    use crate::engine::testing::{config, settings};
+    use crate::types::ProgramName;
+    use std::sync::Arc;
+
+    /// One program of its own, one with copies, and a group with a program of one copy and one of two.
+    fn engine() -> Engine {
+        let member = |name: &str, program: &str, number| {
+            let mut process = settings(name);
+            process.program = ProgramName::new(program).unwrap();
+            process.process_num = number;
+            process
+        };
+        Engine::new(Arc::new(config([
+            settings("web"),
+            settings("worker:0"),
+            settings("worker:1"),
+            settings("worker:2"),
+            member("site:cache", "cache", 0),
+            member("site:job:3", "job", 3),
+            member("site:job:4", "job", 4),
+            member("all-in", "all-in", 0),
+        ])))
+    }
+
+    #[test]
+    fn every_way_to_name_a_process() {
+        let everything = "all-in site:cache site:job:3 site:job:4 web worker:0 worker:1 worker:2";
+        for (target, expected) in [
+            ("web", "web"),
+            ("web:web", "web"),
+            ("web:*", "web"),
+            ("web:", "web"),
+            ("web:0", "web"),
+            ("web:1", "no such process"),
+            ("worker", "worker:0 worker:1 worker:2"),
+            ("worker:1", "worker:1"),
+            ("worker:01", "worker:1"),
+            ("worker:3", "no such process"),
+            ("worker:+1", "no such process"),
+            ("worker:", "worker:0 worker:1 worker:2"),
+            ("worker:*", "worker:0 worker:1 worker:2"),
+            ("cache", "site:cache"),
+            ("site:cache", "site:cache"),
+            ("cache:*", "site:cache"),
+            ("job", "site:job:3 site:job:4"),
+            ("job:4", "site:job:4"),
+            ("job:0", "no such process"),
+            ("site:job:3", "site:job:3"),
+            ("site:job", "no such process"),
+            ("site", "no such process"),
+            ("site:", "site:cache site:job:3 site:job:4"),
+            ("site:*", "site:cache site:job:3 site:job:4"),
+            ("all", everything),
+            ("all:*", "no such group"),
+            ("Web", "no such process"),
+            ("nosuch", "no such process"),
+            ("nosuch:0", "no such process"),
+            ("nosuch:*", "no such group"),
+            ("nosuch:", "no such group"),
+            ("", "no such process"),
+            (":", "no such group"),
+            (":*", "no such group"),
+            ("*", "no such process"),
+            ("a b", "no such process"),
+        ] {
+            let actual = match engine().resolve(target) {
+                Resolution::Processes(keys) => {
+                    let names: Vec<_> = keys.iter().map(ToString::to_string).collect();
+                    names.join(" ")
+                }
+                Resolution::NoSuchProcess => "no such process".to_owned(),
+                Resolution::NoSuchGroup => "no such group".to_owned(),
+            };
+            assert_eq!(actual, expected, "{target:?}");
+        }
+    }
+
+    #[test]
+    fn all_drops_the_rest_of_the_list_and_a_name_twice_is_one_process() {
+        let engine = engine();
+        let select = |targets: &[&str]| {
+            let targets: Vec<_> = targets.iter().map(|&target| target.to_owned()).collect();
+            let selection = select(&engine.table, &targets);
+            (selection.rows.len(), selection.keys.len())
+        };
+        assert_eq!(select(&["nosuch", "all", "web"]), (8, 8));
+        assert_eq!(select(&["web", "web", "worker", "worker:1"]), (6, 4));
+        assert_eq!(select(&["nosuch", "web"]), (2, 1));
+        assert_eq!(select(&[]), (0, 0));
+    }
+}

@@ -5,7 +5,7 @@
 //! else is left out.
 
 use super::draft::{Draft, Edit, draw_edit};
-use super::kernel::Swarm;
+use super::fate::Swarm;
 use super::rng::Rng;
 use crate::types::{Monotonic, Signal};
 use std::fmt;

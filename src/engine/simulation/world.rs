@@ -3,8 +3,9 @@
 
 use super::checks::Checks;
 use super::draft::Draft;
+use super::fate::Fate;
 use super::history::{History, Op};
-use super::kernel::{Fate, Kernel, Notice};
+use super::kernel::{Kernel, Notice};
 use super::rng::Rng;
 use super::tickets::Tickets;
 use super::trace::{Cells, brief_action, brief_event};

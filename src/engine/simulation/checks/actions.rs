@@ -291,18 +291,28 @@ impl Checks {
     }
 
     /// Nobody stops waiting before its time.
-    pub(super) fn not_killed(&self, key: &ProcessKey, kernel: &Kernel) -> Result<(), String> {
+    pub(super) fn not_killed(
+        &self,
+        key: &ProcessKey,
+        engine: &Engine,
+        kernel: &Kernel,
+    ) -> Result<(), String> {
         let Some(seen) = self.seen.get(key) else {
             return Ok(());
         };
         let group_waited = seen
             .reaped_at
             .is_some_and(|(at, _)| self.now >= at.after(Duration::from_secs(5)));
-        // The pauses between two looks are at most 0.1 s long.
+        // The pauses between two looks are at most 0.1 s long. A stranger's group that got the same number cannot be told
+        // apart; one of our own can.
         let owner = (key.clone(), seen.generation);
+        let stranger = seen.reaped_at.is_some_and(|(_, group)| {
+            kernel.group_exists(group) && engine.find_pid(group).is_none()
+        });
         if let Some(at) = kernel.all_left_at(&owner)
             && self.now > at.after(Duration::from_millis(250))
             && self.closing.is_none()
+            && !stranger
         {
             return Err(format!(
                 "I14: {key} is given up, and nobody is left since {at:?}"

@@ -286,7 +286,7 @@ impl Checks {
             Action::Reap { pid } => self.reap(*pid, kernel),
             Action::Publish(change) => self.publish(change, engine, kernel),
             Action::Log(Note::Bug { detail }) => Err(format!("I16: {detail}")),
-            Action::Log(Note::NotKilled { key }) => self.not_killed(key, kernel),
+            Action::Log(Note::NotKilled { key }) => self.not_killed(key, engine, kernel),
             Action::Exit { left, reload } => self.exit(left, *reload, engine, kernel),
             Action::Forget { key } => {
                 // I20: what is removed is reaped first, then absent.
