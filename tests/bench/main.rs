@@ -16,7 +16,9 @@
 )]
 #![allow(
     dead_code,
+    unused_imports,
     clippy::needless_pass_by_value,
+    clippy::wildcard_enum_match_arm,
     reason = "the harness is that of the tests, which use more of it"
 )]
 
@@ -33,6 +35,9 @@ mod table;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use table::Table;
 
+/// Measures something and adds it to the table.
+type Bench = fn(&mut Table);
+
 fn main() {
     // The bare loops hold two pipes for each of their programs.
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
@@ -44,7 +49,7 @@ fn main() {
         .filter(|word| !word.starts_with('-'))
         .collect();
     let mut table = Table::default();
-    let benches: [(&str, fn(&mut Table)); 5] = [
+    let benches: [(&str, Bench); 5] = [
         ("boot", boot::run),
         ("restart", restart::run),
         ("status", status::run),

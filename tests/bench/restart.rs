@@ -19,7 +19,7 @@ const LIFE: Duration = Duration::from_millis(150);
 pub fn run(table: &mut Table) {
     let bare = bare();
     let ours = ours();
-    table.ratio("crash to restarted", ours, bare, 2.0);
+    table.ratio("crash to restarted", ours, bare, Some(2.0));
 }
 
 fn ours() -> Duration {

@@ -25,7 +25,7 @@ pub fn run(table: &mut Table) {
     let mut size = 0;
     let ours = median((0..ROUNDS).map(|_| ask(&mut client, &mut size)).collect());
     let bare = bare(size);
-    table.ratio("status of 1000 (bare: same bytes)", ours, bare, 20.0);
+    table.ratio("status of 1000 (bare: same bytes)", ours, bare, None);
     table.figure("status of 1000", "ms", ours.as_secs_f64() * 1e3, 10.0);
 }
 

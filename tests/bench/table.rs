@@ -18,16 +18,18 @@ struct Row {
 pub struct Table(Vec<Row>);
 
 impl Table {
-    /// A time beside that of a bare loop, and how many times as long it may take.
-    pub fn ratio(&mut self, what: &str, ours: Duration, bare: Duration, limit: f64) {
+    /// A time beside that of a bare loop, and how many times as long it may take, if that is anybody's aim.
+    pub fn ratio(&mut self, what: &str, ours: Duration, bare: Duration, limit: Option<f64>) {
         let (ours, bare) = (ours.as_secs_f64() * 1e3, bare.as_secs_f64() * 1e3);
         self.0.push(Row {
             what: what.to_owned(),
             unit: "ms",
             ours,
             bare: Some(bare),
-            aim: format!("<= {limit} x"),
-            met: ours <= limit * bare,
+            aim: limit
+                .map(|limit| format!("<= {limit} x"))
+                .unwrap_or_default(),
+            met: limit.is_none_or(|limit| ours <= limit * bare),
         });
     }
 
