@@ -48,9 +48,10 @@ pub mod wire;
 
 use clap::error::ErrorKind;
 use clap::{ArgMatches, Command, FromArgMatches};
-use cli::{CheckOptions, CtlOptions, DaemonOptions};
+use cli::{CheckOptions, CtlOptions, DaemonOptions, GenerateOptions};
 use dispatch::CalledAs;
 use std::ffi::OsString;
+use std::io::Write;
 use std::process::ExitCode;
 
 /// Exit status for a command line that is not understood, in every mode.
@@ -61,7 +62,16 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
     let status = match dispatch::called_as(args.first().map(OsString::as_os_str)) {
         CalledAs::Daemon(name) => {
-            parse(cli::daemon(name), args).and_then(|found| daemon_mode(&found, name))
+            match parse(cli::daemon(name), args).and_then(|found| daemon_mode(&found, name)) {
+                // Supervisor's daemon prints the number alone, and scripts compare it.
+                Err(error)
+                    if name == "supervisord" && error.kind() == ErrorKind::DisplayVersion =>
+                {
+                    let _written = writeln!(std::io::stdout(), "{}", env!("CARGO_PKG_VERSION"));
+                    Ok(0)
+                }
+                other => other,
+            }
         }
         CalledAs::Console(name) => {
             parse(cli::ctl(name), args).and_then(|found| console_mode(&found, name))
@@ -71,6 +81,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
                 Some(("daemon", found)) => daemon_mode(found, "taskmasterd"),
                 Some(("ctl", found)) => console_mode(found, "taskmasterctl"),
                 Some(("check-config", found)) => check_mode(found),
+                Some(("generate", found)) => generate_mode(found),
                 Some(_) | None => {
                     Err(cli::taskmaster().error(ErrorKind::MissingSubcommand, "a mode is missing"))
                 }
@@ -94,6 +105,13 @@ fn console_mode(found: &ArgMatches, name: &str) -> Result<u8, clap::Error> {
 
 fn check_mode(found: &ArgMatches) -> Result<u8, clap::Error> {
     CheckOptions::from_arg_matches(found).map(|options| check_config::run(&options))
+}
+
+fn generate_mode(found: &ArgMatches) -> Result<u8, clap::Error> {
+    let options = GenerateOptions::from_arg_matches(found)?;
+    // The reader decides how much of it is wanted.
+    let _written = std::io::stdout().write_all(options.text().as_bytes());
+    Ok(0)
 }
 
 /// Shows a help text or a usage error and returns the exit status for it.

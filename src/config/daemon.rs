@@ -169,7 +169,7 @@ pub fn sockets(context: &mut Context<'_>, sorted: &Sorted<'_>) -> Sockets {
         let socket = console.unwrap_or_else(default_socket);
         return Sockets {
             daemon: socket.clone(),
-            mode: 0o700,
+            mode: 0o600,
             console: socket,
         };
     };

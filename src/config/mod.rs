@@ -151,7 +151,8 @@ pub fn load_console(path: &Path, host: &dyn Host) -> LoadedConsole {
                 })
                 .collect();
             let sorted = sections::sort(&mut context, &wanted);
-            let server = readers::user(&mut context, &sorted.daemon, &context::Variables::default());
+            let server =
+                readers::user(&mut context, &sorted.daemon, &context::Variables::default());
             context.diagnostics.clear();
             let sockets = daemon::sockets(&mut context, &sorted);
             Some(daemon::console(

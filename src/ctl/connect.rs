@@ -74,14 +74,29 @@ pub enum ConnectError {
 pub struct Server {
     /// Its socket.
     pub socket: PathBuf,
-    /// The user whom the configuration file makes the daemon become: trusted to serve, besides root and the caller.
-    pub uid: Option<u32>,
+    /// Who may serve there, besides root and the caller.
+    pub trust: Trust,
+}
+
+/// Who may serve, besides root and the caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Trust {
+    /// Nobody: the path is a default that anybody could have taken first.
+    #[default]
+    NobodyElse,
+    /// The user whom the configuration file makes the daemon become.
+    User(u32),
+    /// Whoever serves there: the caller named the socket.
+    Anybody,
 }
 
 impl Server {
-    /// The daemon at `socket`, run by root or by the caller.
+    /// The daemon at a socket that the caller named.
     pub fn at(socket: PathBuf) -> Self {
-        Self { socket, uid: None }
+        Self {
+            socket,
+            trust: Trust::Anybody,
+        }
     }
 }
 
@@ -96,7 +111,7 @@ pub fn connect(server: &Server, patience: Duration) -> Result<UnixStream, Connec
     }
     let stream = connect_within(path, patience)?;
     let credentials = getsockopt(&stream, sockopt::PeerCredentials)?;
-    check_server(Uid::from_raw(credentials.uid()), geteuid(), server.uid)?;
+    check_server(Uid::from_raw(credentials.uid()), geteuid(), server.trust)?;
     Ok(stream)
 }
 
@@ -126,9 +141,13 @@ fn connect_within(path: &Path, patience: Duration) -> Result<UnixStream, Connect
     }
 }
 
-/// Only root, the caller and whom the file names are trusted to answer.
-fn check_server(server: Uid, caller: Uid, named: Option<u32>) -> Result<(), ConnectError> {
-    if server.is_root() || server == caller || named == Some(server.as_raw()) {
+fn check_server(server: Uid, caller: Uid, trust: Trust) -> Result<(), ConnectError> {
+    let trusted = match trust {
+        Trust::NobodyElse => false,
+        Trust::User(named) => server.as_raw() == named,
+        Trust::Anybody => true,
+    };
+    if trusted || server.is_root() || server == caller {
         Ok(())
     } else {
         Err(ConnectError::Untrusted {
@@ -191,17 +210,18 @@ mod tests {
     #[test]
     fn only_root_and_the_caller_may_serve() {
         let uid = Uid::from_raw;
-        for (server, caller, named, trusted) in [
-            (0, 0, None, true),
-            (0, 1000, None, true),
-            (1000, 1000, None, true),
-            (1001, 1000, None, false),
-            (1000, 0, None, false),
-            (1000, 0, Some(1000), true),
-            (1000, 0, Some(1001), false),
-            (65534, 1000, None, false),
+        for (server, caller, trust, trusted) in [
+            (0, 0, Trust::NobodyElse, true),
+            (0, 1000, Trust::NobodyElse, true),
+            (1000, 1000, Trust::NobodyElse, true),
+            (1001, 1000, Trust::NobodyElse, false),
+            (1000, 0, Trust::NobodyElse, false),
+            (1000, 0, Trust::User(1000), true),
+            (1000, 0, Trust::User(1001), false),
+            (1000, 0, Trust::Anybody, true),
+            (65534, 1000, Trust::NobodyElse, false),
         ] {
-            let answer = check_server(uid(server), uid(caller), named);
+            let answer = check_server(uid(server), uid(caller), trust);
             assert_eq!(answer.is_ok(), trusted, "{server} serves {caller}");
             if let Err(error) = answer {
                 assert!(error.to_string().contains("not trusted"), "{error}");

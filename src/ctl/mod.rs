@@ -1,7 +1,7 @@
 //! The console: one action, or a shell of them, against a daemon's socket.
 //!
-//! `settings` finds the socket, `connect` and `connection` speak over it, `actions` holds what can be asked, `render`, `table` and
-//! `json` put answers into words, and `follow` shows what has no end. `shell`, `editor` and `complete` are the place to
+//! `settings` finds the socket, `connect` and `connection` speak over it, `actions` holds what can be asked,
+//! `render`, `table` and `json` put answers into words, and `follow` shows what has no end. `shell`, `editor` and `complete` are the place to
 //! work in. Words and exit codes are Supervisor's; they are decided in `render` and `session` and nowhere else.
 //!
 //! Nothing here changes anything by itself or remembers anything between two actions, but for the shell's history.
@@ -27,8 +27,9 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-use crate::cli::CtlOptions;
+use crate::cli::{self, CtlOptions};
 use crate::config::model::ConsoleSettings;
+use connect::{Server, Trust};
 use editor::Person;
 use output::Output;
 use session::Session;
@@ -52,7 +53,15 @@ pub fn run(options: CtlOptions, called_as: &str) -> u8 {
         ));
         return USAGE;
     }
+    if words
+        .first()
+        .is_some_and(|word| word == cli::complete::VERB)
+    {
+        offer(&options, called_as, &mut output);
+        return 0;
+    }
     let (json, interactive) = (options.json, options.interactive);
+    let named = options.serverurl.is_some();
     let settings = match settings::resolve(options, called_as) {
         Ok(settings) => settings,
         Err(error) => {
@@ -62,13 +71,7 @@ pub fn run(options: CtlOptions, called_as: &str) -> u8 {
     };
     let stdin = io::stdin();
     let person = stdin.is_terminal();
-    let mut session = Session::new(
-        output,
-        connect::Server {
-            socket: settings.socket.clone(),
-            uid: settings.server_uid,
-        },
-    );
+    let mut session = Session::new(output, server(&settings, named));
     session.json = json;
     session.supervisor = called_as == "supervisorctl";
     let mut code = 0;
@@ -90,6 +93,43 @@ pub fn run(options: CtlOptions, called_as: &str) -> u8 {
         code = 1;
     }
     code
+}
+
+fn server(settings: &ConsoleSettings, named: bool) -> Server {
+    let trust = match (named, settings.server_uid) {
+        (true, _) => Trust::Anybody,
+        (false, Some(uid)) => Trust::User(uid),
+        (false, None) => Trust::NobodyElse,
+    };
+    Server {
+        socket: settings.socket.clone(),
+        trust,
+    }
+}
+
+/// What could stand at the end of a half-typed command line, one candidate a line with its meaning behind a tab. A
+/// command line that cannot be helped gets none.
+fn offer(options: &CtlOptions, called_as: &str, output: &mut Output<'_>) {
+    let typed = options.action.get(1..).unwrap_or_default();
+    let read = cli::complete::read(typed);
+    let Some(words) = read.action else { return };
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let options = CtlOptions {
+        configuration: read.configuration,
+        serverurl: read.serverurl,
+        ..CtlOptions::default()
+    };
+    let by_url = options.serverurl.is_some();
+    let names = match settings::resolve(options, called_as) {
+        Ok(settings) if complete::needs_names(&words) => {
+            complete::LiveNames::fetch(&server(&settings, by_url))
+        }
+        Ok(_) | Err(_) => complete::LiveNames::default(),
+    };
+    for candidate in complete::complete(&words, &names) {
+        let word = escape::line(&candidate.word);
+        output.text(&format!("{word}\t{}\n", candidate.about));
+    }
 }
 
 /// The shell for a person at a terminal.

@@ -18,6 +18,12 @@ pub enum SettingsError {
         /// As given.
         url: String,
     },
+    /// A word that is neither.
+    #[error("'{url}' is not a URL: give the daemon's socket as a path with a slash or unix://PATH")]
+    NoUrl {
+        /// As given.
+        url: String,
+    },
     /// Nothing after `unix://`, or nothing at all.
     #[error("'{url}' names no socket: give the daemon's socket as a path or unix://PATH")]
     Empty {
@@ -129,6 +135,11 @@ pub fn socket_of_url(url: &str) -> Result<PathBuf, SettingsError> {
             url: url.to_owned(),
         });
     }
+    if !url.starts_with("unix://") && !path.contains('/') {
+        return Err(SettingsError::NoUrl {
+            url: url.to_owned(),
+        });
+    }
     if path.is_empty() {
         return Err(SettingsError::Empty {
             url: url.to_owned(),
@@ -156,9 +167,10 @@ mod tests {
         for (url, expected) in [
             ("unix:///run/t.sock", Ok("/run/t.sock")),
             ("/run/t.sock", Ok("/run/t.sock")),
-            ("t.sock", Ok("t.sock")),
+            ("./t.sock", Ok("./t.sock")),
+            ("t.sock", Err("is not a URL")),
             ("unix://", Err("names no socket")),
-            ("", Err("names no socket")),
+            ("", Err("is not a URL")),
             ("http://127.0.0.1:9001", Err("is not supported")),
             ("ftp://x", Err("is not supported")),
         ] {

@@ -121,19 +121,17 @@ impl Daemon {
         }
         let mut parting = Vec::new();
         for (&id, client) in &mut self.clients {
-            if client.queued() > 0 && client.flush(now).is_err() {
-                parting.push((id, None));
-            } else if client.is_finished() {
+            let broken = client.queued() > 0 && client.flush(now).is_err();
+            if broken || client.is_finished() {
                 parting.push((id, None));
             } else if client.deadline().is_some_and(|deadline| deadline <= now) {
                 parting.push((id, Some("it neither reads nor finishes its request")));
-            } else if let Some(interest) = client.changed_interest() {
-                if let Err(error) = self
+            } else if let Some(interest) = client.changed_interest()
+                && let Err(error) = self
                     .poller
                     .modify(&*client, Wake::Client(id).token(), interest)
-                {
-                    log::error!("bug: a connection could not be watched: {error}");
-                }
+            {
+                log::error!("bug: a connection could not be watched: {error}");
             }
         }
         for (id, reason) in parting {

@@ -92,7 +92,7 @@ fn outcome(outcome: &Outcome) -> wire::Outcome {
     }
 }
 
-pub fn change(change: GroupChange) -> wire::Change {
+pub fn change(change: &GroupChange) -> wire::Change {
     wire::Change {
         group: change.group.to_string(),
         kind: match change.kind {

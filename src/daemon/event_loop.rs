@@ -407,10 +407,10 @@ impl Daemon {
         for event in self.capture.events() {
             match event {
                 CaptureEvent::Output { subscription, data } => {
-                    self.on_output(subscription, data, now)
+                    self.on_output(subscription, data, now);
                 }
                 CaptureEvent::Gap { subscription, lost } => {
-                    self.on_output_gap(subscription, lost, now)
+                    self.on_output_gap(subscription, lost, now);
                 }
                 CaptureEvent::Tailed { job, result } => self.on_tailed(job, result, now),
                 CaptureEvent::Cleared { job, result } => self.on_cleared(job, result, now),

@@ -32,7 +32,14 @@ impl DaemonExit {
             {
                 2
             }
-            other => other as u8,
+            Self::Clean
+            | Self::Internal
+            | Self::Usage
+            | Self::AlreadyRunning
+            | Self::UnsafePath
+            | Self::Privileges
+            | Self::Resource
+            | Self::ProcessesLeft => self as u8,
         }
     }
 }

@@ -40,7 +40,7 @@ pub struct Survivor {
 
 impl Survivor {
     fn is_alive(&self) -> bool {
-        proc::start_ticks(self.pid) == Some(self.ticks)
+        proc::survives(self.pid, self.ticks)
     }
 }
 
@@ -60,7 +60,7 @@ impl Journal {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(error),
         };
-        let recorded = parse(&String::from_utf8_lossy(&text), proc::boot_id().as_deref());
+        let recorded = parse(&String::from_utf8_lossy(&text), &this_run());
         Ok(recorded.into_values().filter(Survivor::is_alive).collect())
     }
 
@@ -99,10 +99,11 @@ impl Journal {
     }
 
     fn restart(&mut self, alive: &[(ProcessKey, Pid)]) -> io::Result<()> {
-        let mut text = format!("boot {}\n", proc::boot_id().unwrap_or_default());
+        let mut text = format!("boot {}\n", this_run());
         for (key, pid) in alive {
             let ticks = proc::start_ticks(*pid).unwrap_or(0);
-            text.push_str(&format!("+ {} {} {pid} {ticks}\n", key.group, key.process));
+            let line = format!("+ {} {} {pid} {ticks}\n", key.group, key.process);
+            text.push_str(&line);
         }
         let mut name = self.path.as_os_str().to_owned();
         name.push(".new");
@@ -132,7 +133,13 @@ fn open(path: &Path, write: bool) -> io::Result<File> {
         .open(path)
 }
 
-fn parse(text: &str, boot: Option<&str>) -> BTreeMap<Pid, Survivor> {
+/// Names this run of this kernel, and the set of pids that is seen here: numbers of another mean nothing.
+fn this_run() -> String {
+    let namespace = proc::pid_namespace().unwrap_or_default();
+    format!("{}/{namespace}", proc::boot_id().unwrap_or_default())
+}
+
+fn parse(text: &str, boot: &str) -> BTreeMap<Pid, Survivor> {
     let mut alive = BTreeMap::new();
     let mut this_boot = false;
     for line in text
@@ -141,7 +148,7 @@ fn parse(text: &str, boot: Option<&str>) -> BTreeMap<Pid, Survivor> {
     {
         let words: Vec<&str> = line.split(' ').collect();
         match *words.as_slice() {
-            ["boot", id] => this_boot = boot == Some(id),
+            ["boot", id] => this_boot = boot == id,
             ["+", group, process, pid, ticks] if this_boot => {
                 if let Some(survivor) = survivor(group, process, pid, ticks) {
                     alive.insert(survivor.pid, survivor);
@@ -226,13 +233,12 @@ mod tests {
     fn only_whole_lines_of_this_boot_count() {
         let text =
             "boot abc\n+ web web 10 500\n+ site web:0 11 501\n- 10\n+ junk\n+ a a 12 0\n+ b b 13 5";
-        let found: Vec<(String, i32)> = parse(text, Some("abc"))
+        let found: Vec<(String, i32)> = parse(text, "abc")
             .into_values()
             .map(|survivor| (survivor.key.to_string(), survivor.pid.as_raw()))
             .collect();
         assert_eq!(found, [("site:web:0".to_owned(), 11)]);
-        assert!(parse(text, Some("other")).is_empty());
-        assert!(parse(text, None).is_empty());
+        assert!(parse(text, "other").is_empty());
     }
 
     #[test]

@@ -110,7 +110,10 @@ impl Launcher {
             .map(|directory| c_string(directory.clone().into_os_string()))
             .transpose()
             .map_err(|errno| failed(SpawnStep::Directory, word, errno))?;
-        let identity = launch.user.as_ref().map(|user| Identity {
+        // Nobody but root can set groups, and nobody needs to who is the user already.
+        let own = nix::unistd::geteuid();
+        let foreign = |user: &&User| own.is_root() || user.uid != own.as_raw();
+        let identity = launch.user.as_ref().filter(foreign).map(|user| Identity {
             uid: user.uid,
             gid: user.gid,
             groups: user.groups.clone(),
@@ -131,7 +134,7 @@ impl Launcher {
         let stdout_end = stdout.child_end().unwrap_or(self.null.as_fd());
         let stderr_end = match &stderr {
             Output::Same => stdout_end,
-            other => other.child_end().unwrap_or(self.null.as_fd()),
+            Output::Null | Output::Pipe { .. } => stderr.child_end().unwrap_or(self.null.as_fd()),
         };
 
         let prefix = format!("+ {} {}", settings.key.group, settings.key.process);

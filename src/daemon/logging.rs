@@ -1,4 +1,4 @@
-//! The daemon's own log: `YYYY-MM-DD HH:MM:SS,mmm LEVL text`, through the `log` facade and flexi_logger.
+//! The daemon's own log: `YYYY-MM-DD HH:MM:SS,mmm LEVL text`, through the `log` facade and `flexi_logger`.
 //!
 //! Lines go to the capture thread, which owns the file and rotates it, so that a slow disk never stalls the loop; in
 //! the foreground they are shown on the standard output as well, unless a reader there would make the loop wait: then

@@ -23,11 +23,13 @@ mod journal;
 mod launch;
 mod loader;
 mod logging;
+mod queries;
 mod readiness;
 mod reexec;
 mod sentences;
 mod startup;
 mod status;
+mod streams;
 
 pub use exit::DaemonExit;
 

@@ -51,9 +51,9 @@ pub enum Failure {
     /// No configuration file, or one that is not to be trusted.
     #[error("{0}")]
     NoConfiguration(#[from] FindError),
-    /// The configuration has errors, listed here as they are shown.
-    #[error("{0}")]
-    BadConfiguration(String),
+    /// The configuration has errors; they have been shown.
+    #[error("nothing was started: mend {} and try again", .0.display())]
+    BadConfiguration(PathBuf),
     /// The process's own surroundings could not be read or secured.
     #[error("can't set up the process: {0}")]
     Surroundings(#[source] io::Error),
@@ -114,15 +114,17 @@ impl Failure {
     /// The exit status for it.
     pub fn status(&self) -> DaemonExit {
         match self {
-            Self::NoConfiguration(FindError::Unsafe { .. }) => DaemonExit::UnsafePath,
-            Self::NoConfiguration(_) | Self::BadConfiguration(_) => DaemonExit::Usage,
-            Self::Limit(_) | Self::Surroundings(_) => DaemonExit::Resource,
+            Self::NoConfiguration(FindError::NotFound { .. })
+            | Self::BadConfiguration(_)
+            | Self::Lock(LockError::TooLong { .. }) => DaemonExit::Usage,
+            Self::NoConfiguration(FindError::Unsafe { .. })
+            | Self::UnsafeDirectory(_)
+            | Self::Lock(LockError::Unsafe { .. }) => DaemonExit::UnsafePath,
             Self::Identity { .. } => DaemonExit::Privileges,
-            Self::UnsafeDirectory(_) => DaemonExit::UnsafePath,
             Self::Lock(LockError::Held { .. }) => DaemonExit::AlreadyRunning,
-            Self::Lock(LockError::Unsafe { .. }) => DaemonExit::UnsafePath,
-            Self::Lock(LockError::TooLong { .. }) => DaemonExit::Usage,
             Self::Lock(LockError::Io { .. })
+            | Self::Limit(_)
+            | Self::Surroundings(_)
             | Self::Directory { .. }
             | Self::PidFile(_)
             | Self::Journal { .. }
@@ -164,7 +166,8 @@ pub fn prepare(options: &DaemonOptions, called_as: &str) -> Result<Prepared, Fai
     };
     let path = match &options.configuration {
         Some(path) => std::path::absolute(path).map_err(Failure::surroundings)?,
-        None => config::find(role, &RealHost::new())?,
+        None => std::path::absolute(config::find(role, &RealHost::new())?)
+            .map_err(Failure::surroundings)?,
     };
     let loader = Loader::new(path, options);
     let config = check(&loader)?;
@@ -205,20 +208,9 @@ fn check(loader: &Loader) -> Result<Config, Failure> {
     let mut stderr = io::stderr();
     let colour = stderr.is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let text = render::text(&diagnostics, &sources, colour);
-    match config {
-        Some(config) => {
-            // Warnings; a standard error that does not take them is no reason not to start.
-            let _shown = stderr.write_all(text.as_bytes());
-            Ok(config)
-        }
-        None => {
-            let help = format!(
-                "{text}\nnothing was started; mend {} and try again",
-                loader.path().display()
-            );
-            Err(Failure::BadConfiguration(help))
-        }
-    }
+    // A standard error that does not take it is no reason not to start.
+    let _shown = stderr.write_all(text.as_bytes());
+    config.ok_or_else(|| Failure::BadConfiguration(loader.path().to_owned()))
 }
 
 fn prepare_directories(settings: &DaemonSettings) -> Result<(), Failure> {

@@ -52,11 +52,9 @@ impl Engine {
         }
         if let Some(closing) = &mut self.closing {
             let reply = match command {
-                Command::Shutdown => {
-                    closing.end_for_good();
-                    Reply::Accepted
-                }
-                Command::Start { .. }
+                Command::Shutdown if closing.end_for_good() => Reply::Accepted,
+                Command::Shutdown
+                | Command::Start { .. }
                 | Command::Stop { .. }
                 | Command::Restart { .. }
                 | Command::Signal { .. }

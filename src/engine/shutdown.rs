@@ -45,7 +45,7 @@ impl Closing {
         (!self.over).then(|| self.turn_ends.min(self.report_at))
     }
 
-    /// The daemon is to end, not to start anew.
+    /// The daemon is to end, not to start anew. Says whether that is news.
     pub fn end_for_good(&mut self) -> bool {
         std::mem::replace(&mut self.reload, false)
     }

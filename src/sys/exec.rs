@@ -10,7 +10,8 @@ use nix::sys::resource::getrlimit;
 use nix::unistd::execve;
 use std::ffi::{CStr, CString};
 
-/// Replaces this process's image. Returns only when that failed, with everything as it was before (as far as limits can be raised again).
+/// Replaces this process's image. Returns only when that failed, with everything as it was before, as far as limits
+/// can be raised again.
 ///
 /// `originals` are the limits that the daemon was started with; the new image finds those, not the raised ones.
 pub fn replace(program: &CStr, argv: &[CString], envp: &[CString], originals: &[Limit]) -> Errno {

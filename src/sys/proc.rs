@@ -23,6 +23,14 @@ pub fn start_ticks(pid: Pid) -> Option<u64> {
     stat(pid).map(|stat| stat.start_ticks)
 }
 
+/// Whether a process with this pid exists and has not ended; `None` when `/proc` cannot be read.
+pub fn lives_now(pid: Pid) -> Option<bool> {
+    if !std::path::Path::new("/proc/self/stat").exists() {
+        return None;
+    }
+    Some(stat(pid).is_some_and(|stat| lives(stat.state)))
+}
+
 /// The session that the process belongs to.
 pub fn session_of(pid: Pid) -> Option<Pid> {
     stat(pid).and_then(|stat| Pid::new(stat.session))

@@ -4,6 +4,7 @@
 //! daemon left there; nobody probes by connecting. The lock ends with the process, however that ends. Whether the
 //! directory can be trusted is the caller's business ([`super::dirs`]).
 
+use super::proc;
 use crate::types::Pid;
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, FcntlArg, OFlag, fcntl, open};
@@ -18,10 +19,13 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// The longest path of a Unix socket, in bytes; the kernel's field has one more, for the end.
 pub const SOCKET_PATH_MAX: usize = 107;
 
+/// How long the lock of a holder that is dead may be held by what it left.
+const ORPHANED_LOCK_PATIENCE: Duration = Duration::from_secs(5);
 /// How often a lock file that is replaced while it is being locked is opened anew.
 const ATTEMPTS_MAX: u32 = 10;
 
@@ -94,7 +98,7 @@ impl Lock {
         let path = PathBuf::from(path);
         for _ in 0..ATTEMPTS_MAX {
             let file = open_lock_file(&path)?;
-            if !try_lock(&file).map_err(|errno| io("lock", &path, errno))? {
+            if !lock_patiently(&file).map_err(|errno| io("lock", &path, errno))? {
                 let pid = read_holder(&file);
                 return Err(LockError::Held { path, pid });
             }
@@ -201,6 +205,24 @@ fn open_lock_file(path: &Path) -> Result<File, LockError> {
         return Err(not_safe(path, &stat));
     }
     Ok(File::from(descriptor))
+}
+
+/// Locks a file for this process; false when a living process holds it.
+///
+/// A holder that was killed may have left a child between fork and exec, which holds the lock until it executes its
+/// program. That takes moments, and they are waited for.
+fn lock_patiently(file: &File) -> Result<bool, Errno> {
+    let begin = Instant::now();
+    loop {
+        if try_lock(file)? {
+            return Ok(true);
+        }
+        let dead = read_holder(file).is_some_and(|pid| proc::lives_now(pid) == Some(false));
+        if !dead || begin.elapsed() > ORPHANED_LOCK_PATIENCE {
+            return Ok(false);
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 /// Locks a file for this process; false when somebody else holds it.

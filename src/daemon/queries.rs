@@ -1,0 +1,124 @@
+//! Answers from one snapshot of the engine: status, pids, what is configured, and what a target names.
+
+use super::capture::StreamId;
+use super::event_loop::Daemon;
+use super::status;
+use crate::engine::Resolution;
+use crate::engine::view::ProcessView;
+use crate::types::{Monotonic, ProcessKey};
+use crate::wire::{AvailRow, Channel, NamedResult, Outcome, PidRow, Refusal, StatusReply};
+
+impl Daemon {
+    pub(super) fn status(&self, targets: &[String], now: Monotonic) -> StatusReply {
+        let row = |process: &ProcessView| {
+            let health = |channel| {
+                self.capture.health(&StreamId {
+                    key: process.key.clone(),
+                    channel,
+                })
+            };
+            status::row(
+                process,
+                now,
+                health(Channel::Stdout),
+                health(Channel::Stderr),
+            )
+        };
+        if targets.is_empty() || targets.iter().any(|target| target == "all") {
+            let rows = self
+                .engine
+                .processes()
+                .map(|process| row(&process))
+                .collect();
+            return StatusReply {
+                rows,
+                unknown: Vec::new(),
+            };
+        }
+        let (keys, unknown) = self.resolve_all(targets);
+        let rows = keys
+            .iter()
+            .filter_map(|key| self.engine.process(key))
+            .map(|process| row(&process))
+            .collect();
+        StatusReply { rows, unknown }
+    }
+
+    /// The processes that targets name, and a result for each target that names nothing.
+    fn resolve_all(&self, targets: &[String]) -> (Vec<ProcessKey>, Vec<NamedResult>) {
+        let mut keys = Vec::new();
+        let mut unknown = Vec::new();
+        for target in targets {
+            let outcome = match self.engine.resolve(target) {
+                Resolution::Processes(found) => {
+                    keys.extend(found);
+                    continue;
+                }
+                Resolution::NoSuchProcess => Outcome::NoSuchProcess,
+                Resolution::NoSuchGroup => Outcome::NoSuchGroup,
+            };
+            unknown.push(NamedResult {
+                name: target.clone(),
+                outcome,
+            });
+        }
+        (keys, unknown)
+    }
+
+    pub(super) fn pids(&self, targets: &[String]) -> Vec<PidRow> {
+        let pid = |process: &ProcessView| process.pid.map_or(0, |pid| pid.as_raw().unsigned_abs());
+        let row = |process: ProcessView| PidRow {
+            name: process.key.to_string(),
+            pid: Some(pid(&process)),
+        };
+        if targets.iter().any(|target| target == "all") {
+            return self.engine.processes().map(row).collect();
+        }
+        targets
+            .iter()
+            .flat_map(|target| match self.engine.resolve(target) {
+                Resolution::Processes(keys) => keys
+                    .iter()
+                    .filter_map(|key| self.engine.process(key))
+                    .map(row)
+                    .collect(),
+                Resolution::NoSuchProcess | Resolution::NoSuchGroup => {
+                    vec![PidRow {
+                        name: target.clone(),
+                        pid: None,
+                    }]
+                }
+            })
+            .collect()
+    }
+
+    pub(super) fn avail(&self) -> Vec<AvailRow> {
+        self.engine
+            .avail()
+            .into_iter()
+            .map(|process| AvailRow {
+                name: process.key.to_string(),
+                group: process.key.group.to_string(),
+                in_use: process.in_use,
+                autostart: process.autostart,
+                group_priority: process.group_priority,
+                process_priority: process.process_priority,
+            })
+            .collect()
+    }
+
+    /// The one process that a target names.
+    pub(super) fn resolve_one(&self, target: &str) -> Result<ProcessView, Refusal> {
+        let unknown = || Refusal::NoSuchProcess(target.to_owned());
+        match self.engine.resolve(target) {
+            Resolution::Processes(keys) => match keys.as_slice() {
+                [key] => self.engine.process(key).ok_or_else(unknown),
+                [] => Err(unknown()),
+                several => Err(Refusal::Ambiguous(
+                    several.iter().map(ToString::to_string).collect(),
+                )),
+            },
+            Resolution::NoSuchProcess | Resolution::NoSuchGroup => Err(unknown()),
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! Requests about a process's streams: the end of a log, emptying it, following it, and its standard input.
+//!
+//! Log files belong to the capture thread; what it owes is written down in [`super::jobs`] until it reports.
+
+use super::capture::{FollowTarget, LogRef, StreamId};
+use super::clients::ClientId;
+use super::event_loop::{Daemon, Wake};
+use super::inputs::Progress;
+use super::jobs::{SubscribedTo, Subscription, Tail};
+use super::status;
+use crate::config::model::LogTarget;
+use crate::engine::Resolution;
+use crate::sys::poller::Interest;
+use crate::types::{Monotonic, ProcessKey};
+use crate::wire::{Channel, LogChunk, NamedResult, Outcome, Refusal, Response, Topic};
+use std::path::PathBuf;
+
+/// Most bytes of a log in one reply.
+pub(super) const TAIL_BYTES_MAX: u64 = 16 << 20;
+/// Subscriptions that one client may have.
+const SUBSCRIPTIONS_MAX: usize = 64;
+
+impl Daemon {
+    pub(super) fn tail(
+        &mut self,
+        client: ClientId,
+        id: u64,
+        target: &str,
+        channel: Channel,
+        bytes: u64,
+    ) -> Result<(), Refusal> {
+        let process = self.resolve_one(target)?;
+        let name = process.key.to_string();
+        let path = status::log_path(&process.settings, channel)
+            .ok_or_else(|| Refusal::NoLog(name.clone()))?
+            .to_owned();
+        let job = self.jobs.begin_tail(Tail {
+            client,
+            request: id,
+            name,
+        });
+        self.capture
+            .tail(job, LogRef::File(path), bytes, TAIL_BYTES_MAX);
+        Ok(())
+    }
+
+    /// A read of a log has ended.
+    pub(super) fn on_tailed(
+        &mut self,
+        job: u64,
+        result: std::io::Result<(Vec<u8>, u64)>,
+        now: Monotonic,
+    ) {
+        let Some(Tail {
+            client,
+            request,
+            name,
+        }) = self.jobs.end_tail(job)
+        else {
+            return;
+        };
+        let response = match result {
+            Ok((data, size)) => Response::Log(LogChunk { data, size }),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                Response::Refused(Refusal::NoLog(name))
+            }
+            Err(error) => Response::Refused(Refusal::LogUnreadable {
+                name,
+                errno: errno_of(&error),
+            }),
+        };
+        self.reply(client, request, response, now);
+    }
+
+    pub(super) fn clear(
+        &mut self,
+        client: ClientId,
+        id: u64,
+        targets: &[String],
+    ) -> Option<Response> {
+        let mut results = Vec::new();
+        let mut logs: Vec<(usize, Vec<PathBuf>)> = Vec::new();
+        let all = targets.iter().any(|target| target == "all");
+        let everything = [String::from("all")];
+        for target in if all { &everything } else { targets } {
+            let outcome = match self.engine.resolve(target) {
+                Resolution::Processes(keys) => {
+                    for process in keys.iter().filter_map(|key| self.engine.process(key)) {
+                        let paths = [
+                            &process.settings.stdout.target,
+                            &process.settings.stderr.target,
+                        ];
+                        let paths: Vec<PathBuf> = paths
+                            .into_iter()
+                            .filter_map(|target| match target {
+                                LogTarget::File { path, .. } => Some(path.clone()),
+                                LogTarget::Discard => None,
+                            })
+                            .collect();
+                        if !paths.is_empty() {
+                            logs.push((results.len(), paths));
+                        }
+                        let name = process.key.to_string();
+                        results.push(NamedResult {
+                            name,
+                            outcome: Outcome::Cleared,
+                        });
+                    }
+                    continue;
+                }
+                Resolution::NoSuchProcess => Outcome::NoSuchProcess,
+                Resolution::NoSuchGroup => Outcome::NoSuchGroup,
+            };
+            results.push(NamedResult {
+                name: target.clone(),
+                outcome,
+            });
+        }
+        if logs.is_empty() {
+            return Some(Response::Results(results));
+        }
+        let places: Vec<usize> = logs.iter().map(|(place, _)| *place).collect();
+        let jobs = self.jobs.begin_clear(client, id, results, &places);
+        for (job, (_, paths)) in jobs.into_iter().zip(logs) {
+            self.capture.clear(job, paths);
+        }
+        None
+    }
+
+    /// The logs of one process are emptied, or not.
+    pub(super) fn on_cleared(&mut self, job: u64, result: std::io::Result<()>, now: Monotonic) {
+        if let Some(done) = self
+            .jobs
+            .end_clear(job, result.err().map(|error| errno_of(&error)))
+        {
+            self.reply(
+                done.client,
+                done.request,
+                Response::Results(done.results),
+                now,
+            );
+        }
+    }
+
+    pub(super) fn input(&mut self, target: &str, data: &[u8]) -> Response {
+        let process = match self.resolve_one(target) {
+            Ok(process) => process,
+            Err(refusal) => return Response::Refused(refusal),
+        };
+        let key = process.key;
+        let outcome = if process.pid.is_none() {
+            Outcome::NotRunning
+        } else {
+            match self.inputs.send(&key, data) {
+                Ok(progress) => {
+                    if progress == Progress::Waiting {
+                        self.watch_input(&key);
+                    }
+                    Outcome::InputSent
+                }
+                Err(errno) => Outcome::Failed {
+                    errno: errno as i32,
+                },
+            }
+        };
+        Response::Results(vec![NamedResult {
+            name: key.to_string(),
+            outcome,
+        }])
+    }
+
+    fn watch_input(&mut self, key: &ProcessKey) {
+        if self.input_tokens.values().any(|watched| watched == key) {
+            return;
+        }
+        let Some(pipe) = self.inputs.pipe(key) else {
+            return;
+        };
+        let id = self.counters.next_input();
+        match self
+            .poller
+            .add(pipe, Wake::Input(id).token(), Interest::WRITABLE)
+        {
+            Ok(()) => drop(self.input_tokens.insert(id, key.clone())),
+            Err(error) => log::error!("{key}: can't watch its standard input: {error}"),
+        }
+    }
+
+    pub(super) fn subscribe(
+        &mut self,
+        client: ClientId,
+        id: u64,
+        topic: &Topic,
+        now: Monotonic,
+    ) -> Result<(), Refusal> {
+        let Some(connection) = self.clients.get(&client) else {
+            return Ok(());
+        };
+        if connection.subscriptions.len() >= SUBSCRIPTIONS_MAX
+            || connection.subscriptions.contains_key(&id)
+        {
+            return Err(Refusal::Busy);
+        }
+        let (topic, follow) = match topic {
+            Topic::States => (SubscribedTo::States, None),
+            Topic::DaemonLog { backlog } => (
+                SubscribedTo::DaemonLog,
+                Some((FollowTarget::Main, *backlog)),
+            ),
+            Topic::Output {
+                target,
+                channel,
+                backlog,
+            } => {
+                let process = self.resolve_one(target)?;
+                let path = status::log_path(&process.settings, *channel)
+                    .ok_or_else(|| Refusal::NoLog(process.key.to_string()))?;
+                let stream = StreamId {
+                    key: process.key.clone(),
+                    channel: *channel,
+                };
+                let target = FollowTarget::Stream(stream, Some(path.to_owned()));
+                (
+                    SubscribedTo::Output(process.key.clone(), *channel),
+                    Some((target, *backlog)),
+                )
+            }
+        };
+        let number = self.jobs.subscribe(Subscription {
+            client,
+            request: id,
+            topic,
+        });
+        if let Some(connection) = self.clients.get_mut(&client) {
+            connection.subscriptions.insert(id, 0);
+        }
+        // The answer goes out first: notices must not overtake it.
+        self.reply(client, id, Response::Subscribed, now);
+        if let Some((target, backlog)) = follow {
+            self.capture
+                .follow(number, target, backlog.min(TAIL_BYTES_MAX));
+        }
+        Ok(())
+    }
+}
+
+fn errno_of(error: &std::io::Error) -> i32 {
+    error.raw_os_error().unwrap_or(libc::EIO)
+}
