@@ -2,7 +2,7 @@
 
 use super::Engine;
 use super::action::{Action, Note};
-use super::event::{Command, GroupOutcome, Reply};
+use super::event::{Command, GroupChange, GroupOutcome, Outcome, Reply};
 use super::outbox::Outbox;
 use super::plan::{Plan, plan};
 use super::process::{Answer, End, Input, Then, Verdict, Wanted};
@@ -36,6 +36,13 @@ fn end(then: Then, settings: Option<Arc<ProcessSettings>>) -> Input {
         hurry: false,
         settings,
     })
+}
+
+/// Tells the log that a request waits for a process to stop.
+fn note_wait(key: &ProcessKey, answer: &Answer, wait: bool, out: &mut Outbox) {
+    if wait && matches!(answer.stop, Some(Verdict::Later | Verdict::Signalled)) {
+        out.log(Note::WaitingToStop { key: key.clone() });
+    }
 }
 
 impl Engine {
@@ -142,9 +149,7 @@ impl Engine {
         for key in selection.keys.into_iter().rev() {
             self.want(&key, told(false));
             let answer = self.apply(now, &key, end(Then::Rest, None), out);
-            if wait && matches!(answer.stop, Some(Verdict::Later | Verdict::Signalled)) {
-                out.log(Note::WaitingToStop { key: key.clone() });
-            }
+            note_wait(&key, &answer, wait, out);
             self.record(ticket, &key, answer);
         }
         self.requests.close(ticket, out);
@@ -164,6 +169,7 @@ impl Engine {
         for key in self.live_backwards_then_rest(selection.keys) {
             self.want(&key, told(true));
             let answer = self.apply(now, &key, end(Then::Start, None), out);
+            note_wait(&key, &answer, wait, out);
             self.record(ticket, &key, answer);
         }
         self.requests.close(ticket, out);
@@ -244,7 +250,7 @@ impl Engine {
         now: Monotonic,
         mut plan: Plan,
         out: &mut Outbox,
-    ) -> (Vec<super::event::GroupChange>, Vec<(ProcessKey, Verdict)>) {
+    ) -> (Vec<GroupChange>, Vec<(ProcessKey, Verdict)>) {
         let mut stops = Vec::new();
         for settings in plan.adjusted {
             self.adjust(settings, out);
@@ -279,15 +285,11 @@ impl Engine {
         }
         self.rank_groups(out);
         self.add_all(now, plan.added, out);
-        stops.retain(|(key, verdict)| {
-            let stopped = *verdict != Verdict::Now(super::event::Outcome::NotRunning);
-            if stopped {
-                for change in &mut plan.changes {
-                    change.stopped |= change.group == key.group;
-                }
-            }
-            stopped
-        });
+        stops.retain(|(_, verdict)| *verdict != Verdict::Now(Outcome::NotRunning));
+        let stopped: BTreeSet<_> = stops.iter().map(|(key, _)| &key.group).collect();
+        for change in &mut plan.changes {
+            change.stopped = stopped.contains(&change.group);
+        }
         (plan.changes, stops)
     }
 

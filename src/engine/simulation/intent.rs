@@ -38,7 +38,14 @@ pub struct Effect {
 #[derive(Debug, Default)]
 pub struct Intents(BTreeMap<ProcessKey, Intent>);
 
+/// Which configured processes are meant. What is on its way out of the file cannot be brought back by name.
 fn meant(engine: &Engine, targets: &[String]) -> BTreeSet<ProcessKey> {
+    let mut keys = named(engine, targets);
+    keys.retain(|key| engine.config().process(key).is_some());
+    keys
+}
+
+fn named(engine: &Engine, targets: &[String]) -> BTreeSet<ProcessKey> {
     let all = targets.iter().any(|target| target == "all");
     let everything = ["all".to_owned()];
     let targets = if all { &everything[..] } else { targets };
@@ -48,8 +55,6 @@ fn meant(engine: &Engine, targets: &[String]) -> BTreeSet<ProcessKey> {
             keys.extend(found);
         }
     }
-    // What is on its way out of the file cannot be brought back by name.
-    keys.retain(|key| engine.config().process(key).is_some());
     keys
 }
 
@@ -118,7 +123,7 @@ impl Intents {
                     self.set(key, true, true);
                 }
             }
-            Command::Signal { targets, .. } => effect.idle = meant(engine, targets).is_empty(),
+            Command::Signal { targets, .. } => effect.idle = named(engine, targets).is_empty(),
             Command::Reread { .. } => effect.idle = true,
             Command::Update { config, groups } => self.update(engine, config, groups, effect),
             Command::Add { groups } => {

@@ -213,7 +213,10 @@ impl Asked {
                 could_stop && (since(|moments| moments.empty) || !checks.is_live(key))
             }
             Outcome::Stopped => {
-                could_stop && (checks.is_told_to_stop(key) || since(|moments| moments.empty))
+                could_stop
+                    && (*state == State::Stopping
+                        || since(|moments| moments.signalled)
+                        || since(|moments| moments.empty))
             }
             Outcome::Signalled => {
                 matches!(state, State::Starting | State::Running | State::Stopping)

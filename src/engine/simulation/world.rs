@@ -22,7 +22,7 @@ use std::time::Duration;
 /// What a history led to.
 #[derive(Debug, Default)]
 pub struct Outcome {
-    /// Hash of all events and actions.
+    /// Hash of all events and actions, if they were recorded.
     pub hash: u64,
     /// Events.
     pub steps: u64,
@@ -331,16 +331,15 @@ impl World {
             self.tickets
                 .asked(*ticket, command, &self.engine, &self.checks);
         }
-        let shown = format!("{:?}{said:?}", self.now);
         let actions = self.engine.step(self.now, event);
         if self.record {
             let mut line = format!("{:>15} {}", self.now.as_nanos(), brief_event(&said));
             for action in &actions {
                 line += &["\n               -> ", &brief_action(action)].concat();
             }
+            format!("{:?}{said:?}{actions:?}", self.now).hash(&mut self.hasher);
             self.outcome.lines.push(line);
         }
-        format!("{shown}{actions:?}").hash(&mut self.hasher);
         self.checks.look_over(&actions)?;
         for action in actions {
             self.execute(action)?;

@@ -146,6 +146,7 @@ impl Checks {
             self.killed.insert(key.clone());
         } else if seen.state == State::Stopping && seen.asked.is_none() && signal != Signal::CONT {
             seen.asked = Some((now, policy.stopwaitsecs));
+            seen.moments.signalled += 1;
         }
         Ok(())
     }
@@ -291,12 +292,7 @@ impl Checks {
     }
 
     /// Nobody stops waiting before its time.
-    pub(super) fn not_killed(
-        &self,
-        key: &ProcessKey,
-        engine: &Engine,
-        kernel: &Kernel,
-    ) -> Result<(), String> {
+    pub(super) fn not_killed(&self, key: &ProcessKey, kernel: &Kernel) -> Result<(), String> {
         let Some(seen) = self.seen.get(key) else {
             return Ok(());
         };
@@ -306,13 +302,10 @@ impl Checks {
         // The pauses between two looks are at most 0.1 s long. A stranger's group that got the same number cannot be told
         // apart; one of our own can.
         let owner = (key.clone(), seen.generation);
-        let stranger = seen.reaped_at.is_some_and(|(_, group)| {
-            kernel.group_exists(group) && engine.find_pid(group).is_none()
-        });
         if let Some(at) = kernel.all_left_at(&owner)
             && self.now > at.after(Duration::from_millis(250))
             && self.closing.is_none()
-            && !stranger
+            && !seen.stranger
         {
             return Err(format!(
                 "I14: {key} is given up, and nobody is left since {at:?}"

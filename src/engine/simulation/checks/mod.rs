@@ -24,6 +24,7 @@ pub struct Moments {
     pub failed: u64,
     pub told_to_end: u64,
     pub not_killed: u64,
+    pub signalled: u64,
 }
 
 /// What is known of a process from outside.
@@ -46,6 +47,8 @@ struct Seen {
     reaped_at: Option<(Monotonic, Pid)>,
     /// Members of its group survived KILL, and nothing was started since.
     survivors: bool,
+    /// When last looked at, the number of its process group was in use, and not by the leader of another one of ours.
+    stranger: bool,
 }
 
 impl Seen {
@@ -64,6 +67,7 @@ impl Seen {
             last_kill: None,
             reaped_at: None,
             survivors: false,
+            stranger: false,
         }
     }
 
@@ -131,13 +135,6 @@ impl Checks {
     /// Whether something of it lives, or may be born.
     pub fn is_live(&self, key: &ProcessKey) -> bool {
         self.seen.get(key).is_some_and(Seen::is_live)
-    }
-
-    /// Whether the stop signal has been sent.
-    pub fn is_told_to_stop(&self, key: &ProcessKey) -> bool {
-        self.seen
-            .get(key)
-            .is_some_and(|seen| !seen.is_live() || seen.asked.is_some() || seen.reaped_at.is_some())
     }
 
     /// Whether a shutdown is under way.
@@ -286,7 +283,7 @@ impl Checks {
             Action::Reap { pid } => self.reap(*pid, kernel),
             Action::Publish(change) => self.publish(change, engine, kernel),
             Action::Log(Note::Bug { detail }) => Err(format!("I16: {detail}")),
-            Action::Log(Note::NotKilled { key }) => self.not_killed(key, engine, kernel),
+            Action::Log(Note::NotKilled { key }) => self.not_killed(key, kernel),
             Action::Exit { left, reload } => self.exit(left, *reload, engine, kernel),
             Action::Forget { key } => {
                 // I20: what is removed is reaped first, then absent.
@@ -302,8 +299,14 @@ impl Checks {
                 }
                 Ok(())
             }
-            Action::ProbeGroup { .. }
-            | Action::Reply { .. }
+            Action::ProbeGroup { key, group, .. } => {
+                if let Some(seen) = self.seen.get_mut(key) {
+                    seen.stranger =
+                        kernel.group_exists(*group) && engine.find_pid(*group).is_none();
+                }
+                Ok(())
+            }
+            Action::Reply { .. }
             | Action::Log(_)
             | Action::Relimit { .. }
             | Action::PublishGroup { .. } => Ok(()),
