@@ -26,7 +26,7 @@ const ROOF: &[&str] = &["main.rs", "lib.rs", "dispatch.rs"];
 const LINES_MAX: usize = 500;
 
 /// Most lines of a file of tests: tables are long.
-const TEST_LINES_MAX: usize = 1000;
+const TEST_LINES_MAX: usize = 1200;
 
 /// Files that may be longer, and why.
 const LONG_FILES: &[(&str, &str)] = &[];
@@ -217,7 +217,7 @@ fn files_are_one_idea_long() {
         for (number, line) in text.lines().enumerate() {
             let columns = line.chars().count();
             let table = line.trim_start_matches(['/', '!', ' ']).starts_with('|');
-            if columns > COLUMNS_MAX && !line.contains('"') && !table {
+            if columns > COLUMNS_MAX && !is_test(&file) && !line.contains('"') && !table {
                 faults.push(format!(
                     "{file}:{}: {columns} columns, at most {COLUMNS_MAX}",
                     number + 1
@@ -238,10 +238,11 @@ fn files_are_one_idea_long() {
 /// Whether a file holds nothing but tests and what they need.
 fn is_test(file: &str) -> bool {
     let name = file.rsplit('/').next().unwrap_or_default();
-    let kinds = ["tests.rs", "testing.rs", "samples.rs"];
     file.starts_with("tests/")
-        || file.contains("/tests/")
-        || kinds.contains(&name)
+        || ["/tests/", "/simulation/"]
+            .iter()
+            .any(|room| file.contains(room))
+        || ["tests.rs", "testing.rs", "samples.rs", "fake.rs"].contains(&name)
         || name.ends_with("_tests.rs")
 }
 
