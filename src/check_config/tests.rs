@@ -195,8 +195,10 @@ fn the_short_form_is_one_line_each() {
     assert_eq!(
         report.stderr,
         "unknown_keys.ini:2:1: warning: unknown key `autostart` in the daemon section: this line has no effect\n\
-         unknown_keys.ini:3:1: warning: unknown key `log_level` in the daemon section: this line has no effect (did you mean `loglevel`?)\n\
-         unknown_keys.ini:7:1: warning: unknown key `autorestrt` in program `a`: this line has no effect (did you mean `autorestart`?)\n\
+         unknown_keys.ini:3:1: warning: unknown key `log_level` in the daemon section: this line has no effect \
+         (did you mean `loglevel`?)\n\
+         unknown_keys.ini:7:1: warning: unknown key `autorestrt` in program `a`: this line has no effect \
+         (did you mean `autorestart`?)\n\
          unknown_keys.ini:8:1: warning: unknown key `bogus` in program `a`: this line has no effect\n\
          unknown_keys.ini:9:1: warning: unknown key `loglevel` in program `a`: this line has no effect\n\
          unknown_keys.ini: OK (1 program, 1 process, 5 warnings)\n"

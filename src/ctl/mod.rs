@@ -1,8 +1,9 @@
 //! The console: one action, or a shell of them, against a daemon's socket.
 //!
 //! `settings` finds the socket, `connect` and `connection` speak over it, `actions` holds what can be asked,
-//! `render`, `table` and `json` put answers into words, and `follow` shows what has no end. `shell`, `editor` and `complete` are the place to
-//! work in. Words and exit codes are Supervisor's; they are decided in `render` and `session` and nowhere else.
+//! `render`, `table` and `json` put answers into words, and `follow` shows what has no end. `shell`, `editor` and
+//! `complete` are the place to work in. Words and exit codes are Supervisor's; they are decided in `render` and
+//! `session` and nowhere else.
 //!
 //! Nothing here changes anything by itself or remembers anything between two actions, but for the shell's history.
 //! Everything is written through [`output::Output`], which tests replace. There is one thread.

@@ -47,7 +47,7 @@ fn an_empty_file_has_the_native_defaults() {
         Some(Path::new("/tmp/taskmaster.d/taskmaster.log"))
     );
     assert_eq!(daemon.childlogdir, Path::new("/tmp/taskmaster.d/childlog"));
-    assert_eq!((daemon.umask, daemon.socket_mode), (0o022, 0o700));
+    assert_eq!((daemon.umask, daemon.socket_mode), (0o022, 0o600));
     assert_eq!((daemon.loglevel, daemon.nodaemon), (LogLevel::Info, false));
     assert_eq!(
         (daemon.logfile_maxbytes.0, daemon.logfile_backups),

@@ -38,9 +38,16 @@ struct Asked {
 pub struct Tickets {
     waiting: BTreeMap<Ticket, Asked>,
     gone: BTreeSet<Ticket>,
+    /// The end that is under way is to be followed by a new beginning.
+    reloading: bool,
 }
 
 impl Tickets {
+    /// A signal told the daemon to end.
+    pub fn terminated(&mut self) {
+        self.reloading = false;
+    }
+
     /// A client asks for something.
     pub fn asked(&mut self, ticket: Ticket, command: &Command, engine: &Engine, checks: &Checks) {
         let (targets, wait) = match command {
@@ -55,23 +62,22 @@ impl Tickets {
             | Command::Shutdown
             | Command::Reload => (&[][..], true),
         };
+        let closing = engine.is_shutting_down();
+        let turns_reload_into_end =
+            matches!(command, Command::Shutdown) && std::mem::take(&mut self.reloading);
+        if matches!(command, Command::Reload) && !closing {
+            self.reloading = true;
+        }
         self.waiting.insert(
             ticket,
             Asked {
                 lines: expected_lines(targets, engine, checks),
                 wait,
                 signal: matches!(command, Command::Signal { .. }),
-                refusal: engine.is_shutting_down().then_some(match command {
-                    Command::Shutdown => Reply::Accepted,
-                    Command::Start { .. }
-                    | Command::Stop { .. }
-                    | Command::Restart { .. }
-                    | Command::Signal { .. }
-                    | Command::Reread { .. }
-                    | Command::Update { .. }
-                    | Command::Add { .. }
-                    | Command::Remove { .. }
-                    | Command::Reload => Reply::ShuttingDown,
+                refusal: closing.then_some(if turns_reload_into_end {
+                    Reply::Accepted
+                } else {
+                    Reply::ShuttingDown
                 }),
             },
         );

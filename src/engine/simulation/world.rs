@@ -248,7 +248,10 @@ impl World {
                 self.draft.edit(edit);
                 return Ok(());
             }
-            Op::Terminate => return self.step(Event::Terminate),
+            Op::Terminate => {
+                self.tickets.terminated();
+                return self.step(Event::Terminate);
+            }
             Op::Vanish(pick) => {
                 return match self.tickets.one_that_waits(pick) {
                     Some(ticket) => self.step(Event::Abandoned { ticket }),

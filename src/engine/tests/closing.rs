@@ -43,6 +43,7 @@ fn a_shutdown_takes_one_group_after_another_from_the_highest_rank_down() {
     assert_eq!(shell.taken().1, ["site:2", "site:1"]);
     for command in [
         Command::Reload,
+        Command::Shutdown,
         Command::Start {
             targets: vec!["all".to_owned()],
             wait: true,
