@@ -8,6 +8,7 @@
 use super::access::Access;
 use super::capture::Capture;
 use super::children::Children;
+use super::cleanup::LogDirectory;
 use super::event_loop::{Daemon, Parts};
 use super::exit::DaemonExit;
 use super::journal::{Journal, Stop, stop_survivors};
@@ -293,6 +294,11 @@ impl Prepared {
             None => None,
         };
         let journal = put_away_survivors(&config)?;
+        let logs = LogDirectory::take(&config).map_err(|source| Failure::Directory {
+            action: "use childlogdir",
+            path: settings.childlogdir.clone(),
+            source,
+        })?;
         let launcher =
             Launcher::new(&settings.socket, limits.clone()).map_err(Failure::surroundings)?;
         let access = Access {
@@ -324,6 +330,7 @@ impl Prepared {
             pidfile,
             logger,
             limits,
+            logs,
         };
         Ok((daemon, residue))
     }
@@ -373,6 +380,7 @@ pub struct Residue {
     logger: LoggerHandle,
     /// Limits that the daemon was started with.
     limits: Vec<Limit>,
+    logs: LogDirectory,
 }
 
 impl Residue {
@@ -384,6 +392,7 @@ impl Residue {
             pidfile,
             logger,
             limits,
+            logs,
         } = self;
         if let Some(pidfile) = pidfile
             && let Err(errno) = pidfile.remove()
@@ -393,6 +402,7 @@ impl Residue {
         daemon.close(DRAIN);
         // The log is closed. A socket that is left behind does no harm: the next daemon replaces it.
         let _removed = lock.remove();
+        drop(logs);
         drop(logger);
         limits
     }
