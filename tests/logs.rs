@@ -408,6 +408,7 @@ fn input_of_a_program_is_not_the_daemons() {
 fn logs_of_programs_that_are_gone_are_removed_at_the_start_unless_told_not_to() {
     for (flag, kept) in [(None, false), (Some("-k"), true)] {
         let sandbox = Sandbox::new();
+        fs::create_dir_all(sandbox.path("log/child")).unwrap();
         for name in [
             "gone_0_out.log",
             "gone_0_err.log.2",
