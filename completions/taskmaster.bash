@@ -32,7 +32,7 @@ _taskmaster() {
 
     case "${cmd}" in
         taskmaster)
-            opts="-h -V --help --version daemon ctl check-config"
+            opts="-v -h --version --help daemon ctl check-config"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

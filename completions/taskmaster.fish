@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_taskmaster_global_optspecs
-    string join \n h/help V/version
+    string join \n v/version h/help
 end
 
 function __fish_taskmaster_needs_command
@@ -24,8 +24,8 @@ function __fish_taskmaster_using_subcommand
     contains -- $cmd[1] $argv
 end
 
+complete -c taskmaster -n "__fish_taskmaster_needs_command" -s v -l version -d 'Print the version and exit'
 complete -c taskmaster -n "__fish_taskmaster_needs_command" -s h -l help -d 'Print help'
-complete -c taskmaster -n "__fish_taskmaster_needs_command" -s V -l version -d 'Print version'
 complete -c taskmaster -n "__fish_taskmaster_needs_command" -f -a "daemon" -d 'Starts, watches, restarts, stops and logs the programs of a configuration file'
 complete -c taskmaster -n "__fish_taskmaster_needs_command" -f -a "ctl" -d 'Controls a running daemon: one action, or an interactive shell without one'
 complete -c taskmaster -n "__fish_taskmaster_needs_command" -f -a "check-config" -d 'Checks a configuration file and explains its mistakes; changes nothing'
@@ -44,7 +44,7 @@ complete -c taskmaster -n "__fish_taskmaster_using_subcommand daemon" -s a -l mi
 complete -c taskmaster -n "__fish_taskmaster_using_subcommand daemon" -l minprocs -d 'Processes that must be available' -r
 complete -c taskmaster -n "__fish_taskmaster_using_subcommand daemon" -s n -l nodaemon -d 'Stay in the foreground'
 complete -c taskmaster -n "__fish_taskmaster_using_subcommand daemon" -s s -l silent -d 'In the foreground, do not copy the log to the standard output'
-complete -c taskmaster -n "__fish_taskmaster_using_subcommand daemon" -s k -l nocleanup -d 'Keep the AUTO logs of programs that are no longer configured'
+complete -c taskmaster -n "__fish_taskmaster_using_subcommand daemon" -s k -l nocleanup -d 'Keep the AUTO logs of programs that are gone; they are always kept'
 complete -c taskmaster -n "__fish_taskmaster_using_subcommand daemon" -s t -l strip_ansi -d 'Remove ANSI escape sequences from the programs\' output'
 complete -c taskmaster -n "__fish_taskmaster_using_subcommand daemon" -s v -l version -d 'Print the version and exit'
 complete -c taskmaster -n "__fish_taskmaster_using_subcommand daemon" -s h -l help -d 'Print help'

@@ -30,6 +30,8 @@ fn visible() -> Command {
     Command::new("taskmaster")
         .about("Runs, watches and controls programs")
         .version(env!("CARGO_PKG_VERSION"))
+        .disable_version_flag(true)
+        .arg(version())
         .disable_help_subcommand(true)
         .subcommand_required(true)
         .arg_required_else_help(true)
@@ -66,17 +68,20 @@ pub fn check_config(name: &'static str) -> Command {
 }
 
 fn mode<Options: Args>(name: &'static str, about: &'static str) -> Command {
-    // `-v` is the version here, as in the programs this one replaces; clap's own flag would be `-V`.
-    let version = clap::Arg::new("version")
-        .short('v')
-        .long("version")
-        .help("Print the version and exit")
-        .action(clap::ArgAction::Version);
     Options::augment_args(Command::new(name))
         .about(about)
         .version(env!("CARGO_PKG_VERSION"))
         .disable_version_flag(true)
-        .arg(version)
+        .arg(version())
+}
+
+/// `-v` is the version here, as in the programs this one replaces; clap's own flag would be `-V`.
+fn version() -> clap::Arg {
+    clap::Arg::new("version")
+        .short('v')
+        .long("version")
+        .help("Print the version and exit")
+        .action(clap::ArgAction::Version)
 }
 
 #[cfg(test)]

@@ -79,7 +79,7 @@ impl Daemon {
                 let tail = Tail {
                     client,
                     request: id,
-                    name: self.identifier.clone(),
+                    name: self.started_with.identifier.clone(),
                 };
                 let job = self.jobs.begin_tail(tail);
                 self.capture.tail(job, LogRef::Main, bytes, TAIL_BYTES_MAX);
@@ -118,7 +118,7 @@ impl Daemon {
                 Ok(config) => Command::Reread { config },
                 Err(faults) => return Some(Response::Refused(Refusal::BadConfig(faults))),
             },
-            Request::Update { groups } => match self.loader.load_and_log() {
+            Request::Update { groups } => match self.load_for_update() {
                 Ok(config) => Command::Update { config, groups },
                 Err(faults) => return Some(Response::Refused(Refusal::BadConfig(faults))),
             },

@@ -27,6 +27,7 @@ mod logging;
 mod queries;
 mod readiness;
 mod reexec;
+mod renew;
 mod sentences;
 mod startup;
 mod status;

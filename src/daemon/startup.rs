@@ -15,7 +15,7 @@ use super::journal::{Journal, Stop, stop_survivors};
 use super::launch::Launcher;
 use super::loader::Loader;
 use super::logging;
-use crate::check_config::render;
+use crate::check_config::{self, render};
 use crate::cli::DaemonOptions;
 use crate::config::model::{Config, DaemonSettings};
 use crate::config::{self, FindError, Loaded, RealHost, Role};
@@ -28,9 +28,8 @@ use crate::sys::socket::{Lock, LockError};
 use crate::sys::{descriptors, dirs, identity, limits};
 use crate::types::Signal;
 use flexi_logger::LoggerHandle;
-use nix::errno::Errno;
 use nix::sys::stat::Mode;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
@@ -207,8 +206,7 @@ fn check(loader: &Loader) -> Result<Config, Failure> {
         sources,
     } = loader.load();
     let mut stderr = io::stderr();
-    let colour = stderr.is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let text = render::text(&diagnostics, &sources, colour);
+    let text = render::text(&diagnostics, &sources, check_config::is_painted(&stderr));
     // A standard error that does not take it is no reason not to start.
     let _shown = stderr.write_all(text.as_bytes());
     config.ok_or_else(|| Failure::BadConfiguration(loader.path().to_owned()))
@@ -241,14 +239,11 @@ fn prepare_directories(settings: &DaemonSettings) -> Result<(), Failure> {
     if let Some(parent) = settings.socket.parent() {
         dirs::trusted(parent)?;
     }
-    match nix::unistd::mkdir(&settings.childlogdir, Mode::from_bits_truncate(0o750)) {
-        Ok(()) | Err(Errno::EEXIST) => Ok(()),
-        Err(errno) => Err(Failure::Directory {
-            action: "create childlogdir",
-            path: settings.childlogdir.clone(),
-            source: errno.into(),
-        }),
-    }
+    dirs::ensure_log_directory(&settings.childlogdir).map_err(|errno| Failure::Directory {
+        action: "create childlogdir",
+        path: settings.childlogdir.clone(),
+        source: errno.into(),
+    })
 }
 
 impl Prepared {
@@ -316,7 +311,6 @@ impl Prepared {
             capture,
             children: Children::new(launcher),
             journal,
-            identifier: settings.identifier.clone(),
             access,
         })
         .map_err(Failure::surroundings)?;
