@@ -15,7 +15,7 @@ use super::journal::{Journal, Stop, stop_survivors};
 use super::launch::Launcher;
 use super::loader::Loader;
 use super::logging;
-use crate::check_config::{self, render};
+use crate::check_config::render;
 use crate::cli::DaemonOptions;
 use crate::config::model::{Config, DaemonSettings};
 use crate::config::{self, FindError, Loaded, RealHost, Role};
@@ -206,7 +206,7 @@ fn check(loader: &Loader) -> Result<Config, Failure> {
         sources,
     } = loader.load();
     let mut stderr = io::stderr();
-    let text = render::text(&diagnostics, &sources, check_config::is_painted(&stderr));
+    let text = render::text(&diagnostics, &sources, render::is_painted(&stderr));
     // A standard error that does not take it is no reason not to start.
     let _shown = stderr.write_all(text.as_bytes());
     config.ok_or_else(|| Failure::BadConfiguration(loader.path().to_owned()))
