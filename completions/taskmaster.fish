@@ -44,7 +44,7 @@ complete -c taskmaster -n "__fish_taskmaster_using_subcommand daemon" -s a -l mi
 complete -c taskmaster -n "__fish_taskmaster_using_subcommand daemon" -l minprocs -d 'Processes that must be available' -r
 complete -c taskmaster -n "__fish_taskmaster_using_subcommand daemon" -s n -l nodaemon -d 'Stay in the foreground'
 complete -c taskmaster -n "__fish_taskmaster_using_subcommand daemon" -s s -l silent -d 'In the foreground, do not copy the log to the standard output'
-complete -c taskmaster -n "__fish_taskmaster_using_subcommand daemon" -s k -l nocleanup -d 'Keep the AUTO logs of programs that are gone; they are always kept'
+complete -c taskmaster -n "__fish_taskmaster_using_subcommand daemon" -s k -l nocleanup -d 'Keep the AUTO logs of programs that are no longer configured'
 complete -c taskmaster -n "__fish_taskmaster_using_subcommand daemon" -s t -l strip_ansi -d 'Remove ANSI escape sequences from the programs\' output'
 complete -c taskmaster -n "__fish_taskmaster_using_subcommand daemon" -s v -l version -d 'Print the version and exit'
 complete -c taskmaster -n "__fish_taskmaster_using_subcommand daemon" -s h -l help -d 'Print help'

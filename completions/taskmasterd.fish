@@ -13,7 +13,7 @@ complete -c taskmasterd -s a -l minfds -d 'File descriptors that must be availab
 complete -c taskmasterd -l minprocs -d 'Processes that must be available' -r
 complete -c taskmasterd -s n -l nodaemon -d 'Stay in the foreground'
 complete -c taskmasterd -s s -l silent -d 'In the foreground, do not copy the log to the standard output'
-complete -c taskmasterd -s k -l nocleanup -d 'Keep the AUTO logs of programs that are gone; they are always kept'
+complete -c taskmasterd -s k -l nocleanup -d 'Keep the AUTO logs of programs that are no longer configured'
 complete -c taskmasterd -s t -l strip_ansi -d 'Remove ANSI escape sequences from the programs\' output'
 complete -c taskmasterd -s v -l version -d 'Print the version and exit'
 complete -c taskmasterd -s h -l help -d 'Print help'

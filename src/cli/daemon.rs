@@ -45,7 +45,7 @@ pub struct DaemonOptions {
     /// Directory for the AUTO logs of programs
     #[arg(short = 'q', long, value_name = "DIR")]
     pub childlogdir: Option<String>,
-    /// Keep the AUTO logs of programs that are gone; they are always kept
+    /// Keep the AUTO logs of programs that are no longer configured
     #[arg(short = 'k', long)]
     pub nocleanup: bool,
     /// Remove ANSI escape sequences from the programs' output

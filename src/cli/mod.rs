@@ -35,9 +35,9 @@ fn visible() -> Command {
         .disable_help_subcommand(true)
         .subcommand_required(true)
         .arg_required_else_help(true)
-        .subcommand(daemon("daemon"))
-        .subcommand(ctl("ctl"))
-        .subcommand(check_config("check-config"))
+        .subcommand(daemon("daemon").display_name("taskmasterd"))
+        .subcommand(ctl("ctl").display_name("taskmasterctl"))
+        .subcommand(check_config("check-config").display_name("taskmaster check-config"))
 }
 
 /// The daemon's command line, under the name it is called by.

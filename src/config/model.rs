@@ -57,7 +57,7 @@ pub struct DaemonSettings {
     pub minfds: u64,
     /// Processes that must be available.
     pub minprocs: u64,
-    /// Keep AUTO logs of programs that are gone. Nothing removes them: another daemon could use the same names.
+    /// Keep AUTO logs of programs that are no longer configured.
     pub nocleanup: bool,
     /// Directory of AUTO logs.
     pub childlogdir: PathBuf,

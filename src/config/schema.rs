@@ -198,7 +198,7 @@ pub static KEYS: &[Key] = {
         key(Daemon, "silent", Boolean, "In the foreground, do not copy the log to the standard output").or("false", "false"),
         key(Daemon, "minfds", whole(0, INT_MAX), "File descriptors that must be available").or("1024", "1024"),
         key(Daemon, "minprocs", whole(0, INT_MAX), "Processes that must be available").or("200", "200"),
-        key(Daemon, "nocleanup", Boolean, "Keep the AUTO logs of programs that are gone; they are always kept").or("false", "false"),
+        key(Daemon, "nocleanup", Boolean, "Keep the AUTO logs of programs that are no longer configured").or("false", "false"),
         key(Daemon, "childlogdir", Path, "Directory of the AUTO logs; created if its parent exists").or("/tmp/taskmaster.d/childlog/", ""),
         key(Daemon, "user", Account, "User that the daemon becomes").alias(&["userid"]),
         key(Daemon, "directory", Path, "Directory that the daemon changes to"),

@@ -11,7 +11,7 @@ use super::jobs::Tail;
 use super::streams::TAIL_BYTES_MAX;
 use crate::daemon::capture::LogRef;
 use crate::engine::Event;
-use crate::engine::event::{Command, Reply};
+use crate::engine::event::{Command, GroupChangeKind, Reply};
 use crate::sys::clock;
 use crate::types::{Monotonic, Signal, Ticket};
 use crate::wire::{Refusal, Request, RequestFrame, Response, SubscriptionEnd};
@@ -207,7 +207,12 @@ fn log_changes(reply: &Reply) {
         }
         Reply::Changes(changes) => {
             for change in changes {
-                log::info!("update: {}: {:?}", change.group, change.kind);
+                let what = match change.kind {
+                    GroupChangeKind::Removed => "removed",
+                    GroupChangeKind::Changed => "updated",
+                    GroupChangeKind::Added => "added",
+                };
+                log::info!("update: {} {what}", change.group);
             }
         }
         Reply::ShuttingDown => log::warn!("update: ignored, the daemon is shutting down"),

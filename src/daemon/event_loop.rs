@@ -346,7 +346,7 @@ impl Daemon {
             }
             Err(faults) => {
                 log::error!(
-                    "the configuration is not changed: {} has {} error(s)",
+                    "nothing is changed, for {} cannot be used (errors: {})",
                     self.loader.path().display(),
                     faults.iter().filter(|fault| fault.error).count()
                 );

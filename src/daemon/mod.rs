@@ -11,6 +11,7 @@ mod access;
 mod api;
 pub mod capture;
 mod children;
+mod cleanup;
 mod clients;
 mod connections;
 mod convert;

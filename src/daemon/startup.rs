@@ -8,13 +8,14 @@
 use super::access::Access;
 use super::capture::Capture;
 use super::children::Children;
+use super::cleanup::LogDirectory;
 use super::event_loop::{Daemon, Parts};
 use super::exit::DaemonExit;
 use super::journal::{Journal, Stop, stop_survivors};
 use super::launch::Launcher;
 use super::loader::Loader;
 use super::logging;
-use crate::check_config::{self, render};
+use crate::check_config::render;
 use crate::cli::DaemonOptions;
 use crate::config::model::{Config, DaemonSettings};
 use crate::config::{self, FindError, Loaded, RealHost, Role};
@@ -205,7 +206,7 @@ fn check(loader: &Loader) -> Result<Config, Failure> {
         sources,
     } = loader.load();
     let mut stderr = io::stderr();
-    let text = render::text(&diagnostics, &sources, check_config::is_painted(&stderr));
+    let text = render::text(&diagnostics, &sources, render::is_painted(&stderr));
     // A standard error that does not take it is no reason not to start.
     let _shown = stderr.write_all(text.as_bytes());
     config.ok_or_else(|| Failure::BadConfiguration(loader.path().to_owned()))
@@ -288,6 +289,11 @@ impl Prepared {
             None => None,
         };
         let journal = put_away_survivors(&config)?;
+        let logs = LogDirectory::take(&config).map_err(|source| Failure::Directory {
+            action: "use childlogdir",
+            path: settings.childlogdir.clone(),
+            source,
+        })?;
         let launcher =
             Launcher::new(&settings.socket, limits.clone()).map_err(Failure::surroundings)?;
         let access = Access {
@@ -318,6 +324,7 @@ impl Prepared {
             pidfile,
             logger,
             limits,
+            logs,
         };
         Ok((daemon, residue))
     }
@@ -367,6 +374,7 @@ pub struct Residue {
     logger: LoggerHandle,
     /// Limits that the daemon was started with.
     limits: Vec<Limit>,
+    logs: LogDirectory,
 }
 
 impl Residue {
@@ -378,6 +386,7 @@ impl Residue {
             pidfile,
             logger,
             limits,
+            logs,
         } = self;
         if let Some(pidfile) = pidfile
             && let Err(errno) = pidfile.remove()
@@ -387,6 +396,7 @@ impl Residue {
         daemon.close(DRAIN);
         // The log is closed. A socket that is left behind does no harm: the next daemon replaces it.
         let _removed = lock.remove();
+        drop(logs);
         drop(logger);
         limits
     }
