@@ -165,3 +165,55 @@ fn a_record_that_cannot_be_ours_is_refused() {
     assert_eq!(daemon.sandbox.read("victim"), "precious");
     daemon.close();
 }
+
+#[test]
+fn a_log_that_somebody_put_into_a_directory_for_all_is_not_used() {
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("skipped: only root can make files of others");
+        return;
+    }
+    let sandbox = Sandbox::new();
+    fs::create_dir(sandbox.path("shared")).unwrap();
+    sandbox.set_mode("shared", 0o1777);
+    let planted = sandbox.write("shared/web.log", "");
+    std::os::unix::fs::chown(&planted, Some(65_534), None).unwrap();
+    let daemon = Daemon::builder()
+        .config("[program.web]\ncommand=sh -c \"echo secret; exec sleep 1000\"\nautostart=true\nstdout_logfile=$DIR/shared/web.log\n")
+        .start_in(sandbox);
+    daemon.wait_state("web", "RUNNING");
+    daemon.wait_log("can't write");
+    assert_eq!(fs::read_to_string(&planted).unwrap(), "");
+    daemon.close();
+}
+
+#[test]
+fn what_the_daemon_gives_up_stays_on_record() {
+    const FREEZER: &str = "/sys/fs/cgroup/freezer";
+    let group = std::path::Path::new(FREEZER).join(format!("taskmaster-{}", std::process::id()));
+    if !std::path::Path::new(FREEZER).join("cgroup.procs").exists()
+        || fs::create_dir(&group).is_err()
+    {
+        eprintln!("skipped: there is no freezer in which a process outlives SIGKILL");
+        return;
+    }
+    let freeze = |state: &str| fs::write(group.join("freezer.state"), state).unwrap();
+    let mut daemon = Daemon::with(
+        "[program.web]\ncommand=sleep 1000\nautostart=true\nstartsecs=0\nstopwaitsecs=0\n",
+    );
+    daemon.wait_state("web", "RUNNING");
+    let pid = daemon.pid("web");
+    fs::write(group.join("cgroup.procs"), pid.to_string()).unwrap();
+    freeze("FROZEN");
+    daemon.signal(Signal::SIGTERM);
+    let code = daemon.wait_exit();
+    let record = daemon.sandbox.read("run/tm.sock.children");
+    freeze("THAWED");
+    assert_eq!(code, 7);
+    assert!(record.contains(&format!("+ web web {pid} ")), "{record}");
+    wait::for_condition("the process to be gone", || !proc::is_alive(pid));
+    wait::for_condition("the freezer to be empty", || fs::remove_dir(&group).is_ok());
+    daemon.launch();
+    daemon.wait_state("web", "RUNNING");
+    assert_eq!(running(&daemon), 1);
+    daemon.close();
+}
