@@ -41,5 +41,6 @@ mod startup;
 mod status;
 mod stop;
 mod subscriptions;
+mod survival;
 mod tidy;
 mod values;
