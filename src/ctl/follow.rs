@@ -92,7 +92,7 @@ fn print_all(
         };
         match connection.wait(interrupts, None) {
             Ok(Wake::Frame(frame)) => writers.take(session, frame),
-            Ok(Wake::Interrupted | Wake::Other) => break,
+            Ok(Wake::Interrupted | Wake::Other | Wake::Late) => break,
             Err(error) => return Err(session.lost(action, &error)),
         }
     }

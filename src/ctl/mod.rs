@@ -9,6 +9,7 @@
 //! Everything is written through [`output::Output`], which tests replace. There is one thread.
 
 pub mod actions;
+mod advice;
 pub mod complete;
 mod connect;
 mod connection;
@@ -19,14 +20,18 @@ mod fake;
 mod follow;
 mod interrupt;
 mod json;
+mod long;
 mod output;
+mod procfs;
 mod render;
 mod session;
 pub mod settings;
 mod shell;
+mod story;
 mod table;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 use crate::cli::{self, CtlOptions};
 use crate::config::model::ConsoleSettings;

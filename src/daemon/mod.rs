@@ -29,6 +29,7 @@ mod reexec;
 mod sentences;
 mod startup;
 mod status;
+mod story;
 mod streams;
 
 pub use exit::DaemonExit;

@@ -44,6 +44,7 @@ pub fn settings(name: &str) -> ProcessSettings {
         process_num: key.process.as_str().parse().unwrap_or(0),
         key,
         origin: "test.ini:1".to_owned(),
+        origins: Arc::from([]),
         launch: Launch {
             argv: vec!["/bin/program".to_owned()],
             command: "/bin/program".to_owned(),

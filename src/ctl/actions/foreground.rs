@@ -104,7 +104,7 @@ fn attend(
             return Err(Failure::Unexpected);
         };
         let wake = match connection.wait(interrupts, input) {
-            Ok(Wake::Interrupted) => return Ok(Ending::Left),
+            Ok(Wake::Interrupted | Wake::Late) => return Ok(Ending::Left),
             Ok(Wake::Frame(frame)) => Ok(Some(frame)),
             Ok(Wake::Other) => {
                 let mut bytes = [0; INPUT_BYTES];
