@@ -103,10 +103,24 @@ pub struct ConsoleSettings {
     pub prompt: String,
     /// File the shell's history is kept in.
     pub history_file: Option<PathBuf>,
+    /// Keys of the line editor.
+    pub edit_mode: EditMode,
+    /// Tell changes of state above the open prompt.
+    pub announce: bool,
     /// Accepted for Supervisor's files; the socket knows its peer by `SO_PEERCRED` and needs neither.
     pub username: Option<String>,
     /// As `username`.
     pub password: Option<String>,
+}
+
+/// Keys of the shell's line editor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum EditMode {
+    /// As Emacs has them.
+    #[default]
+    Emacs,
+    /// As vi has them.
+    Vi,
 }
 
 /// A group of processes.

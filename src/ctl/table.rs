@@ -373,12 +373,9 @@ mod tests {
         assert_eq!(
             shown(66),
             [
-                "日本      RUNNING   pid 17898, uptime 0:00:05",
-                "quick     FATAL     Exited too quickly (process log may have details)",
+                "日本   RUNNING   pid 17898, uptime 0:00:05",
+                "quick  FATAL     Exited too quickly (process log may have details)",
             ]
-            .map(|line| line
-                .replace("    RUNNING", "    RUNNING")
-                .replace("     FATAL", "     FATAL"))
         );
         assert_eq!(
             shown(40),

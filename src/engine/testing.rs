@@ -1,8 +1,8 @@
 //! Small pieces that the engine's tests are made of.
 
 use crate::config::model::{
-    Autorestart, Config, ConsoleSettings, DaemonSettings, Environment, Group, Launch, LogLevel,
-    LogSettings, LogTarget, Policy, ProcessSettings,
+    Autorestart, Config, ConsoleSettings, DaemonSettings, EditMode, Environment, Group, Launch,
+    LogLevel, LogSettings, LogTarget, Policy, ProcessSettings,
 };
 use crate::types::{
     ByteSize, GroupName, Monotonic, Pid, ProcessKey, ProcessName, ProgramName, Signal,
@@ -114,6 +114,8 @@ pub fn config(processes: impl IntoIterator<Item = ProcessSettings>) -> Config {
             socket: PathBuf::from("/run/test.sock"),
             prompt: "taskmasterd>".to_owned(),
             history_file: None,
+            edit_mode: EditMode::Emacs,
+            announce: true,
             username: None,
             password: None,
         },

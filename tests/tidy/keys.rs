@@ -56,6 +56,8 @@ const KEYS: &[(&str, &[&str], &[&str])] = &[
     ("serverurl", &[], &["/tmp/taskmaster.d/taskmasterd.sock", "AUTO"]),
     ("prompt", &[], &["taskmasterd>", "supervisor"]),
     ("history_file", &[], &[]),
+    ("edit_mode", &[], &["emacs"]),
+    ("announce", &[], &["true"]),
     ("command", &[], &[]),
     ("process_name", &[], &["%(program_name)s"]),
     ("numprocs", &[], &["1"]),
