@@ -43,3 +43,5 @@ mod stop;
 mod subscriptions;
 mod tidy;
 mod values;
+mod waiting;
+mod why;

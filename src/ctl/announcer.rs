@@ -193,7 +193,7 @@ fn stopped(stop: &OwnedFd, millis: u16) -> bool {
 /// A notice in words, if it is worth any: where a process came to rest.
 fn words(notice: &Notice, colour: bool) -> Option<String> {
     let (text, code) = match notice {
-        Notice::State { name, from, to, .. } => {
+        Notice::State { name, to, .. } => {
             let code = match to {
                 ProcessState::Starting | ProcessState::Stopping => return None,
                 ProcessState::Running
@@ -203,8 +203,7 @@ fn words(notice: &Notice, colour: bool) -> Option<String> {
                 | ProcessState::Fatal
                 | ProcessState::Unknown => super::table::colour_of(*to),
             };
-            let (from, to) = (from.name().to_lowercase(), to.name().to_lowercase());
-            (format!("{name}: {to} (was {from})"), code)
+            (format!("{name}: {}", to.name().to_lowercase()), code)
         }
         Notice::GroupAdded { group } => (format!("{group}: added process group"), "2"),
         Notice::GroupRemoved { group } => (format!("{group}: removed process group"), "2"),
@@ -226,6 +225,7 @@ fn framed(text: &str, code: &str, colour: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ProcessState::{Backoff, Exited, Fatal, Running, Starting, Stopping};
 
     #[test]
     fn only_where_a_process_rests_is_told() {
@@ -237,16 +237,10 @@ mod tests {
         };
         use ProcessState::{Backoff, Exited, Fatal, Running, Starting, Stopping};
         for (notice, expected) in [
-            (
-                state(Running, Exited),
-                Some("* web\\x1b: exited (was running)\n"),
-            ),
+            (state(Running, Exited), Some("* web\\x1b: exited\n")),
             (state(Exited, Starting), None),
             (state(Running, Stopping), None),
-            (
-                state(Backoff, Fatal),
-                Some("* web\\x1b: fatal (was backoff)\n"),
-            ),
+            (state(Backoff, Fatal), Some("* web\\x1b: fatal\n")),
             (
                 Notice::GroupAdded {
                     group: "g".to_owned(),

@@ -33,11 +33,13 @@ where
 {
     let paint = Paint { colour };
     let row = &story.row;
+    let since = story.since_ms.map_or_else(String::new, |millis| {
+        format!(" for {}", uptime(millis / 1000))
+    });
     let mut lines = vec![format!(
-        "{} {} for {}",
+        "{} {}{since}",
         paint.bold(&escape::line(&row.name)),
         paint.state(row.state),
-        uptime(story.since_ms / 1000),
     )];
     for reason in reasons(story) {
         lines.push(format!("  {}", escape::line(&reason)));
@@ -105,8 +107,8 @@ fn reasons(story: &Story) -> Vec<String> {
     match row.state {
         ProcessState::Running => reasons.push(format!("It runs as pid {}.", row.pid.unwrap_or(0))),
         ProcessState::Starting => reasons.push(format!(
-            "It counts as started once it has been up for {} seconds: {}.",
-            value(story, "startsecs"),
+            "It counts as started once it has been up for {}: {}.",
+            whole_seconds(story, "startsecs"),
             setting(story, "startsecs")
         )),
         ProcessState::Backoff => {
@@ -121,9 +123,9 @@ fn reasons(story: &Story) -> Vec<String> {
                 .push("It was given up: nothing starts it until somebody asks for it.".to_owned());
         }
         ProcessState::Stopping => reasons.push(format!(
-            "It was told to end by {}; it is killed {} seconds after that: {}.",
+            "It was told to end by {}; it is killed {} after that: {}.",
             value(story, "stopsignal"),
-            value(story, "stopwaitsecs"),
+            whole_seconds(story, "stopwaitsecs"),
             setting(story, "stopwaitsecs")
         )),
         ProcessState::Exited => reasons.extend(exited(story)),
@@ -142,8 +144,8 @@ fn reasons(story: &Story) -> Vec<String> {
         reasons.push(match trouble {
             Trouble::Spawn(failure) => format!("The last attempt failed: {failure}."),
             Trouble::ExitedTooQuickly(status) => format!(
-                "The last attempt failed: {status} before it had been up for {} seconds: {}.",
-                value(story, "startsecs"),
+                "The last attempt failed: {status} before it had been up for {}: {}.",
+                whole_seconds(story, "startsecs"),
                 setting(story, "startsecs")
             ),
             Trouble::UnexpectedExit(status) => unexpected(story, status),
@@ -227,6 +229,14 @@ fn value<'s>(story: &'s Story, name: &str) -> &'s str {
         .iter()
         .find(|key| key.key == name)
         .map_or("?", |key| key.value.as_str())
+}
+
+/// The value of a key that counts seconds.
+fn whole_seconds(story: &Story, name: &str) -> String {
+    match value(story, name) {
+        "1" => "1 second".to_owned(),
+        number => format!("{number} seconds"),
+    }
 }
 
 fn times(count: u64) -> String {

@@ -14,7 +14,8 @@ pub fn of(view: &StoryView, row: StatusRow, now: Monotonic) -> Story {
     let settings = &view.process.settings;
     Story {
         row,
-        since_ms: millis(now.since(view.process.since)),
+        since_ms: (view.process.since != Monotonic::default())
+            .then(|| millis(now.since(view.process.since))),
         wanted: Wanted {
             up: view.wanted_up,
             by_operator: view.by_operator,

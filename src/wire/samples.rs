@@ -505,7 +505,7 @@ impl Fill<'_> {
         };
         Story {
             row: self.status().rows.swap_remove(0),
-            since_ms: self.number,
+            since_ms: Some(self.number),
             wanted: Wanted {
                 up: true,
                 by_operator: false,

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 pub struct Story {
     /// As it is.
     pub row: StatusRow,
-    /// Milliseconds since it entered its state.
-    pub since_ms: u64,
+    /// Milliseconds since it entered its state; absent when it has never been in another one.
+    pub since_ms: Option<u64>,
     /// What it is to be.
     pub wanted: Wanted,
     /// How its last lives ended, the oldest first.
