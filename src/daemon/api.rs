@@ -11,7 +11,7 @@ use super::jobs::Tail;
 use super::streams::TAIL_BYTES_MAX;
 use crate::daemon::capture::LogRef;
 use crate::engine::Event;
-use crate::engine::event::{Command, Reply};
+use crate::engine::event::{Command, GroupChangeKind, Reply};
 use crate::sys::clock;
 use crate::types::{Monotonic, Signal, Ticket};
 use crate::wire::{Refusal, Request, RequestFrame, Response, SubscriptionEnd};
@@ -80,7 +80,7 @@ impl Daemon {
                 let tail = Tail {
                     client,
                     request: id,
-                    name: self.identifier.clone(),
+                    name: self.started_with.identifier.clone(),
                 };
                 let job = self.jobs.begin_tail(tail);
                 self.capture.tail(job, LogRef::Main, bytes, TAIL_BYTES_MAX);
@@ -119,7 +119,7 @@ impl Daemon {
                 Ok(config) => Command::Reread { config },
                 Err(faults) => return Some(Response::Refused(Refusal::BadConfig(faults))),
             },
-            Request::Update { groups } => match self.loader.load_and_log() {
+            Request::Update { groups } => match self.load_for_update() {
                 Ok(config) => Command::Update { config, groups },
                 Err(faults) => return Some(Response::Refused(Refusal::BadConfig(faults))),
             },
@@ -209,7 +209,12 @@ fn log_changes(reply: &Reply) {
         }
         Reply::Changes(changes) => {
             for change in changes {
-                log::info!("update: {}: {:?}", change.group, change.kind);
+                let what = match change.kind {
+                    GroupChangeKind::Removed => "removed",
+                    GroupChangeKind::Changed => "updated",
+                    GroupChangeKind::Added => "added",
+                };
+                log::info!("update: {} {what}", change.group);
             }
         }
         Reply::ShuttingDown => log::warn!("update: ignored, the daemon is shutting down"),

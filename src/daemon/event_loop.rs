@@ -15,6 +15,7 @@ use super::inputs::Inputs;
 use super::jobs::Jobs;
 use super::journal::Journal;
 use super::loader::Loader;
+use crate::config::model::DaemonSettings;
 use crate::engine::event::Command;
 use crate::engine::{Engine, Event};
 use crate::sys::poller::{Interest, Poller, Ready};
@@ -50,7 +51,8 @@ pub struct Daemon {
     pub(super) jobs: Jobs,
     pub(super) counters: Counters,
     pub(super) ending: Option<Ending>,
-    pub(super) identifier: String,
+    /// The daemon's own settings, which hold until it starts anew.
+    pub(super) started_with: DaemonSettings,
     pub(super) access: Access,
     queue: VecDeque<Event>,
     more_ends: bool,
@@ -108,8 +110,6 @@ pub struct Parts {
     pub children: Children,
     /// Records them.
     pub journal: Journal,
-    /// Name of this daemon.
-    pub identifier: String,
     /// Who may connect.
     pub access: Access,
 }
@@ -171,9 +171,9 @@ impl Daemon {
             capture,
             children,
             journal,
-            identifier,
             access,
         } = parts;
+        let started_with = engine.config().daemon.clone();
         let poller = Poller::new()?;
         listener.set_nonblocking(true)?;
         poller.add(&signals, Wake::Signal.token(), Interest::READABLE)?;
@@ -199,7 +199,7 @@ impl Daemon {
             jobs: Jobs::default(),
             counters: Counters::default(),
             ending: None,
-            identifier,
+            started_with,
             access,
             queue: VecDeque::new(),
             more_ends: false,
@@ -332,7 +332,7 @@ impl Daemon {
             log::warn!("ignored SIGHUP indicating update request (shutdown in progress)");
             return;
         }
-        match self.loader.load_and_log() {
+        match self.load_for_update() {
             Ok(config) => {
                 let ticket = self.counters.next_ticket();
                 self.waiters.insert(ticket, Waiter::Signal);
@@ -346,7 +346,7 @@ impl Daemon {
             }
             Err(faults) => {
                 log::error!(
-                    "the configuration is not changed: {} has {} error(s)",
+                    "nothing is changed, for {} cannot be used (errors: {})",
                     self.loader.path().display(),
                     faults.iter().filter(|fault| fault.error).count()
                 );

@@ -8,6 +8,7 @@
 use super::access::Access;
 use super::capture::Capture;
 use super::children::Children;
+use super::cleanup::LogDirectory;
 use super::event_loop::{Daemon, Parts};
 use super::exit::DaemonExit;
 use super::journal::{Journal, Stop, stop_survivors};
@@ -27,9 +28,8 @@ use crate::sys::socket::{Lock, LockError};
 use crate::sys::{descriptors, dirs, identity, limits};
 use crate::types::Signal;
 use flexi_logger::LoggerHandle;
-use nix::errno::Errno;
 use nix::sys::stat::Mode;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
@@ -206,8 +206,7 @@ fn check(loader: &Loader) -> Result<Config, Failure> {
         sources,
     } = loader.load();
     let mut stderr = io::stderr();
-    let colour = stderr.is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let text = render::text(&diagnostics, &sources, colour);
+    let text = render::text(&diagnostics, &sources, render::is_painted(&stderr));
     // A standard error that does not take it is no reason not to start.
     let _shown = stderr.write_all(text.as_bytes());
     config.ok_or_else(|| Failure::BadConfiguration(loader.path().to_owned()))
@@ -240,14 +239,11 @@ fn prepare_directories(settings: &DaemonSettings) -> Result<(), Failure> {
     if let Some(parent) = settings.socket.parent() {
         dirs::trusted(parent)?;
     }
-    match nix::unistd::mkdir(&settings.childlogdir, Mode::from_bits_truncate(0o750)) {
-        Ok(()) | Err(Errno::EEXIST) => Ok(()),
-        Err(errno) => Err(Failure::Directory {
-            action: "create childlogdir",
-            path: settings.childlogdir.clone(),
-            source: errno.into(),
-        }),
-    }
+    dirs::ensure_log_directory(&settings.childlogdir).map_err(|errno| Failure::Directory {
+        action: "create childlogdir",
+        path: settings.childlogdir.clone(),
+        source: errno.into(),
+    })
 }
 
 impl Prepared {
@@ -293,6 +289,11 @@ impl Prepared {
             None => None,
         };
         let journal = put_away_survivors(&config)?;
+        let logs = LogDirectory::take(&config).map_err(|source| Failure::Directory {
+            action: "use childlogdir",
+            path: settings.childlogdir.clone(),
+            source,
+        })?;
         let launcher =
             Launcher::new(&settings.socket, limits.clone()).map_err(Failure::surroundings)?;
         let access = Access {
@@ -310,7 +311,6 @@ impl Prepared {
             capture,
             children: Children::new(launcher),
             journal,
-            identifier: settings.identifier.clone(),
             access,
         })
         .map_err(Failure::surroundings)?;
@@ -324,6 +324,7 @@ impl Prepared {
             pidfile,
             logger,
             limits,
+            logs,
         };
         Ok((daemon, residue))
     }
@@ -373,6 +374,7 @@ pub struct Residue {
     logger: LoggerHandle,
     /// Limits that the daemon was started with.
     limits: Vec<Limit>,
+    logs: LogDirectory,
 }
 
 impl Residue {
@@ -384,6 +386,7 @@ impl Residue {
             pidfile,
             logger,
             limits,
+            logs,
         } = self;
         if let Some(pidfile) = pidfile
             && let Err(errno) = pidfile.remove()
@@ -393,6 +396,7 @@ impl Residue {
         daemon.close(DRAIN);
         // The log is closed. A socket that is left behind does no harm: the next daemon replaces it.
         let _removed = lock.remove();
+        drop(logs);
         drop(logger);
         limits
     }
