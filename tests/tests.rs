@@ -41,5 +41,8 @@ mod startup;
 mod status;
 mod stop;
 mod subscriptions;
+mod survival;
 mod tidy;
 mod values;
+mod waiting;
+mod why;
