@@ -32,7 +32,7 @@ _taskmaster() {
 
     case "${cmd}" in
         taskmaster)
-            opts="-h -V --help --version daemon ctl check-config"
+            opts="-v -h --version --help daemon ctl check-config"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -366,7 +366,7 @@ fi
 _taskmaster_live() {
     local cur prev words cword
     if declare -F _init_completion > /dev/null; then
-        _init_completion -n : || return 0
+        _init_completion -n := || return 0
     else
         read -r -a words <<< "${COMP_LINE:0:COMP_POINT}"
         [[ ${COMP_LINE:0:COMP_POINT} == *[[:blank:]] ]] && words+=("")

@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_taskmaster_global_optspecs
-    string join \n h/help V/version
+    string join \n v/version h/help
 end
 
 function __fish_taskmaster_needs_command
@@ -24,8 +24,8 @@ function __fish_taskmaster_using_subcommand
     contains -- $cmd[1] $argv
 end
 
+complete -c taskmaster -n "__fish_taskmaster_needs_command" -s v -l version -d 'Print the version and exit'
 complete -c taskmaster -n "__fish_taskmaster_needs_command" -s h -l help -d 'Print help'
-complete -c taskmaster -n "__fish_taskmaster_needs_command" -s V -l version -d 'Print version'
 complete -c taskmaster -n "__fish_taskmaster_needs_command" -f -a "daemon" -d 'Starts, watches, restarts, stops and logs the programs of a configuration file'
 complete -c taskmaster -n "__fish_taskmaster_needs_command" -f -a "ctl" -d 'Controls a running daemon: one action, or an interactive shell without one'
 complete -c taskmaster -n "__fish_taskmaster_needs_command" -f -a "check-config" -d 'Checks a configuration file and explains its mistakes; changes nothing'

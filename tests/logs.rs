@@ -1,6 +1,6 @@
 //! What becomes of the programs' output.
 
-use crate::harness::{Daemon, proc, wait};
+use crate::harness::{Daemon, Sandbox, proc, wait};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs;
@@ -402,4 +402,36 @@ fn input_of_a_program_is_not_the_daemons() {
         target.display()
     );
     daemon.close();
+}
+
+#[test]
+fn logs_of_programs_that_are_gone_are_removed_at_the_start_unless_told_not_to() {
+    for (flag, kept) in [(None, false), (Some("-k"), true)] {
+        let sandbox = Sandbox::new();
+        fs::create_dir_all(sandbox.path("log/child")).unwrap();
+        for name in [
+            "gone_0_out.log",
+            "gone_0_err.log.2",
+            "web_0_out.log.1",
+            "notes.txt",
+        ] {
+            sandbox.write(&format!("log/child/{name}"), "kept?\n");
+        }
+        let mut builder = Daemon::builder()
+            .config("[program.web]\ncommand=sleep 1000\nautostart=true\nstartsecs=0\n");
+        if let Some(flag) = flag {
+            builder = builder.arg(flag);
+        }
+        let daemon = builder.start_in(sandbox);
+        daemon.wait_state("web", "RUNNING");
+        let exists = |name: &str| daemon.sandbox.path("log/child").join(name).exists();
+        assert_eq!(exists("gone_0_out.log"), kept);
+        assert_eq!(exists("gone_0_err.log.2"), kept);
+        assert!(exists("web_0_out.log.1") && exists("notes.txt"));
+        assert_eq!(
+            daemon.count_log("its program is no longer configured"),
+            if kept { 0 } else { 2 }
+        );
+        daemon.close();
+    }
 }

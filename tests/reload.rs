@@ -419,3 +419,69 @@ fn a_program_that_moves_into_a_group_is_started_once() {
     assert_eq!(sleeping, 3);
     daemon.close();
 }
+
+#[test]
+fn autostart_that_is_turned_on_starts_what_was_never_started() {
+    let text = |autostart: bool| {
+        format!(
+            "[program.fresh]\ncommand=sleep 1000\nstartsecs=0\nautostart={autostart}\n\
+             [program.stopped]\ncommand=sleep 1000\nstartsecs=0\nautostart={autostart}\n"
+        )
+    };
+    let daemon = Daemon::with(&text(false));
+    daemon
+        .ctl("stop stopped")
+        .is(0, "stopped: ERROR (not running)\n");
+    daemon.edit_config(&text(true));
+    daemon.ctl("update").is(
+        0,
+        "fresh: updated process group\nstopped: updated process group\n",
+    );
+    let pid = daemon.wait_state("fresh", "RUNNING").pid;
+    daemon.edit_config(&text(false));
+    daemon.ctl("update").code(0);
+    assert_eq!(
+        daemon.row("fresh").pid,
+        pid,
+        "turned off, it does not stop anything"
+    );
+    assert_eq!(daemon.state("stopped"), "STOPPED");
+    daemon.close();
+}
+
+#[test]
+fn an_update_makes_a_new_childlogdir() {
+    let program =
+        "[program.web]\ncommand=sh -c 'echo hello; exec sleep 1000'\nautostart=true\nstartsecs=0\n";
+    let daemon = running(program, &["web"]);
+    daemon.edit_config(&format!(
+        "{program}[taskmasterd]\nchildlogdir=$DIR/log/other\n"
+    ));
+    daemon
+        .ctl("update")
+        .is(0, "web: stopped\nweb: updated process group\n");
+    daemon.wait_content("log/other/web_0_out.log", "hello\n");
+    daemon.close();
+}
+
+#[test]
+fn an_update_says_that_the_daemons_own_settings_wait_for_a_reload() {
+    const NOTICE: &str = "the daemon's own settings have changed";
+    let daemon = running(BASE, &["keep", "middle", "zeta"]);
+    let before = pids(&daemon, &["keep", "middle", "zeta"]);
+    daemon.ctl("update").is(0, "");
+    assert_eq!(daemon.count_log(NOTICE), 0);
+    daemon.edit_config(&format!("{BASE}[taskmasterd]\nloglevel=debug\n"));
+    daemon.ctl("update").is(0, "");
+    daemon.wait_log(NOTICE);
+    daemon.signal(Signal::SIGHUP);
+    wait::for_condition("the notice again", || daemon.count_log(NOTICE) == 2);
+    assert_eq!(pids(&daemon, &["keep", "middle", "zeta"]), before);
+    daemon.ctl("reload").is(0, "Restarted taskmasterd\n");
+    wait::for_condition("the second life", || {
+        daemon.count_log("started with pid") == 2
+    });
+    daemon.ctl("update").is(0, "");
+    assert_eq!(daemon.count_log(NOTICE), 2);
+    daemon.close();
+}

@@ -1,11 +1,13 @@
 //! The rules of the house: what a reviewer would otherwise have to look for in every change.
 //!
 //! `source` holds the code to its layers and sizes, `manual` holds the pages to options, actions, keys, messages, exit
-//! codes and signals, `files` holds everything that is kept in two places in step. Nothing here tests behaviour.
+//! codes and signals, `files` holds everything that is kept in two places in step, and `shells` tries the completion
+//! scripts in their shells. Nothing else here tests behaviour.
 
 mod files;
 mod keys;
 mod manual;
+mod shells;
 mod source;
 
 use std::fs;

@@ -159,7 +159,7 @@ fn bash(script: &str, name: &str, console: &str) -> String {
 _{name}_live() {{
     local cur prev words cword
     if declare -F _init_completion > /dev/null; then
-        _init_completion -n : || return 0
+        _init_completion -n := || return 0
     else
         read -r -a words <<< "${{COMP_LINE:0:COMP_POINT}}"
         [[ ${{COMP_LINE:0:COMP_POINT}} == *[[:blank:]] ]] && words+=("")

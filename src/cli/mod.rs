@@ -30,12 +30,14 @@ fn visible() -> Command {
     Command::new("taskmaster")
         .about("Runs, watches and controls programs")
         .version(env!("CARGO_PKG_VERSION"))
+        .disable_version_flag(true)
+        .arg(version())
         .disable_help_subcommand(true)
         .subcommand_required(true)
         .arg_required_else_help(true)
-        .subcommand(daemon("daemon"))
-        .subcommand(ctl("ctl"))
-        .subcommand(check_config("check-config"))
+        .subcommand(daemon("daemon").display_name("taskmasterd"))
+        .subcommand(ctl("ctl").display_name("taskmasterctl"))
+        .subcommand(check_config("check-config").display_name("taskmaster check-config"))
 }
 
 /// The daemon's command line, under the name it is called by.
@@ -66,17 +68,20 @@ pub fn check_config(name: &'static str) -> Command {
 }
 
 fn mode<Options: Args>(name: &'static str, about: &'static str) -> Command {
-    // `-v` is the version here, as in the programs this one replaces; clap's own flag would be `-V`.
-    let version = clap::Arg::new("version")
-        .short('v')
-        .long("version")
-        .help("Print the version and exit")
-        .action(clap::ArgAction::Version);
     Options::augment_args(Command::new(name))
         .about(about)
         .version(env!("CARGO_PKG_VERSION"))
         .disable_version_flag(true)
-        .arg(version)
+        .arg(version())
+}
+
+/// `-v` is the version here, as in the programs this one replaces; clap's own flag would be `-V`.
+fn version() -> clap::Arg {
+    clap::Arg::new("version")
+        .short('v')
+        .long("version")
+        .help("Print the version and exit")
+        .action(clap::ArgAction::Version)
 }
 
 #[cfg(test)]

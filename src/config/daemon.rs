@@ -54,7 +54,7 @@ pub fn daemon(context: &mut Context<'_>, table: &Table<'_>, sockets: &Sockets) -
     if let Some(directory) = &directory
         && !context.is_dir(directory)
     {
-        let message = format!("{} does not name a directory", table.subject("directory"));
+        let message = format!("{} does not name a directory", subject(table, "directory"));
         missing(context, table, "directory", message, directory);
     }
     let childlogdir = childlogdir(context, table);
@@ -115,10 +115,13 @@ fn childlogdir(context: &mut Context<'_>, table: &Table<'_>) -> PathBuf {
     let parent = given.parent().unwrap_or(Path::new("/")).to_owned();
     let facts = context.facts(&given);
     if facts.is_none() && !is_made_by_us(&parent) && !context.is_dir(&parent) {
-        let message = format!("{} cannot be created", table.subject("childlogdir"));
+        let message = format!("{} cannot be created", subject(table, "childlogdir"));
         missing(context, table, "childlogdir", message, &parent);
     } else if facts.is_some_and(|facts| facts.kind != FileKind::Directory) {
-        let message = format!("{} does not name a directory", table.subject("childlogdir"));
+        let message = format!(
+            "{} does not name a directory",
+            subject(table, "childlogdir")
+        );
         missing(context, table, "childlogdir", message, &given);
     }
     given
@@ -234,9 +237,18 @@ fn console_socket(context: &mut Context<'_>, table: &Table<'_>) -> Option<PathBu
 }
 
 fn socket_path(context: &mut Context<'_>, table: &Table<'_>, name: &str) -> Option<PathBuf> {
-    table.field(name)?;
+    let field = table.field(name)?;
     context.value_with(table, name, &Variables::default(), |context, text, _| {
-        let path = context.path(&value::socket(text)?)?;
+        let text = value::socket(text)?;
+        if !text.starts_with(['/', '~']) {
+            let message = format!("{} is a relative path", table.subject(name));
+            context.report(
+                Diagnostic::warning("relative-socket", message)
+                    .at(field.value.span(), "starts at the directory that each is called from")
+                    .help(format!("daemon and console would meet only there: write an absolute path, or %(here)s/{text} for the directory of this file")),
+            );
+        }
+        let path = context.path(&text)?;
         let length = path.as_os_str().len();
         if length > SOCKET_PATH_BYTES_MAX {
             return Err(ValueFault::new(format!("the path has {length} bytes"))
@@ -297,6 +309,11 @@ pub fn check_parent(
     }
     let message = format!("the directory for {subject} does not exist");
     missing(context, table, name, message, parent);
+}
+
+/// What messages call a key: the flag, where one stands for it.
+fn subject(table: &Table<'_>, name: &str) -> String {
+    table.subject(table.field(name).map_or(name, |field| &field.shown))
 }
 
 fn missing(

@@ -99,12 +99,10 @@ fn places(role: Role<'_>, host: &dyn Host) -> Vec<PathBuf> {
                 PathBuf::from("./taskmaster.ini"),
                 "./taskmasterd.conf".into(),
             ];
-            let environment = host.environment();
-            if let Some(dir) = environment.get("XDG_CONFIG_HOME")
-                && host.effective_uid() != 0
-                && Path::new(dir).is_absolute()
+            if host.effective_uid() != 0
+                && let Some(dir) = user_directory(host)
             {
-                places.push(Path::new(dir).join("taskmaster/taskmaster.ini"));
+                places.push(dir.join("taskmaster/taskmaster.ini"));
             }
             places.push("/etc/taskmaster/taskmaster.ini".into());
             places.push("/tmp/taskmaster.d/taskmasterd.conf".into());
@@ -128,6 +126,17 @@ fn places(role: Role<'_>, host: &dyn Host) -> Vec<PathBuf> {
             places
         }
     }
+}
+
+/// Where a user keeps configuration: `XDG_CONFIG_HOME`, and by its specification `~/.config` where that is unset, empty or
+/// not absolute.
+fn user_directory(host: &dyn Host) -> Option<PathBuf> {
+    let environment = host.environment();
+    let absolute = |name: &str| {
+        let dir = environment.get(name).map(PathBuf::from);
+        dir.filter(|dir| dir.is_absolute())
+    };
+    absolute("XDG_CONFIG_HOME").or_else(|| absolute("HOME").map(|home| home.join(".config")))
 }
 
 fn distrust(facts: FileFacts, effective_uid: u32) -> Option<Distrust> {

@@ -19,6 +19,8 @@ use std::path::{Path, PathBuf};
 pub const DEPTH_MAX: usize = 8;
 /// Most files of one configuration.
 pub const FILES_MAX: usize = 1_000;
+/// Index of the main file, which is read first.
+const MAIN_FILE: usize = 0;
 
 /// Everything that was read.
 #[derive(Debug, Default)]
@@ -53,6 +55,27 @@ pub fn read_all(context: &mut Context<'_>, main: &Path) -> Option<Document> {
     };
     reader.take(context, &raw, absolute, main);
     Some(reader.document)
+}
+
+/// Sections for the console in included files: it reads the main file alone, so daemon and console would not meet.
+pub fn warn_about_console(context: &mut Context<'_>, sections: &[Section]) {
+    for section in sections {
+        let kind = schema::section_name(&section.name);
+        let console = matches!(
+            kind,
+            SectionName::Fixed(Kind::Console | Kind::UnixServer, _)
+        );
+        if console && section.header.file != MAIN_FILE {
+            context.report(
+                Diagnostic::warning(
+                    "included-console",
+                    format!("the console does not see this [{}]", section.name),
+                )
+                .at(section.header, "stands in an included file")
+                .help("the console reads the main file alone: move the section there"),
+            );
+        }
+    }
 }
 
 struct Reader {

@@ -102,6 +102,7 @@ fn build(
     overrides: &[Override],
 ) -> Config {
     find::warn_about_access(context, &document.files);
+    include::warn_about_console(context, &document.sections);
     let mut sorted = sections::sort(context, &document.sections);
     daemon::overrule(context, &mut sorted.daemon, overrides);
     let sockets = daemon::sockets(context, &sorted);

@@ -225,6 +225,16 @@ impl<'d> Sorter<'d> {
         if let Err(error) = ProgramName::new(name) {
             context.report(illegal_name(kind, name, &error, section, at));
         }
+        if name == "all" {
+            context.report(
+                Diagnostic::warning(
+                    "all-name",
+                    format!("the {kind} `all` cannot be addressed by its name"),
+                )
+                .at(name_span, "means every process in the console")
+                .help("choose another name"),
+            );
+        }
         if let Some(first) = self.named.insert((kind, name), section) {
             let message = format!("the {kind} `{name}` is defined twice");
             context.report(

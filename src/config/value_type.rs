@@ -102,6 +102,20 @@ impl ValueFault {
 }
 
 impl ValueType {
+    /// Whether any text is a value of this type, so that quotes by mistake go unnoticed.
+    pub fn takes_any_text(&self) -> bool {
+        matches!(
+            self,
+            Self::Text
+                | Self::Name
+                | Self::Path
+                | Self::MainLog
+                | Self::ChildLog
+                | Self::Socket
+                | Self::Patterns
+        )
+    }
+
     /// The sentence that says that the value of `subject` is not of this type.
     pub fn complaint(&self, subject: &str) -> String {
         match self {

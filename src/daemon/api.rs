@@ -9,7 +9,7 @@ use super::convert;
 use super::event_loop::Daemon;
 use super::jobs::Tail;
 use crate::daemon::capture::LogRef;
-use crate::engine::event::{Command, Reply};
+use crate::engine::event::{Command, GroupChangeKind, Reply};
 use crate::engine::{Event, Resolution};
 use crate::sys::clock;
 use crate::types::{Monotonic, Signal, Ticket};
@@ -79,7 +79,7 @@ impl Daemon {
                 let tail = Tail {
                     client,
                     request: id,
-                    name: self.identifier.clone(),
+                    name: self.started_with.identifier.clone(),
                 };
                 self.queue_tail(tail, LogRef::Main, bytes);
                 return None;
@@ -117,7 +117,7 @@ impl Daemon {
                 Ok(config) => Command::Reread { config },
                 Err(faults) => return Some(Response::Refused(Refusal::BadConfig(faults))),
             },
-            Request::Update { groups } => match self.loader.load_and_log() {
+            Request::Update { groups } => match self.load_for_update() {
                 Ok(config) => Command::Update { config, groups },
                 Err(faults) => return Some(Response::Refused(Refusal::BadConfig(faults))),
             },
@@ -244,7 +244,12 @@ fn log_changes(reply: &Reply) {
         }
         Reply::Changes(changes) => {
             for change in changes {
-                log::info!("update: {}: {:?}", change.group, change.kind);
+                let what = match change.kind {
+                    GroupChangeKind::Removed => "removed",
+                    GroupChangeKind::Changed => "updated",
+                    GroupChangeKind::Added => "added",
+                };
+                log::info!("update: {} {what}", change.group);
             }
         }
         Reply::ShuttingDown => log::warn!("update: ignored, the daemon is shutting down"),

@@ -67,7 +67,7 @@ impl Daemon {
             protocol: wire::PROTOCOL_VERSION,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
-            identifier: Some(self.identifier.clone()),
+            identifier: Some(self.started_with.identifier.clone()),
         };
         let allowed = self.access.allows(&peer, &peer::groups(&stream));
         let mut client = Client::new(stream, peer, &hello, now);

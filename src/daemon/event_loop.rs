@@ -16,6 +16,7 @@ use super::jobs::Jobs;
 use super::journal::Journal;
 use super::loader::Loader;
 use super::runtime_files::RuntimeFiles;
+use crate::config::model::DaemonSettings;
 use crate::engine::event::Command;
 use crate::engine::{Engine, Event};
 use crate::sys::poller::{Interest, Poller, Ready};
@@ -54,7 +55,8 @@ pub struct Daemon {
     pub(super) ending: Option<Ending>,
     pub(super) runtime_files: RuntimeFiles,
     pub(super) executable: PathBuf,
-    pub(super) identifier: String,
+    /// The daemon's own settings, which hold until it starts anew.
+    pub(super) started_with: DaemonSettings,
     pub(super) access: Access,
     queue: VecDeque<Event>,
     more_ends: bool,
@@ -117,8 +119,6 @@ pub struct Parts {
     pub runtime_files: RuntimeFiles,
     /// What `reload` executes.
     pub executable: PathBuf,
-    /// Name of this daemon.
-    pub identifier: String,
     /// Who may connect.
     pub access: Access,
 }
@@ -186,9 +186,9 @@ impl Daemon {
             journal,
             runtime_files,
             executable,
-            identifier,
             access,
         } = parts;
+        let started_with = engine.config().daemon.clone();
         let poller = Poller::new()?;
         listener.set_nonblocking(true)?;
         poller.add(&signals, Wake::Signal.token(), Interest::READABLE)?;
@@ -220,7 +220,7 @@ impl Daemon {
             ending: None,
             runtime_files,
             executable,
-            identifier,
+            started_with,
             access,
             queue: VecDeque::new(),
             more_ends: false,
@@ -360,7 +360,7 @@ impl Daemon {
             log::warn!("ignored SIGHUP indicating update request (shutdown in progress)");
             return;
         }
-        match self.loader.load_and_log() {
+        match self.load_for_update() {
             Ok(config) => {
                 let ticket = self.counters.next_ticket();
                 self.waiters.insert(ticket, Waiter::Signal);
@@ -374,7 +374,7 @@ impl Daemon {
             }
             Err(faults) => {
                 log::error!(
-                    "the configuration is not changed: {} has {} error(s)",
+                    "nothing is changed, for {} cannot be used (errors: {})",
                     self.loader.path().display(),
                     faults.iter().filter(|fault| fault.error).count()
                 );

@@ -8,6 +8,7 @@
 use super::access::Access;
 use super::capture::Capture;
 use super::children::Children;
+use super::cleanup::LogDirectory;
 use super::event_loop::{Daemon, Parts};
 use super::exit::DaemonExit;
 use super::journal::{Journal, Stop, stop_survivors};
@@ -28,9 +29,8 @@ use crate::sys::socket::{self, Lock, LockError};
 use crate::sys::{descriptors, dirs, identity, limits};
 use crate::types::Signal;
 use flexi_logger::LoggerHandle;
-use nix::errno::Errno;
 use nix::sys::stat::Mode;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
@@ -207,8 +207,7 @@ fn check(loader: &Loader) -> Result<Config, Failure> {
         sources,
     } = loader.load();
     let mut stderr = io::stderr();
-    let colour = stderr.is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let text = render::text(&diagnostics, &sources, colour);
+    let text = render::text(&diagnostics, &sources, render::is_painted(&stderr));
     // A standard error that does not take it is no reason not to start.
     let _shown = stderr.write_all(text.as_bytes());
     config.ok_or_else(|| Failure::BadConfiguration(loader.path().to_owned()))
@@ -241,14 +240,11 @@ fn prepare_directories(settings: &DaemonSettings) -> Result<(), Failure> {
     if let Some(parent) = settings.socket.parent() {
         dirs::trusted(parent)?;
     }
-    match nix::unistd::mkdir(&settings.childlogdir, Mode::from_bits_truncate(0o750)) {
-        Ok(()) | Err(Errno::EEXIST) => Ok(()),
-        Err(errno) => Err(Failure::Directory {
-            action: "create childlogdir",
-            path: settings.childlogdir.clone(),
-            source: errno.into(),
-        }),
-    }
+    dirs::ensure_log_directory(&settings.childlogdir).map_err(|errno| Failure::Directory {
+        action: "create childlogdir",
+        path: settings.childlogdir.clone(),
+        source: errno.into(),
+    })
 }
 
 impl Prepared {
@@ -280,9 +276,15 @@ impl Prepared {
         let ready = lock.record_pid().map_err(Failure::from).and_then(|()| {
             let capture = Capture::start().map_err(Failure::surroundings)?;
             let logger = open_log(&capture, settings)?;
-            Ok((capture, logger, put_away_survivors(&config)?))
+            let journal = put_away_survivors(&config)?;
+            let logs = LogDirectory::take(&config).map_err(|source| Failure::Directory {
+                action: "use childlogdir",
+                path: settings.childlogdir.clone(),
+                source,
+            })?;
+            Ok((capture, logger, journal, logs))
         });
-        let (capture, logger, journal) = match ready {
+        let (capture, logger, journal, logs) = match ready {
             Ok(ready) => ready,
             Err(failure) => {
                 // What cannot be removed does no harm: the next daemon replaces it.
@@ -309,7 +311,6 @@ impl Prepared {
             journal,
             runtime_files: RuntimeFiles::new(&settings.socket, settings.socket_mode, lock),
             executable: executable.to_owned(),
-            identifier: settings.identifier.clone(),
             access,
         })
         .map_err(Failure::surroundings)?;
@@ -322,6 +323,7 @@ impl Prepared {
             pidfile: None,
             logger,
             limits,
+            logs,
         };
         if let Some(path) = &settings.pidfile {
             match Pidfile::write(path) {
@@ -392,6 +394,7 @@ pub struct Residue {
     logger: LoggerHandle,
     /// Limits that the daemon was started with.
     limits: Vec<Limit>,
+    logs: LogDirectory,
 }
 
 impl Residue {
@@ -402,6 +405,7 @@ impl Residue {
             pidfile,
             logger,
             limits,
+            logs,
         } = self;
         if let Some(pidfile) = pidfile
             && let Err(errno) = pidfile.remove()
@@ -411,6 +415,7 @@ impl Residue {
         let runtime_files = daemon.close(DRAIN, processes_left);
         // The log is closed. A socket that is left behind does no harm: the next daemon replaces it.
         let _removed = runtime_files.remove();
+        drop(logs);
         drop(logger);
         limits
     }

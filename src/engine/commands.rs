@@ -252,8 +252,12 @@ impl Engine {
         out: &mut Outbox,
     ) -> (Vec<GroupChange>, Vec<(ProcessKey, Verdict)>) {
         let mut stops = Vec::new();
+        let mut woken = Vec::new();
         for settings in plan.adjusted {
-            self.adjust(settings, out);
+            let key = settings.key.clone();
+            if self.adjust(settings, out) {
+                woken.push(key);
+            }
         }
         plan.removed.sort_by_cached_key(|key| self.table.rank(key));
         for key in plan.removed.into_iter().rev() {
@@ -285,6 +289,10 @@ impl Engine {
         }
         self.rank_groups(out);
         self.add_all(now, plan.added, out);
+        woken.sort_by_cached_key(|key| self.table.rank(key));
+        for key in woken {
+            self.start_by_itself(now, &key, out);
+        }
         stops.retain(|(_, verdict)| *verdict != Verdict::Now(Outcome::NotRunning));
         let stopped: BTreeSet<_> = stops.iter().map(|(key, _)| &key.group).collect();
         for change in &mut plan.changes {
@@ -293,18 +301,21 @@ impl Engine {
         (plan.changes, stops)
     }
 
-    /// Gives a process settings that need no restart.
-    fn adjust(&mut self, settings: Arc<ProcessSettings>, out: &mut Outbox) {
+    /// Gives a process settings that need no restart. Says whether they turn `autostart` on.
+    fn adjust(&mut self, settings: Arc<ProcessSettings>, out: &mut Outbox) -> bool {
         let key = settings.key.clone();
-        let limits_differ = self.table.with(&key, |process| {
+        let differences = self.table.with(&key, |process| {
             let old = process.settings();
-            let differ = old.stdout != settings.stdout || old.stderr != settings.stderr;
+            let limits = old.stdout != settings.stdout || old.stderr != settings.stderr;
+            let woken = !old.policy.autostart && settings.policy.autostart;
             process.adjust(Arc::clone(&settings));
-            differ
+            (limits, woken)
         });
-        if limits_differ == Some(true) {
+        let (limits, woken) = differences.unwrap_or_default();
+        if limits {
             out.act(Action::Relimit { settings });
         }
+        woken
     }
 
     /// Gives a process settings that need it to be started anew. What an operator said about it stands; where nobody

@@ -254,21 +254,26 @@ impl Engine {
             return;
         }
         for key in self.table.in_order_of_rank() {
-            let fresh = self.table.get(&key).is_some_and(|process| {
-                process.settings().policy.autostart
-                    && !process.was_spawned()
-                    && !process.wanted().by_operator
-            });
-            if fresh {
-                self.want(
-                    &key,
-                    Wanted {
-                        up: true,
-                        by_operator: false,
-                    },
-                );
-                self.apply(now, &key, Input::Start, out);
-            }
+            self.start_by_itself(now, &key, out);
+        }
+    }
+
+    /// Starts a process if `autostart` says so, it has never been started, and no operator has said anything about it.
+    fn start_by_itself(&mut self, now: Monotonic, key: &ProcessKey, out: &mut Outbox) {
+        let fresh = self.table.get(key).is_some_and(|process| {
+            process.settings().policy.autostart
+                && !process.was_spawned()
+                && !process.wanted().by_operator
+        });
+        if fresh {
+            self.want(
+                key,
+                Wanted {
+                    up: true,
+                    by_operator: false,
+                },
+            );
+            self.apply(now, key, Input::Start, out);
         }
     }
 

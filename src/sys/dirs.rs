@@ -168,6 +168,14 @@ pub fn open_unled(path: &Path) -> Result<OwnedFd, Errno> {
     Ok(walked.descriptor)
 }
 
+/// Makes a directory for logs (mode 0750) where it is missing; its parent must exist.
+pub fn ensure_log_directory(path: &Path) -> Result<(), Errno> {
+    match nix::unistd::mkdir(path, Mode::from_bits_truncate(0o750)) {
+        Ok(()) | Err(Errno::EEXIST) => Ok(()),
+        Err(errno) => Err(errno),
+    }
+}
+
 /// Makes sure that the directory is ours alone (mode 0700) and cannot be replaced by others.
 ///
 /// Makes the last component where it is missing, takes rights from others where it is ours. Refuses a link, somebody

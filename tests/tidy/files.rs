@@ -50,7 +50,7 @@ fn the_readme_names_the_main_commands_and_the_gate_runs_them() {
                 "run --release -- daemon -n -c packaging/taskmaster.sample.ini",
                 "run --release -- ctl -c packaging/taskmaster.sample.ini status",
                 "run --release -- check-config packaging/taskmaster.sample.ini",
-                "test --release",
+                "test",
             ][..]
         )
     );

@@ -170,6 +170,33 @@ fn root_does_not_search_a_users_directory() {
 }
 
 #[test]
+fn a_users_directory_is_in_the_home_unless_xdg_says_otherwise() {
+    let place = "/home/me/.config/taskmaster/taskmaster.ini";
+    for (variables, found) in [
+        (&[("HOME", "/home/me")][..], true),
+        (&[("HOME", "/home/me"), ("XDG_CONFIG_HOME", "")], true),
+        (
+            &[("HOME", "/home/me"), ("XDG_CONFIG_HOME", ".config")],
+            true,
+        ),
+        (
+            &[("HOME", "/home/me"), ("XDG_CONFIG_HOME", "/elsewhere")],
+            false,
+        ),
+        (&[("HOME", "home/me")], false),
+        (&[], false),
+    ] {
+        let mut host = FakeHost::default().and(place, "");
+        host.environment.remove("HOME");
+        for (name, value) in variables {
+            host.environment.insert((*name).into(), (*value).into());
+        }
+        let result = find(Role::Taskmaster, &host);
+        assert_eq!(result == Ok(PathBuf::from(place)), found, "{variables:?}");
+    }
+}
+
+#[test]
 fn only_regular_files_of_a_sane_size_are_read() {
     let directory = tempfile::tempdir().unwrap();
     let host = RealHost::new();

@@ -5,9 +5,9 @@
 
 use crate::config::model::{Config, ProcessSettings};
 use crate::engine::event::{Command, Event};
-use crate::engine::view::State;
+use crate::engine::view::{ProcessView, State};
 use crate::engine::{Engine, Resolution};
-use crate::types::{GroupName, ProcessKey};
+use crate::types::{Generation, GroupName, ProcessKey};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Whether a process ought to be up, and whether an operator said so.
@@ -205,7 +205,14 @@ impl Intents {
                         && old.stdout.target == new.stdout.target
                         && old.stderr.target == new.stderr.target
                     {
-                        effect.untouched.insert(key.clone());
+                        let woken = !old.policy.autostart && new.policy.autostart;
+                        let never = |view: ProcessView| view.generation == Generation::default();
+                        if woken && !intent.explicit && engine.process(key).is_some_and(never) {
+                            self.set(key.clone(), true, false);
+                            effect.added.insert(key.clone(), true);
+                        } else {
+                            effect.untouched.insert(key.clone());
+                        }
                     } else {
                         effect.told_to_end.insert(key.clone());
                         if !intent.explicit {

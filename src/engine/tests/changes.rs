@@ -132,6 +132,30 @@ fn what_an_operator_said_outlives_a_change() {
 }
 
 #[test]
+fn autostart_that_is_turned_on_starts_what_was_never_started() {
+    let names = ["fresh", "ended", "stopped"];
+    let mut shell = Shell::new(names.map(settings));
+    shell.feed(Event::Boot);
+    shell.start(&["ended"]);
+    shell.second();
+    shell.exit("ended", 0);
+    shell.stop(&["stopped"]);
+    shell.taken();
+    let update = shell.update(names.map(autostarted));
+    assert_eq!(shell.taken().0, ["fresh"]);
+    assert_eq!(
+        changes(shell.reply(update)),
+        ["Changed ended", "Changed fresh", "Changed stopped"]
+    );
+    assert_eq!(shell.state("fresh"), State::Starting);
+    // Turned off, it stays up.
+    shell.second();
+    shell.update(names.map(settings));
+    assert_eq!(shell.taken().0, Vec::<String>::new());
+    assert_eq!(shell.state("fresh"), State::Running);
+}
+
+#[test]
 fn a_retry_that_is_pending_gives_way_to_a_change() {
     let mut shell = Shell::new([autostarted("web")]);
     shell.feed(Event::Boot);
