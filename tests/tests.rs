@@ -44,3 +44,5 @@ mod subscriptions;
 mod survival;
 mod tidy;
 mod values;
+mod waiting;
+mod why;

@@ -61,6 +61,7 @@ impl Daemon {
                 return Some(Response::DaemonPid(std::process::id()));
             }
             Request::Pid { targets } => return Some(Response::Pids(self.pids(&targets))),
+            Request::Why { target } => return Some(self.why(&target, now)),
             Request::Avail => return Some(Response::Avail(self.avail())),
             Request::Version => {
                 return Some(Response::Version(env!("CARGO_PKG_VERSION").to_owned()));
@@ -209,6 +210,7 @@ fn targets_of(request: &Request) -> Option<&[String]> {
         | Request::Remove { groups: targets } => Some(targets),
         Request::Tail { .. }
         | Request::MainTail { .. }
+        | Request::Why { .. }
         | Request::Avail
         | Request::Reread
         | Request::Reload

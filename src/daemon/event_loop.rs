@@ -17,7 +17,6 @@ use super::journal::Journal;
 use super::loader::Loader;
 use super::runtime_files::RuntimeFiles;
 use crate::config::model::DaemonSettings;
-use crate::engine::event::Command;
 use crate::engine::{Engine, Event};
 use crate::sys::poller::{Interest, Poller, Ready};
 use crate::sys::signals::SignalSource;
@@ -51,10 +50,10 @@ pub struct Daemon {
     pub(super) jobs: Jobs,
     pub(super) counters: Counters,
     pub(super) ending: Option<Ending>,
-    pub(super) runtime_files: RuntimeFiles,
-    pub(super) executable: PathBuf,
     /// The daemon's own settings, which hold until it starts anew.
     pub(super) started_with: DaemonSettings,
+    pub(super) runtime_files: RuntimeFiles,
+    pub(super) executable: PathBuf,
     pub(super) access: Access,
     queue: VecDeque<Event>,
     more_ends: bool,
@@ -216,9 +215,9 @@ impl Daemon {
             jobs: Jobs::default(),
             counters: Counters::default(),
             ending: None,
+            started_with,
             runtime_files,
             executable,
-            started_with,
             access,
             queue: VecDeque::new(),
             more_ends: false,
@@ -348,34 +347,6 @@ impl Daemon {
             } else if [Signal::TERM, Signal::INT, Signal::QUIT].contains(&signal) {
                 log::warn!("received {signal} indicating exit request");
                 self.feed(Event::Terminate);
-            }
-        }
-    }
-
-    /// Makes the file on disk the active configuration, as `update` does; a faulty file changes nothing.
-    fn update_by_signal(&mut self) {
-        if self.engine.is_shutting_down() {
-            log::warn!("ignored SIGHUP indicating update request (shutdown in progress)");
-            return;
-        }
-        match self.load_for_update() {
-            Ok(config) => {
-                let ticket = self.counters.next_ticket();
-                self.waiters.insert(ticket, Waiter::Signal);
-                self.feed(Event::Command {
-                    ticket,
-                    command: Command::Update {
-                        config,
-                        groups: Vec::new(),
-                    },
-                });
-            }
-            Err(faults) => {
-                log::error!(
-                    "nothing is changed, for {} cannot be used (errors: {})",
-                    self.loader.path().display(),
-                    faults.iter().filter(|fault| fault.error).count()
-                );
             }
         }
     }

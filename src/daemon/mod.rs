@@ -32,6 +32,7 @@ mod runtime_files;
 mod sentences;
 mod startup;
 mod status;
+mod story;
 mod streams;
 
 pub use exit::DaemonExit;

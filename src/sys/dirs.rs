@@ -136,6 +136,14 @@ fn trusted_chain(path: &Path) -> Result<Walked, DirError> {
     Ok(walked)
 }
 
+/// Makes a directory for logs (mode 0750) where it is missing; its parent must exist.
+pub fn ensure_log_directory(path: &Path) -> Result<(), Errno> {
+    match nix::unistd::mkdir(path, Mode::from_bits_truncate(0o750)) {
+        Ok(()) | Err(Errno::EEXIST) => Ok(()),
+        Err(errno) => Err(errno),
+    }
+}
+
 /// Opens a directory that may be somebody else's, such as the one for the logs of a program with a user of its own.
 ///
 /// Whoever may write into a directory on the way could put a link there and lead us into a directory that he cannot
@@ -166,14 +174,6 @@ pub fn open_unled(path: &Path) -> Result<OwnedFd, Errno> {
         return Err(Errno::ELOOP);
     }
     Ok(walked.descriptor)
-}
-
-/// Makes a directory for logs (mode 0750) where it is missing; its parent must exist.
-pub fn ensure_log_directory(path: &Path) -> Result<(), Errno> {
-    match nix::unistd::mkdir(path, Mode::from_bits_truncate(0o750)) {
-        Ok(()) | Err(Errno::EEXIST) => Ok(()),
-        Err(errno) => Err(errno),
-    }
 }
 
 /// Makes sure that the directory is ours alone (mode 0700) and cannot be replaced by others.
