@@ -126,7 +126,10 @@ fn a_reload_that_cannot_succeed_is_refused() {
     // Replaced by another file, as an upgrade does, it is what is executed.
     fs::copy(&aside, &copy).unwrap();
     daemon.ctl("reload").code(0);
-    wait::for_condition("the daemon to serve again", || daemon.try_names().is_some());
+    wait::for_condition("the daemon to serve again", || {
+        let log = daemon.sandbox.read("log/taskmaster.log");
+        log.matches("started with pid").count() == 2 && daemon.try_names().is_some()
+    });
     daemon.wait_state("db", "RUNNING");
     daemon.close();
 }

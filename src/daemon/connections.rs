@@ -15,6 +15,8 @@ use std::time::Duration;
 /// Connections accepted in one turn.
 const ACCEPTS_PER_TURN: usize = 64;
 
+/// How long the listener rests when the daemon is out of descriptors.
+const LISTENER_REST: Duration = Duration::from_millis(100);
 /// How often it is said, at most, that nobody can be let in.
 const COMPLAINT_INTERVAL: Duration = Duration::from_mins(1);
 
@@ -51,6 +53,17 @@ impl Daemon {
                     return self.rest_listener(now);
                 }
             }
+        }
+    }
+
+    /// Out of descriptors: without a rest the listener would wake the loop for ever.
+    fn rest_listener(&mut self, now: Monotonic) {
+        self.listener_rests_until = Some(now.after(LISTENER_REST));
+        if let Err(error) =
+            self.poller
+                .modify(&self.listener, Wake::Listener.token(), Interest::NONE)
+        {
+            log::error!("can't rest the control socket: {error}");
         }
     }
 

@@ -31,8 +31,6 @@ use std::time::Duration;
 
 /// Ends of children handled in one turn.
 const REAPS_PER_TURN: usize = 256;
-/// How long the listener rests when the daemon is out of descriptors.
-const LISTENER_REST: Duration = Duration::from_millis(100);
 
 /// Everything the daemon holds while it runs.
 #[derive(Debug)]
@@ -59,7 +57,7 @@ pub struct Daemon {
     pub(super) access: Access,
     queue: VecDeque<Event>,
     more_ends: bool,
-    listener_rests_until: Option<Monotonic>,
+    pub(super) listener_rests_until: Option<Monotonic>,
     pub(super) listener_complained_at: Option<Monotonic>,
 }
 
@@ -441,17 +439,6 @@ impl Daemon {
             {
                 log::error!("can't watch the control socket: {error}");
             }
-        }
-    }
-
-    /// Out of descriptors: without a rest the listener would wake the loop for ever.
-    pub(super) fn rest_listener(&mut self, now: Monotonic) {
-        self.listener_rests_until = Some(now.after(LISTENER_REST));
-        if let Err(error) =
-            self.poller
-                .modify(&self.listener, Wake::Listener.token(), Interest::NONE)
-        {
-            log::error!("can't rest the control socket: {error}");
         }
     }
 

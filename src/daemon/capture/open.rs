@@ -2,11 +2,10 @@
 //!
 //! A log's path is a directory and one name. The directory is held open, so that one which is moved away, or replaced
 //! by a link, goes on receiving its files until somebody asks for the path to be followed anew. The name is never
-//! followed when it is a link, opening it never blocks (a FIFO without a reader is an error), and what was opened must be a
-//! regular file with one name, a FIFO or a character device, and in a directory for all not somebody else's. A link in
-//! the directory's path leads root only where its maker could go himself ([`dirs::open_unled`]). The daemon's
-//! own descriptors are the exception: a few names
-//! under `/dev` are followed, by exact spelling.
+//! followed when it is a link, opening it never blocks (a FIFO without a reader is an error), and what was opened must
+//! be a regular file with one name, a FIFO or a character device, and in a directory for all not somebody else's. A
+//! link in the directory's path leads root only where its maker could go himself ([`dirs::open_unled`]). The daemon's
+//! own descriptors are the exception: a few names under `/dev` are followed, by exact spelling.
 
 use crate::sys::dirs;
 use nix::errno::Errno;
