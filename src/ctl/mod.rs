@@ -6,7 +6,8 @@
 //! `session` and nowhere else.
 //!
 //! Nothing here changes anything by itself or remembers anything between two actions, but for the shell's history.
-//! Everything is written through [`output::Output`], which tests replace. There is one thread, but for the shell's [`announcer`].
+//! Everything is written through [`output::Output`], which tests replace. There is one thread, but for the shell's
+//! [`announcer`].
 
 pub mod actions;
 mod advice;

@@ -42,6 +42,9 @@ fn want(words: &[String]) -> Result<(Want, &[String]), Misuse> {
             break;
         };
         words = rest;
+        if modifier != "f" && want.amount.is_some() {
+            return Err(("Error: too many arguments".to_owned(), true));
+        }
         let bad = || (format!("Error: bad argument {first}"), false);
         match modifier {
             "f" => want.follow = true,
