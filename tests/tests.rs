@@ -41,6 +41,7 @@ mod startup;
 mod status;
 mod stop;
 mod subscriptions;
+mod survival;
 mod tidy;
 mod values;
 mod waiting;
