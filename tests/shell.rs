@@ -500,3 +500,53 @@ fn with_i_the_shell_follows_the_action() {
         .mentions("web: stopped\n");
     daemon.close();
 }
+
+#[test]
+fn several_logs_are_followed_with_their_names_across_a_rotation() {
+    let daemon = Daemon::with(
+        "[program.a]\ncommand=$ZOO echo-on a one two\nautostart=true\nstartsecs=0\nstdout_logfile_maxbytes=4\n\
+         [program.bee]\ncommand=$ZOO say bee \u{1b}[2J\nautostart=true\nstartsecs=0\n",
+    );
+    daemon.wait_state("a", "RUNNING");
+    daemon.sandbox.wait_mark("bee", "said");
+    let mut session = shell(&daemon);
+    prompt(&mut session);
+    session.send_line("tail -f a bee").unwrap();
+    // A control character is shown, not sent.
+    session.exp_string("bee | \\x1b[2J").unwrap();
+    daemon.sandbox.write("out/one.go", "");
+    session.exp_string("a   | one").unwrap();
+    daemon.sandbox.write("out/two.go", "");
+    session.exp_string("a   | two").unwrap();
+    session.send_control('c').unwrap();
+    prompt(&mut session);
+    session.send_control('d').unwrap();
+    session.exp_eof().unwrap();
+    daemon.close();
+}
+
+#[test]
+fn the_foreground_is_left_with_control_c_and_the_program_goes_on() {
+    let daemon = Daemon::with("[program.cat]\ncommand=cat\nautostart=true\nstartsecs=0\n");
+    daemon.wait_state("cat", "RUNNING");
+    let pid = daemon.pid("cat");
+    let mut session = shell(&daemon);
+    prompt(&mut session);
+    session.send_line("fg cat").unwrap();
+    session.exp_string("==> Press Ctrl-C to exit <==").unwrap();
+    session.send_line("hello").unwrap();
+    // This terminal does not echo: the program says it.
+    session.exp_string("hello").unwrap();
+    session.send_control('c').unwrap();
+    session.exp_string("Exiting foreground").unwrap();
+    prompt(&mut session);
+    assert_eq!(daemon.pid("cat"), pid);
+    session.send_line("fg cat").unwrap();
+    session.exp_string("==> Press Ctrl-C to exit <==").unwrap();
+    daemon.ctl("stop cat").code(0);
+    session.exp_string("Process got killed").unwrap();
+    prompt(&mut session);
+    session.send_control('d').unwrap();
+    session.exp_eof().unwrap();
+    daemon.close();
+}
