@@ -161,7 +161,11 @@ fn tab_completes_actions_and_names() {
 /// A shell that may colour, with one more variable of the environment.
 fn shell_with(daemon: &Daemon, name: &str, value: &str, raw: bool) -> PtySession {
     let mut command = daemon.console("");
-    command.env("TERM", "xterm").env(name, value);
+    // Without colours there are no hints, and a line is drawn only once.
+    command
+        .env("TERM", "xterm")
+        .env("NO_COLOR", "1")
+        .env(name, value);
     daemon.sandbox.note(&command);
     let timeout = u64::try_from(wait::patience().as_millis()).unwrap();
     let options = Options::new()
@@ -252,24 +256,46 @@ fn hints_are_grey_and_never_sent() {
 fn a_change_is_told_above_the_line_that_is_being_typed() {
     let daemon = Daemon::with(ONE);
     daemon.wait_state("web", "RUNNING");
-    let mut session = shell(&daemon);
-    prompt(&mut session);
+    let mut command = daemon.console("");
+    command.env("TERM", "xterm").env("NO_COLOR", "1");
+    daemon.sandbox.note(&command);
+    let options = Options::new()
+        .timeout_ms(Some(300))
+        .strip_ansi_escape_codes(true);
+    let mut session = spawn_with_options(command, options).unwrap();
+    let see = |session: &mut PtySession, text: &str| {
+        wait::for_condition(text, || session.exp_string(text).is_ok());
+    };
+    see(&mut session, "taskmasterd> ");
     session.send("pid we").unwrap();
     session.flush().unwrap();
-    session.exp_string("pid we").unwrap();
-    // What the shell itself has just done is not told, so wait until that is over.
+    see(&mut session, "pid we");
+    // The shell may take its time to subscribe.
     wait::for_condition("the announcement", || {
         daemon.ctl("restart web").code(0);
-        let heard = session.exp_string("* web: ").is_ok();
-        heard
+        session.exp_string("* web: running").is_ok()
     });
     // The line is whole, and goes on.
-    session.exp_string("pid we").unwrap();
+    see(&mut session, "pid we");
     session.send_line("b").unwrap();
     let pid = daemon.pid("web").to_string();
-    session.exp_string(&pid).unwrap();
+    see(&mut session, &pid);
     session.send_control('d').unwrap();
-    session.exp_eof().unwrap();
+    wait::for_condition("the end", || session.exp_eof().is_ok());
+    daemon.close();
+}
+
+#[test]
+fn lines_that_are_pasted_at_once_are_all_carried_out() {
+    let daemon = Daemon::with(ONE);
+    daemon.wait_state("web", "RUNNING");
+    let mut session = shell(&daemon);
+    prompt(&mut session);
+    session.send("stop web\nversion\nexit\n").unwrap();
+    session.flush().unwrap();
+    session.exp_string("web: stopped").unwrap();
+    session.exp_string(env!("CARGO_PKG_VERSION")).unwrap();
+    ended(&mut session, 0);
     daemon.close();
 }
 
@@ -472,5 +498,55 @@ fn with_i_the_shell_follows_the_action() {
     said.code(0)
         .mentions("web: started\n")
         .mentions("web: stopped\n");
+    daemon.close();
+}
+
+#[test]
+fn several_logs_are_followed_with_their_names_across_a_rotation() {
+    let daemon = Daemon::with(
+        "[program.a]\ncommand=$ZOO echo-on a one two\nautostart=true\nstartsecs=0\nstdout_logfile_maxbytes=4\n\
+         [program.bee]\ncommand=$ZOO say bee \u{1b}[2J\nautostart=true\nstartsecs=0\n",
+    );
+    daemon.wait_state("a", "RUNNING");
+    daemon.sandbox.wait_mark("bee", "said");
+    let mut session = shell(&daemon);
+    prompt(&mut session);
+    session.send_line("tail -f a bee").unwrap();
+    // A control character is shown, not sent.
+    session.exp_string("bee | \\x1b[2J").unwrap();
+    daemon.sandbox.write("out/one.go", "");
+    session.exp_string("a   | one").unwrap();
+    daemon.sandbox.write("out/two.go", "");
+    session.exp_string("a   | two").unwrap();
+    session.send_control('c').unwrap();
+    prompt(&mut session);
+    session.send_control('d').unwrap();
+    session.exp_eof().unwrap();
+    daemon.close();
+}
+
+#[test]
+fn the_foreground_is_left_with_control_c_and_the_program_goes_on() {
+    let daemon = Daemon::with("[program.cat]\ncommand=cat\nautostart=true\nstartsecs=0\n");
+    daemon.wait_state("cat", "RUNNING");
+    let pid = daemon.pid("cat");
+    let mut session = shell(&daemon);
+    prompt(&mut session);
+    session.send_line("fg cat").unwrap();
+    session.exp_string("==> Press Ctrl-C to exit <==").unwrap();
+    session.send_line("hello").unwrap();
+    // This terminal does not echo: the program says it.
+    session.exp_string("hello").unwrap();
+    session.send_control('c').unwrap();
+    session.exp_string("Exiting foreground").unwrap();
+    prompt(&mut session);
+    assert_eq!(daemon.pid("cat"), pid);
+    session.send_line("fg cat").unwrap();
+    session.exp_string("==> Press Ctrl-C to exit <==").unwrap();
+    daemon.ctl("stop cat").code(0);
+    session.exp_string("Process got killed").unwrap();
+    prompt(&mut session);
+    session.send_control('d').unwrap();
+    session.exp_eof().unwrap();
     daemon.close();
 }

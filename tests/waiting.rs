@@ -200,3 +200,28 @@ fn the_last_lines_of_several_logs() {
     daemon.ctl("maintail -n 1").code(0);
     daemon.close();
 }
+
+#[test]
+fn the_foreground_loses_no_byte_of_a_long_input() {
+    // The program begins to read late, so more is offered than the daemon keeps for it.
+    let daemon = Daemon::with(
+        "[program.late]\ncommand=sh -c 'sleep 0.5; cat'\nautostart=true\nstartsecs=0\nstdout_logfile_maxbytes=0\n",
+    );
+    daemon.wait_state("late", "RUNNING");
+    let input: Vec<u8> = (0..400_000_u32)
+        .map(|number| u8::try_from(number % 251).unwrap())
+        .collect();
+    let path = daemon.sandbox.path("input");
+    fs::write(&path, &input).unwrap();
+    let mut child = daemon
+        .console("fg late")
+        .stdin(fs::File::open(&path).unwrap())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let status = wait::until("the end of the input", || child.try_wait().unwrap());
+    assert_eq!(status.code(), Some(0));
+    let log = daemon.child_log("late_0_out.log");
+    wait::for_condition("all bytes in the log", || fs::read(&log).unwrap() == input);
+    daemon.close();
+}

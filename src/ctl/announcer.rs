@@ -16,7 +16,6 @@ use rustyline::ExternalPrinter;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// How long a daemon may take to answer.
@@ -48,24 +47,21 @@ impl Attention {
         }
     }
 
-    /// Tells, if somebody wants to hear it now. The prompt cannot be closed meanwhile.
-    fn tell(&self, say: impl FnOnce()) {
-        if let Ok(state) = self.0.lock()
-            && state.is_some_and(|from| from <= Instant::now())
-        {
-            say();
-        }
+    /// Whether somebody wants to hear something now.
+    ///
+    /// Printing waits until the prompt has taken what was printed before. Nothing is locked meanwhile, or a prompt that
+    /// is just being closed and the printing would wait for each other.
+    fn is_there(&self) -> bool {
+        self.0
+            .lock()
+            .is_ok_and(|state| state.is_some_and(|from| from <= Instant::now()))
     }
 
     /// Tells as soon as somebody wants to hear it: it must not get lost. False when `stop` came first.
     fn tell_later(&self, stop: &OwnedFd, say: impl FnOnce()) -> bool {
         loop {
-            if self
-                .0
-                .lock()
-                .is_ok_and(|state| state.is_some_and(|from| from <= Instant::now()))
-            {
-                self.tell(say);
+            if self.is_there() {
+                say();
                 return true;
             }
             if stopped(stop, 100) {
@@ -75,11 +71,11 @@ impl Attention {
     }
 }
 
-/// A thread that tells. It ends when dropped.
+/// A thread that tells. It ends some time after this is dropped: it may wait for a prompt to take its words.
 #[derive(Debug)]
 pub struct Announcer {
-    stop: Option<OwnedFd>,
-    thread: Option<JoinHandle<()>>,
+    /// Closing it is the sign to end.
+    _stop: OwnedFd,
 }
 
 impl Announcer {
@@ -106,20 +102,8 @@ impl Announcer {
                 teller.run();
             });
         before.thread_set_mask()?;
-        Ok(Self {
-            stop: Some(stop),
-            thread: Some(thread?),
-        })
-    }
-}
-
-impl Drop for Announcer {
-    fn drop(&mut self) {
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
-            // What it died of, if it did, was told by the panic itself.
-            drop(thread.join());
-        }
+        thread?;
+        Ok(Self { _stop: stop })
     }
 }
 
@@ -162,10 +146,11 @@ impl<Printer: ExternalPrinter> Teller<Printer> {
         loop {
             match connection.wait(Some(self.stop.as_fd()), None) {
                 Ok(Wake::Frame(ServerFrame::Notice { id: of, notice })) if of == id => {
-                    if let Some(text) = words(&notice, self.colour) {
-                        let printer = &mut self.printer;
+                    if let Some(text) = words(&notice, self.colour)
+                        && self.attention.is_there()
+                    {
                         // A terminal that cannot be written to is the other thread's matter.
-                        self.attention.tell(|| drop(printer.print(text)));
+                        drop(self.printer.print(text));
                     }
                 }
                 Ok(Wake::Frame(ServerFrame::End { .. })) => return true,
@@ -225,7 +210,6 @@ fn framed(text: &str, code: &str, colour: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ProcessState::{Backoff, Exited, Fatal, Running, Starting, Stopping};
 
     #[test]
     fn only_where_a_process_rests_is_told() {
@@ -235,12 +219,17 @@ mod tests {
             to,
             pid: None,
         };
-        use ProcessState::{Backoff, Exited, Fatal, Running, Starting, Stopping};
         for (notice, expected) in [
-            (state(Running, Exited), Some("* web\\x1b: exited\n")),
-            (state(Exited, Starting), None),
-            (state(Running, Stopping), None),
-            (state(Backoff, Fatal), Some("* web\\x1b: fatal\n")),
+            (
+                state(ProcessState::Running, ProcessState::Exited),
+                Some("* web\\x1b: exited\n"),
+            ),
+            (state(ProcessState::Exited, ProcessState::Starting), None),
+            (state(ProcessState::Running, ProcessState::Stopping), None),
+            (
+                state(ProcessState::Backoff, ProcessState::Fatal),
+                Some("* web\\x1b: fatal\n"),
+            ),
             (
                 Notice::GroupAdded {
                     group: "g".to_owned(),
@@ -256,14 +245,13 @@ mod tests {
     #[test]
     fn nobody_is_told_while_the_prompt_is_closed() {
         let attention = Attention::default();
-        let mut told = Vec::new();
-        attention.tell(|| told.push("closed"));
+        assert!(!attention.is_there());
+        // Right after an action nobody listens yet.
         attention.open(true);
-        attention.tell(|| told.push("right after an action"));
+        assert!(!attention.is_there());
         attention.open(false);
-        attention.tell(|| told.push("open"));
+        assert!(attention.is_there());
         attention.close();
-        attention.tell(|| told.push("closed again"));
-        assert_eq!(told, ["open"]);
+        assert!(!attention.is_there());
     }
 }

@@ -105,7 +105,7 @@ impl Person {
                 announce,
                 announcer: None,
                 attention: Attention::default(),
-                acted: true,
+                acted: false,
             },
             complaint,
         ))

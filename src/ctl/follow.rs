@@ -216,7 +216,7 @@ impl Writers {
         match self.style {
             Style::Raw => session.output.bytes(data),
             Style::Headings | Style::Alone if !session.output.terminal => {
-                session.output.bytes(data)
+                session.output.bytes(data);
             }
             Style::Headings | Style::Alone => {
                 let text = writer.text.push(data);

@@ -103,11 +103,12 @@ fn line(cells: &[String; 8], widths: &[usize], state: Option<&str>) -> String {
             Some(code) if column == STATE => format!("\x1b[{code}m{cell}\x1b[0m"),
             Some(_) | None => cell.clone(),
         };
-        text.push_str(&if right {
-            format!("{gap}{painted}")
+        let parts = if right {
+            [gap, painted]
         } else {
-            format!("{painted}{gap}")
-        });
+            [painted, gap]
+        };
+        text.push_str(&parts.concat());
     }
     text.trim_end().to_owned()
 }

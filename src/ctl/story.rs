@@ -141,7 +141,7 @@ fn reasons(story: &Story) -> Vec<String> {
         }
     }
     if let Some(trouble) = &row.trouble {
-        reasons.push(match trouble {
+        let sentence = match trouble {
             Trouble::Spawn(failure) => format!("The last attempt failed: {failure}."),
             Trouble::ExitedTooQuickly(status) => format!(
                 "The last attempt failed: {status} before it had been up for {}: {}.",
@@ -149,7 +149,13 @@ fn reasons(story: &Story) -> Vec<String> {
                 setting(story, "startsecs")
             ),
             Trouble::UnexpectedExit(status) => unexpected(story, status),
-        });
+        };
+        // How it ended comes before what followed from that.
+        if row.state == ProcessState::Exited {
+            reasons.insert(0, sentence);
+        } else {
+            reasons.push(sentence);
+        }
     }
     reasons.push(wanted(story));
     if row.restarts > 0 {

@@ -127,10 +127,10 @@ fn ask(session: &mut Session<'_>, action: &Action, view: &View) -> Result<Status
     let request = Request::Status {
         targets: view.targets.clone(),
     };
-    match session.ask(action, request)? {
-        Response::Status(reply) => Ok(reply),
-        _ => Err(Failure::Unexpected),
-    }
+    let Response::Status(reply) = session.ask(action, request)? else {
+        return Err(Failure::Unexpected);
+    };
+    Ok(reply)
 }
 
 /// The answer as it would be after some time in which nothing changed.
@@ -201,7 +201,9 @@ fn draw(session: &mut Session<'_>, rendered: &Rendered) {
     } else {
         foot
     };
-    text.push_str(&format!("\x1b[K\n{foot}\x1b[K\x1b[J"));
+    for part in ["\x1b[K\n", &foot, "\x1b[K\x1b[J"] {
+        text.push_str(part);
+    }
     session.output.text(&text);
 }
 

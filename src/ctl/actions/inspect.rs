@@ -27,15 +27,14 @@ pub(super) fn status(session: &mut Session<'_>, call: &Invocation<'_>) -> Result
         return Err(Failure::Unexpected);
     };
     let usage = long.then(|| watch::usage(&reply, &mut Sampler::default()));
-    let mut rendered = match &usage {
-        Some(usage) => long::status(&reply, usage, session.output.colour),
-        None => {
-            let look = table::Look {
-                colour: session.output.colour,
-                width: session.output.width(),
-            };
-            table::status(&reply, look, &Local)
-        }
+    let mut rendered = if let Some(usage) = &usage {
+        long::status(&reply, usage, session.output.colour)
+    } else {
+        let look = table::Look {
+            colour: session.output.colour,
+            width: session.output.width(),
+        };
+        table::status(&reply, look, &Local)
     };
     if let Some(states) = fail_if {
         let failed = reply.rows.iter().any(|row| states.contains(&row.state));

@@ -42,6 +42,9 @@ fn want(words: &[String]) -> Result<(Want, &[String]), Misuse> {
             break;
         };
         words = rest;
+        if modifier != "f" && want.amount.is_some() {
+            return Err(("Error: too many arguments".to_owned(), true));
+        }
         let bad = || (format!("Error: bad argument {first}"), false);
         match modifier {
             "f" => want.follow = true,
@@ -214,10 +217,10 @@ fn chunk(
     call: &Invocation<'_>,
     request: Request,
 ) -> Result<LogChunk, Failure> {
-    match session.ask(call.action, request)? {
-        Response::Log(chunk) => Ok(chunk),
-        _ => Err(Failure::Unexpected),
-    }
+    let Response::Log(chunk) = session.ask(call.action, request)? else {
+        return Err(Failure::Unexpected);
+    };
+    Ok(chunk)
 }
 
 /// Where the last `count` lines begin, if so many begin in these bytes. What is behind the last line feed is a line.
