@@ -28,6 +28,7 @@ mod hup;
 mod json;
 mod life;
 mod logs;
+mod notify;
 mod order;
 mod pid_avail_version;
 mod protocol;

@@ -15,6 +15,7 @@ use super::inputs::Inputs;
 use super::jobs::Jobs;
 use super::journal::Journal;
 use super::loader::Loader;
+use super::manager::Manager;
 use crate::config::model::DaemonSettings;
 use crate::engine::event::Command;
 use crate::engine::{Engine, Event};
@@ -54,6 +55,7 @@ pub struct Daemon {
     /// The daemon's own settings, which hold until it starts anew.
     pub(super) started_with: DaemonSettings,
     pub(super) access: Access,
+    pub(super) manager: Manager,
     queue: VecDeque<Event>,
     more_ends: bool,
     listener_rests_until: Option<Monotonic>,
@@ -112,6 +114,8 @@ pub struct Parts {
     pub journal: Journal,
     /// Who may connect.
     pub access: Access,
+    /// Who is told how the daemon is.
+    pub manager: Manager,
 }
 
 /// Causes of a wake-up.
@@ -172,6 +176,7 @@ impl Daemon {
             children,
             journal,
             access,
+            manager,
         } = parts;
         let started_with = engine.config().daemon.clone();
         let poller = Poller::new()?;
@@ -201,6 +206,7 @@ impl Daemon {
             ending: None,
             started_with,
             access,
+            manager,
             queue: VecDeque::new(),
             more_ends: false,
             listener_rests_until: None,
@@ -285,6 +291,7 @@ impl Daemon {
                 self.execute(action);
             }
         }
+        self.tell_closing();
     }
 
     /// Adds an event that follows from the action being carried out.
@@ -332,6 +339,7 @@ impl Daemon {
             log::warn!("ignored SIGHUP indicating update request (shutdown in progress)");
             return;
         }
+        self.tell_updating();
         match self.load_for_update() {
             Ok(config) => {
                 let ticket = self.counters.next_ticket();
@@ -350,6 +358,7 @@ impl Daemon {
                     self.loader.path().display(),
                     faults.iter().filter(|fault| fault.error).count()
                 );
+                self.tell_not_updated();
             }
         }
     }

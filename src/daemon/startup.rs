@@ -15,6 +15,7 @@ use super::journal::{Journal, Stop, stop_survivors};
 use super::launch::Launcher;
 use super::loader::Loader;
 use super::logging;
+use super::manager::Manager;
 use crate::check_config::render;
 use crate::cli::DaemonOptions;
 use crate::config::model::{Config, DaemonSettings};
@@ -312,6 +313,7 @@ impl Prepared {
             children: Children::new(launcher),
             journal,
             access,
+            manager: Manager::from_environment(),
         })
         .map_err(Failure::surroundings)?;
         log::info!(
