@@ -190,7 +190,16 @@ impl Daemon {
                 }
                 self.reply(client, request, response(reply), clock::now());
             }
-            Some(Waiter::Signal) => log_changes(&reply),
+            Some(Waiter::Signal) => {
+                log_changes(&reply);
+                let more_to_come = self
+                    .waiters
+                    .values()
+                    .any(|waiter| *waiter == Waiter::Signal);
+                if !more_to_come {
+                    self.tell_updated();
+                }
+            }
             None => log::error!("bug: an answer for which nobody waits: {reply:?}"),
         }
     }

@@ -15,6 +15,7 @@ use super::inputs::Inputs;
 use super::jobs::Jobs;
 use super::journal::Journal;
 use super::loader::Loader;
+use super::manager::Manager;
 use super::runtime_files::RuntimeFiles;
 use crate::config::model::DaemonSettings;
 use crate::engine::{Engine, Event};
@@ -55,6 +56,7 @@ pub struct Daemon {
     pub(super) runtime_files: RuntimeFiles,
     pub(super) executable: PathBuf,
     pub(super) access: Access,
+    pub(super) manager: Manager,
     queue: VecDeque<Event>,
     more_ends: bool,
     pub(super) listener_rests_until: Option<Monotonic>,
@@ -118,6 +120,8 @@ pub struct Parts {
     pub executable: PathBuf,
     /// Who may connect.
     pub access: Access,
+    /// Who is told how the daemon is.
+    pub manager: Manager,
 }
 
 /// Causes of a wake-up.
@@ -184,6 +188,7 @@ impl Daemon {
             runtime_files,
             executable,
             access,
+            manager,
         } = parts;
         let started_with = engine.config().daemon.clone();
         let poller = Poller::new()?;
@@ -219,6 +224,7 @@ impl Daemon {
             runtime_files,
             executable,
             access,
+            manager,
             queue: VecDeque::new(),
             more_ends: false,
             listener_rests_until: None,
@@ -308,6 +314,7 @@ impl Daemon {
                 self.execute(action);
             }
         }
+        self.tell_closing();
     }
 
     /// Adds an event that follows from the action being carried out.

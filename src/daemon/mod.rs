@@ -24,6 +24,7 @@ mod journal;
 mod launch;
 mod loader;
 mod logging;
+mod manager;
 mod queries;
 mod readiness;
 mod reexec;
@@ -115,6 +116,8 @@ fn serve(
             };
         }
     };
+    // The launching command ends at its word; a manager must know by then which process goes on.
+    daemon.tell_ready(origin.is_in_background());
     readiness.ready();
     let outcome = daemon.serve();
     let ending = match outcome {

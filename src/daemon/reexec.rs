@@ -49,6 +49,11 @@ impl Origin {
         std::env::var_os(MARKER).is_some()
     }
 
+    /// Whether the daemon has gone into the background.
+    pub fn is_in_background(&self) -> bool {
+        self.background
+    }
+
     /// The daemon has gone into the background.
     pub fn set_background(&mut self) {
         self.background = true;

@@ -19,6 +19,7 @@ impl Daemon {
             log::warn!("ignored SIGHUP indicating update request (shutdown in progress)");
             return;
         }
+        self.tell_updating();
         match self.load_for_update() {
             Ok(config) => {
                 let ticket = self.counters.next_ticket();
@@ -37,6 +38,7 @@ impl Daemon {
                     self.loader.path().display(),
                     faults.iter().filter(|fault| fault.error).count()
                 );
+                self.tell_not_updated();
             }
         }
     }

@@ -15,6 +15,7 @@ use super::journal::{Journal, Stop, stop_survivors};
 use super::launch::Launcher;
 use super::loader::Loader;
 use super::logging;
+use super::manager::Manager;
 use super::runtime_files::RuntimeFiles;
 use crate::check_config::render;
 use crate::cli::DaemonOptions;
@@ -312,6 +313,7 @@ impl Prepared {
             runtime_files: RuntimeFiles::new(&settings.socket, settings.socket_mode, lock),
             executable: executable.to_owned(),
             access,
+            manager: Manager::from_environment(),
         })
         .map_err(Failure::surroundings)?;
         log::info!(

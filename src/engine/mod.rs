@@ -177,6 +177,11 @@ impl Engine {
         self.closing.is_some()
     }
 
+    /// Whether the daemon starts anew after the shutdown that is under way.
+    pub fn is_reloading(&self) -> bool {
+        self.closing.as_ref().is_some_and(Closing::reloads)
+    }
+
     /// Every process of the last configuration that was read.
     pub fn avail(&self) -> Vec<AvailView> {
         let groups = self.last_read.groups.iter();
