@@ -41,5 +41,6 @@ mod startup;
 mod status;
 mod stop;
 mod subscriptions;
+mod supervisor;
 mod tidy;
 mod values;

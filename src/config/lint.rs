@@ -400,8 +400,14 @@ pub fn shared_files(context: &mut Context<'_>, config: &Config, sorted: &Sorted<
             }
             let span = program.table.span(stream.keys()[0]);
             if let Some(what) = own_file(config, path) {
-                let message = format!("the log of `{}` would overwrite {what}", process.key);
-                let mut fault = Diagnostic::error("same-file", message).help("choose another file");
+                let message = format!("the log of `{}` would go into {what}", process.key);
+                // Supervisor takes the daemon's log for a program's, too, and real files do it. The others would be lost.
+                let kind = if config.daemon.logfile.as_deref() == Some(path) {
+                    Diagnostic::warning
+                } else {
+                    Diagnostic::error
+                };
+                let mut fault = kind("same-file", message).help("choose another file");
                 if let Some(span) = span {
                     fault = fault.at(span, format!("this is {what}"));
                 }

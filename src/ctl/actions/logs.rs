@@ -44,6 +44,9 @@ fn tail_arguments(words: &[String]) -> Result<TailArguments, Misuse> {
     if words.is_empty() {
         return Err(with_help("Error: too few arguments"));
     }
+    if words.len() > 3 {
+        return Err(with_help("Error: too many arguments"));
+    }
     let (modifier, words) = match words.split_first() {
         Some((first, rest)) if first.starts_with('-') => (Some(first), rest),
         _ => (None, words),
@@ -51,7 +54,8 @@ fn tail_arguments(words: &[String]) -> Result<TailArguments, Misuse> {
     let (target, channel) = match words {
         [] => return Err(("Error: tail requires process name".to_owned(), false)),
         [target] => (target, Channel::Stdout),
-        [target, channel] => (target, channel_of(channel)?),
+        // Of three words without a modifier Supervisor takes the last for the channel.
+        [target, channel] | [target, _, channel] => (target, channel_of(channel)?),
         _ => return Err(with_help("Error: too many arguments")),
     };
     Ok(TailArguments {
@@ -243,6 +247,8 @@ mod tests {
             ("-f x stderr", ok(Amount::Follow, Channel::Stderr)),
             ("", wrong("Error: too few arguments", true)),
             ("-f x stdout y", wrong("Error: too many arguments", true)),
+            ("x y stderr", ok(Amount::Bytes(1600), Channel::Stderr)),
+            ("x stderr y", wrong("Error: bad channel 'y'", false)),
             ("-f", wrong("Error: tail requires process name", false)),
             ("-abc x", wrong("Error: bad argument -abc", false)),
             ("--5 x", wrong("Error: bad argument --5", false)),
