@@ -1,9 +1,9 @@
 //! Following `[include]`: patterns in the order they are written, the matches of each sorted, and the includes of each
 //! file right after it.
 //!
-//! Patterns are relative to the main file's directory. A file is read once; one that includes itself by its name, directly or
-//! through others, is an error, as is one that cannot be read; a pattern may match what is read already. A pattern without a match is only a warning, so that an empty
-//! `conf.d` is fine. Depth and number of files are bounded.
+//! Patterns are relative to the main file's directory. A file is read once: one that includes itself by its name,
+//! directly or through others, is an error, as is one that cannot be read; a pattern may match what is read already. A
+//! pattern without a match is only a warning, so that an empty `conf.d` is fine. Depth and number of files are bounded.
 
 use super::context::{Context, Variables};
 use super::diagnostic::Diagnostic;

@@ -401,12 +401,9 @@ pub fn shared_files(context: &mut Context<'_>, config: &Config, sorted: &Sorted<
             let span = program.table.span(stream.keys()[0]);
             if let Some(what) = own_file(config, path) {
                 let message = format!("the log of `{}` would go into {what}", process.key);
-                // Supervisor takes the daemon's log for a program's, too, and real files do it. The others would be lost.
-                let kind = if config.daemon.logfile.as_deref() == Some(path) {
-                    Diagnostic::warning
-                } else {
-                    Diagnostic::error
-                };
+                // Real files send programs into the daemon's log, and both append; the other files would be lost.
+                let both = config.daemon.logfile.as_deref() == Some(path);
+                let kind = [Diagnostic::error, Diagnostic::warning][usize::from(both)];
                 let mut fault = kind("same-file", message).help("choose another file");
                 if let Some(span) = span {
                     fault = fault.at(span, format!("this is {what}"));

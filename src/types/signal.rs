@@ -3,7 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// A signal that exists on Linux: 1 to 31 or a real-time one, 34 to 64 (32 and 33 belong to the C library); and [`Signal::NULL`].
+/// A signal that exists on Linux: 1 to 31 or a real-time one, 34 to 64 (32 and 33 belong to the C library), or
+/// [`Signal::NULL`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Signal(i32);
 

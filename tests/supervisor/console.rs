@@ -35,26 +35,26 @@ enum Alike {
 }
 
 /// The differences on purpose. A line of the script that begins with `~MARK ` has that one; the manual of the console
-/// lists the same ones, each with its reason.
-const DELIBERATE: &[(&str, Alike)] = &[
+/// lists the same ones under these titles, each with its reason.
+const DELIBERATE: &[(&str, &str, Alike)] = &[
     // A name means all processes that bear it, and every action takes `GROUP:*`.
-    ("names", Alike::Nothing),
+    ("names", "Names", Alike::Nothing),
     // Results come in the order asked for, with `all` by name; Supervisor's come as they are ready.
-    ("order", Alike::AnyOrder),
+    ("order", "Order", Alike::AnyOrder),
     // The help is worded anew, and a usage error has it beneath its line.
-    ("usage", Alike::FirstLine),
-    ("help", Alike::Code),
+    ("usage", "Help", Alike::FirstLine),
+    ("help", "Help", Alike::Code),
     // What is wrong with a file is told with line and column, and nobody sees an exception of Python's.
-    ("errors", Alike::Code),
+    ("errors", "Errors", Alike::Code),
     // A program whose command cannot be run is FATAL with the reason after `start`, and not as it was before.
-    ("unrunnable", Alike::Code),
+    ("unrunnable", "Unrunnable programs", Alike::Code),
     // And `start` finds it started already while it waits for its next try, as any other program.
-    ("backoff", Alike::Nothing),
+    ("backoff", "Unrunnable programs", Alike::Nothing),
 ];
 
 struct Step {
     command: &'static str,
-    deliberate: Option<&'static (&'static str, Alike)>,
+    deliberate: Option<&'static (&'static str, &'static str, Alike)>,
     said: Said,
 }
 
@@ -83,7 +83,7 @@ fn play(mut rig: Rig) -> Vec<Step> {
             let deliberate = mark.map(|mark| {
                 DELIBERATE
                     .iter()
-                    .find(|(known, _)| *known == mark)
+                    .find(|(known, ..)| *known == mark)
                     .unwrap_or_else(|| panic!("no such difference: {line}"))
             });
             steps.push(Step {
@@ -128,7 +128,7 @@ fn the_console_answers_as_supervisors() {
     let (ours, real) = both(bin);
     let mut faults = String::new();
     for (ours, real) in ours.iter().zip(&real) {
-        let alike = ours.deliberate.map(|&(_, alike)| alike);
+        let alike = ours.deliberate.map(|&(.., alike)| alike);
         let exactly = same(&ours.said, &real.said, None);
         if !same(&ours.said, &real.said, alike) {
             writeln!(
@@ -137,7 +137,7 @@ fn the_console_answers_as_supervisors() {
                 ours.command, real.said.code, real.said.stdout, ours.said.code, ours.said.stdout
             )
             .unwrap();
-        } else if exactly && let Some((mark, alike)) = ours.deliberate
+        } else if exactly && let Some((mark, _, alike)) = ours.deliberate
             // The order may happen to be the same.
             && *alike != Alike::AnyOrder
         {
@@ -156,10 +156,16 @@ fn both(bin: &Path) -> (Vec<Step>, Vec<Step>) {
 }
 
 #[test]
-fn the_script_is_long_enough() {
+fn the_script_is_long_enough_and_the_manual_lists_what_it_excuses() {
     let commands = lines().filter(|line| !line.starts_with("> ")).count();
     assert!(commands >= COMMANDS_MIN, "{commands}");
-    for (mark, _) in DELIBERATE {
+    let manual = include_str!("../../man/taskmasterctl.1");
+    let (_, listed) = manual
+        .split_once(".Sh DIFFERENCES FROM SUPERVISOR")
+        .unwrap();
+    let (listed, _) = listed.split_once("\n.Sh ").unwrap();
+    for (mark, title, _) in DELIBERATE {
+        assert!(listed.contains(&format!("\n.It Sy {title}\n")), "{title}");
         let line = format!("~{mark} ");
         assert!(lines().any(|found| found.starts_with(&line)), "{mark}");
     }
