@@ -43,12 +43,12 @@ use crate::cli::{CheckOptions, Format};
 use crate::config::model::Config;
 use crate::config::{self, Host, LoadRequest, Loaded, RealHost};
 use std::collections::BTreeSet;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::path::Path;
 
 /// Checks the file that `options` name, prints what was found, and returns the exit status.
 pub fn run(options: &CheckOptions) -> u8 {
-    let color = is_painted(&io::stderr());
+    let color = render::is_painted(&io::stderr());
     let report = check(options, &RealHost::new(), color);
     // A reader that went away wants no more output; the exit status still tells it the verdict.
     let written = write(&mut io::stdout(), &report.stdout)
@@ -58,11 +58,6 @@ pub fn run(options: &CheckOptions) -> u8 {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => report.status,
         Err(_) => report.status.max(1),
     }
-}
-
-/// Whether findings are painted on a stream: only on a terminal, and not where `NO_COLOR` holds anything.
-pub fn is_painted(stream: &impl IsTerminal) -> bool {
-    stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 fn write(stream: &mut impl Write, text: &str) -> io::Result<()> {

@@ -4,6 +4,7 @@ use crate::config::{Diagnostic, Severity, Sources, Span};
 use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Patch, Renderer, Snippet};
 use serde::Serialize;
+use std::io::IsTerminal;
 use std::path::Path;
 
 /// Every diagnostic with the line at fault, a caret beneath it, and advice; a blank line after each.
@@ -260,4 +261,9 @@ fn place(span: Span, sources: &Sources) -> Option<Place> {
         end_line: end.line,
         end_column: end.column,
     })
+}
+
+/// Whether findings are painted on a stream: only on a terminal, and not where `NO_COLOR` holds anything.
+pub fn is_painted(stream: &impl IsTerminal) -> bool {
+    stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }

@@ -8,7 +8,7 @@ use crate::config::model::{Environment, LogTarget, ProcessSettings, User};
 use crate::engine::event::{SpawnFailure, SpawnStep};
 use crate::sys::limits::Limit;
 use crate::sys::spawn::{self, Identity, Journal, SpawnSpec, Spawned};
-use crate::sys::{lookup, pipe};
+use crate::sys::{lookup, notify, pipe};
 use nix::errno::Errno;
 use std::collections::BTreeMap;
 use std::ffi::{CString, OsString};
@@ -21,7 +21,7 @@ const DEFAULT_PATH: &str = "/bin:/usr/bin:/usr/local/bin";
 
 /// Variables that speak to the daemon alone: readiness and socket hand-over of a service manager.
 const NOT_FOR_CHILDREN: [&str; 5] = [
-    "NOTIFY_SOCKET",
+    notify::VARIABLE,
     "LISTEN_FDS",
     "LISTEN_PID",
     "LISTEN_FDNAMES",

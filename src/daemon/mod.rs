@@ -24,13 +24,16 @@ mod journal;
 mod launch;
 mod loader;
 mod logging;
+mod manager;
 mod queries;
 mod readiness;
 mod reexec;
 mod renew;
+mod runtime_files;
 mod sentences;
 mod startup;
 mod status;
+mod story;
 mod streams;
 
 pub use exit::DaemonExit;
@@ -103,7 +106,7 @@ fn serve(
     origin: Origin,
     called_as: &str,
 ) -> Result<u8, Failure> {
-    let (mut daemon, residue) = match prepared.open(signals, called_as) {
+    let (mut daemon, residue) = match prepared.open(signals, origin.executable(), called_as) {
         Ok(opened) => opened,
         Err(failure) => {
             return if readiness.fail(failure.status(), called_as, &failure.to_string()) {
@@ -113,13 +116,16 @@ fn serve(
             };
         }
     };
+    // The launching command ends at its word; a manager must know by then which process goes on.
+    daemon.tell_ready(origin.is_in_background());
     readiness.ready();
     let outcome = daemon.serve();
     let ending = match outcome {
         Ok(ending) => ending,
         Err(error) => {
             log::error!("the event loop failed: {error}");
-            residue.tidy_up(daemon);
+            // The programs run on, so the record of them stays, and the next daemon stops them first.
+            residue.tidy_up(daemon, true);
             return Ok(DaemonExit::Internal.code(called_as));
         }
     };
@@ -127,7 +133,7 @@ fn serve(
     for key in &left {
         log::error!("{key}: still running at the end of the shutdown");
     }
-    let limits = residue.tidy_up(daemon);
+    let limits = residue.tidy_up(daemon, !left.is_empty());
     if reload && left.is_empty() {
         let error = origin.start_anew(&limits);
         complain(called_as, &format!("can't start anew: {error}"));

@@ -10,7 +10,7 @@ use nix::sys::stat::Mode;
 use std::ffi::{CString, OsString};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Variable that marks a process which is in the background already.
 pub const MARKER: &str = "TASKMASTER_RELOADED";
@@ -39,9 +39,19 @@ impl Origin {
         })
     }
 
+    /// The file that this process executes, and would execute anew.
+    pub fn executable(&self) -> &Path {
+        &self.executable
+    }
+
     /// Whether this image was started by an earlier one that was in the background.
     pub fn is_successor() -> bool {
         std::env::var_os(MARKER).is_some()
+    }
+
+    /// Whether the daemon has gone into the background.
+    pub fn is_in_background(&self) -> bool {
+        self.background
     }
 
     /// The daemon has gone into the background.

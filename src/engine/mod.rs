@@ -88,7 +88,7 @@ use requests::Requests;
 use shutdown::Closing;
 use std::sync::Arc;
 use table::Table;
-use view::{AvailView, ProcessView};
+use view::{AvailView, ProcessView, StoryView};
 
 /// All processes, and all requests about them.
 #[derive(Debug)]
@@ -157,6 +157,11 @@ impl Engine {
         self.table.get(key).map(Process::view)
     }
 
+    /// One process and what led to its state.
+    pub fn story(&self, key: &ProcessKey) -> Option<StoryView> {
+        self.table.get(key).map(Process::story)
+    }
+
     /// The process that a pid belongs to, from the answer to its spawn until it is reaped.
     pub fn find_pid(&self, pid: Pid) -> Option<&ProcessKey> {
         self.table.find_pid(pid)
@@ -170,6 +175,11 @@ impl Engine {
     /// Whether a shutdown or a reload is under way.
     pub fn is_shutting_down(&self) -> bool {
         self.closing.is_some()
+    }
+
+    /// Whether the daemon starts anew after the shutdown that is under way.
+    pub fn is_reloading(&self) -> bool {
+        self.closing.as_ref().is_some_and(Closing::reloads)
     }
 
     /// Every process of the last configuration that was read.

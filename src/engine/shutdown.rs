@@ -45,6 +45,11 @@ impl Closing {
         (!self.over).then(|| self.turn_ends.min(self.report_at))
     }
 
+    /// Whether the daemon starts anew afterwards.
+    pub fn reloads(&self) -> bool {
+        self.reload
+    }
+
     /// The daemon is to end, not to start anew. Says whether that is news.
     pub fn end_for_good(&mut self) -> bool {
         std::mem::replace(&mut self.reload, false)

@@ -12,6 +12,7 @@ pub mod identity;
 pub mod kill;
 pub mod limits;
 pub mod lookup;
+pub mod notify;
 pub mod peer;
 pub mod pidfile;
 pub mod pipe;
@@ -24,3 +25,4 @@ pub mod spawn;
 #[cfg(test)]
 mod testing;
 pub mod waker;
+pub mod watch;

@@ -571,9 +571,13 @@ fn json(socket: &Path, line: &str) -> (Value, u8) {
 fn json_is_one_document_with_the_same_exit_status() {
     let daemon = Daemon::new(|id, request| {
         let response = match request {
-            Request::Status { .. } => Response::Status(StatusReply {
+            Request::Status { targets } => Response::Status(StatusReply {
                 rows: vec![row("web:0", ProcessState::Stopped)],
-                unknown: vec![named("nosuch", Outcome::NoSuchProcess)],
+                unknown: if targets.is_empty() {
+                    vec![named("nosuch", Outcome::NoSuchProcess)]
+                } else {
+                    vec![]
+                },
             }),
             Request::Stop { .. } => Response::Results(vec![named("web:0", Outcome::NotRunning)]),
             Request::Pid { targets } if targets.is_empty() => Response::DaemonPid(4700),
@@ -647,7 +651,7 @@ fn json_is_one_document_with_the_same_exit_status() {
     );
     assert_eq!(
         json(&socket, "help").0["actions"].as_array().unwrap().len(),
-        22
+        24
     );
 }
 
