@@ -44,6 +44,7 @@ mod startup;
 mod status;
 mod stop;
 mod subscriptions;
+mod supervisor;
 mod survival;
 mod tidy;
 mod values;

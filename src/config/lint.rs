@@ -390,8 +390,11 @@ pub fn shared_files(context: &mut Context<'_>, config: &Config, sorted: &Sorted<
             }
             let span = program.table.span(stream.keys()[0]);
             if let Some(what) = own.get(path.as_os_str()) {
-                let message = format!("the log of `{}` would overwrite {what}", process.key);
-                let mut fault = Diagnostic::error("same-file", message).help("choose another file");
+                let message = format!("the log of `{}` would go into {what}", process.key);
+                // Real files send programs into the daemon's log, and both append; the other files would be lost.
+                let both = config.daemon.logfile.as_deref() == Some(path);
+                let kind = [Diagnostic::error, Diagnostic::warning][usize::from(both)];
+                let mut fault = kind("same-file", message).help("choose another file");
                 if let Some(span) = span {
                     fault = fault.at(span, format!("this is {what}"));
                 }

@@ -12,7 +12,7 @@ use crate::daemon::capture::LogRef;
 use crate::engine::event::{Command, GroupChangeKind, Reply};
 use crate::engine::{Event, Resolution};
 use crate::sys::clock;
-use crate::types::{Monotonic, Signal, Ticket};
+use crate::types::{Monotonic, Signal, SignalError, Ticket};
 use crate::wire::{Diagnostic, Refusal, Request, RequestFrame, Response, SubscriptionEnd};
 use nix::unistd::AccessFlags;
 
@@ -102,7 +102,7 @@ impl Daemon {
             Request::Start { targets, wait } => Command::Start { targets, wait },
             Request::Stop { targets, wait } => Command::Stop { targets, wait },
             Request::Restart { targets, wait } => Command::Restart { targets, wait },
-            Request::Signal { targets, signal } => match signal.parse::<Signal>() {
+            Request::Signal { targets, signal } => match signal_to_send(&signal) {
                 Ok(signal) => Command::Signal { targets, signal },
                 Err(_) => return Some(Response::Refused(Refusal::BadSignal(signal))),
             },
@@ -270,4 +270,12 @@ fn log_changes(reply: &Reply) {
         | Reply::Groups(_)
         | Reply::Accepted => log::error!("bug: an update was answered by {reply:?}"),
     }
+}
+
+/// The signal that a client names. Unlike a file's `stopsignal` it may be 0, which only asks.
+fn signal_to_send(text: &str) -> Result<Signal, SignalError> {
+    if text.trim() == "0" {
+        return Ok(Signal::NULL);
+    }
+    text.parse()
 }

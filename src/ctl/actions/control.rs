@@ -117,18 +117,39 @@ pub(super) fn signal(session: &mut Session<'_>, call: &Invocation<'_>) -> Result
     match ask_results(session, call, request) {
         Ok(results) => Ok(finish(session, call, Verb::Signal, targets, &results)),
         Err(Failure::Refused(refusal @ Refusal::BadSignal(_))) => {
-            // Said of each target, as Supervisor's daemon answers each by itself.
-            let mut rendered = Rendered::default();
-            for target in targets {
-                let name = target.trim_end_matches(":*").trim_end_matches(':');
-                let refused = Refusal::BadSignal(name.to_owned());
-                rendered.append(render::refusal(call.action.name, &refused));
-            }
+            let rendered = bad_signal(session, call, targets)?;
             let document = json::refusal(call.action.name, &refusal, &rendered);
             Ok(session.finish(&rendered, &document))
         }
         Err(failure) => Err(failure),
     }
+}
+
+/// Says of each target that the signal is none, or that there is no such target: Supervisor's daemon looks for the
+/// target first, and answers each by itself.
+fn bad_signal(
+    session: &mut Session<'_>,
+    call: &Invocation<'_>,
+    targets: &[String],
+) -> Result<Rendered, Failure> {
+    let request = Request::Status {
+        targets: targets.to_vec(),
+    };
+    let Response::Status(reply) = session.ask(call.action, request)? else {
+        return Err(Failure::Unexpected);
+    };
+    let mut rendered = Rendered::default();
+    for target in targets {
+        let unknown = reply.unknown.iter().find(|unknown| unknown.name == *target);
+        rendered.append(if let Some(unknown) = unknown {
+            render::results(Verb::Signal, targets, std::slice::from_ref(unknown))
+        } else {
+            let name = target.trim_end_matches(":*").trim_end_matches(':');
+            let refused = Refusal::BadSignal(name.to_owned());
+            render::refusal(call.action.name, &refused)
+        });
+    }
+    Ok(rendered)
 }
 
 pub(super) fn clear(session: &mut Session<'_>, call: &Invocation<'_>) -> Result<u8, Failure> {

@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 const HELP_HEADER: &str = "default commands (type help <topic>):";
 const HELP_COLUMNS: usize = 7;
 
-pub(super) fn leave(session: &mut Session<'_>, call: &Invocation<'_>) -> Result<u8, Failure> {
-    call.takes_nothing(session)?;
+#[allow(clippy::unnecessary_wraps, reason = "all actions have this type")]
+pub(super) fn leave(session: &mut Session<'_>, _call: &Invocation<'_>) -> Result<u8, Failure> {
+    // Supervisor overlooks arguments here, too.
     session.leaving = true;
     if !session.json {
         session.output.text("\n");
@@ -19,7 +20,7 @@ pub(super) fn leave(session: &mut Session<'_>, call: &Invocation<'_>) -> Result<
 
 #[allow(clippy::unnecessary_wraps, reason = "all actions have this type")]
 pub(super) fn help(session: &mut Session<'_>, call: &Invocation<'_>) -> Result<u8, Failure> {
-    let Some(topic) = call.arguments.first() else {
+    if call.arguments.is_empty() {
         let document = json!({
             "action": "help",
             "actions": ACTIONS.iter().map(described).collect::<Vec<_>>(),
@@ -31,15 +32,17 @@ pub(super) fn help(session: &mut Session<'_>, call: &Invocation<'_>) -> Result<u
             overview()
         };
         return Ok(print(session, lines, &document));
-    };
-    if let Some(action) = find(topic) {
+    }
+    // All words together are the topic, as in Supervisor.
+    let topic = call.arguments.join(" ");
+    if let Some(action) = find(&topic) {
         let document = json!({ "action": "help", "actions": [described(action)] });
         return Ok(print(session, action.help(), &document));
     }
-    let mut lines = vec![format!("*** No help on {}", call.arguments.join(" "))];
-    lines.extend(suggestion(topic));
+    let mut rendered = Rendered::line(format!("*** No help on {topic}"), 0);
+    rendered.details.extend(suggestion(&topic));
     let document = json!({ "action": "help", "actions": [] });
-    Ok(print(session, lines, &document))
+    Ok(session.finish(&rendered, &document))
 }
 
 /// Prints lines whose tabs are ours.
@@ -129,7 +132,7 @@ pub(super) fn unknown(session: &mut Session<'_>, words: &[String]) -> u8 {
     let mut rendered = Rendered::line(format!("*** Unknown syntax: {line}"), 1);
     let near = words.first().and_then(|word| suggest(word));
     rendered
-        .lines
+        .details
         .extend(words.first().and_then(|word| suggestion(word)));
     let document = json!({
         "action": Value::Null,
@@ -139,7 +142,7 @@ pub(super) fn unknown(session: &mut Session<'_>, words: &[String]) -> u8 {
 }
 
 fn suggestion(word: &str) -> Option<String> {
-    suggest(word).map(|near| format!("    did you mean '{near}'?"))
+    suggest(word).map(|near| format!("did you mean '{near}'?"))
 }
 
 #[cfg(test)]
