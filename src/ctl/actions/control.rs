@@ -135,12 +135,15 @@ fn bad_signal(
     let request = Request::Status {
         targets: targets.to_vec(),
     };
-    let Response::Status(reply) = session.ask(call.action, request)? else {
-        return Err(Failure::Unexpected);
+    let unknown = match session.ask(call.action, request) {
+        Ok(Response::Status(reply)) => reply.unknown,
+        // What is known to be wrong is the signal.
+        Ok(_) | Err(Failure::Refused(_)) => Vec::new(),
+        Err(failure) => return Err(failure),
     };
     let mut rendered = Rendered::default();
     for target in targets {
-        let unknown = reply.unknown.iter().find(|unknown| unknown.name == *target);
+        let unknown = unknown.iter().find(|unknown| unknown.name == *target);
         rendered.append(if let Some(unknown) = unknown {
             render::results(Verb::Signal, targets, std::slice::from_ref(unknown))
         } else {

@@ -180,16 +180,6 @@ fn each_action_asks_its_question_and_words_the_answer() {
             0,
         ),
         (
-            "signal NOPE a g:*",
-            Request::Signal {
-                targets: targets(&["a", "g:*"]),
-                signal: "NOPE".to_owned(),
-            },
-            Response::Refused(Refusal::BadSignal("NOPE".to_owned())),
-            "a: ERROR (bad signal name)\ng: ERROR (bad signal name)\n",
-            1,
-        ),
-        (
             "clear g:*",
             Request::Clear {
                 targets: targets(&["g:*"]),
@@ -355,6 +345,30 @@ fn each_action_asks_its_question_and_words_the_answer() {
         assert_eq!(ran.err, "", "{line}");
         assert_eq!(daemon.requests(), [request], "{line}");
     }
+}
+
+#[test]
+fn a_signal_that_is_none_is_told_of_each_target_after_a_look_for_it() {
+    let daemon = answering(Response::Refused(Refusal::BadSignal("NOPE".to_owned())));
+    let ran = run(&daemon.socket(), "signal NOPE a g:*");
+    assert_eq!(
+        (ran.out.as_str(), ran.code),
+        (
+            "a: ERROR (bad signal name)\ng: ERROR (bad signal name)\n",
+            1
+        )
+    );
+    let sent = vec!["a".to_owned(), "g:*".to_owned()];
+    assert_eq!(
+        daemon.requests(),
+        [
+            Request::Signal {
+                targets: sent.clone(),
+                signal: "NOPE".to_owned(),
+            },
+            Request::Status { targets: sent },
+        ]
+    );
 }
 
 #[test]
