@@ -40,15 +40,15 @@ type Lives = BTreeMap<String, Vec<String>>;
 /// The program that a sentence is about, and the sentence.
 fn about(sentence: &str) -> Option<String> {
     let words: Vec<&str> = sentence.split_whitespace().collect();
-    let name = match words.as_slice() {
-        [
-            _,
-            "spawned:" | "killing" | "success:" | "exited:" | "stopped:",
-            name,
-            ..,
-        ]
-        | [_, "gave", "up:", name, ..] => name,
-        _ => return None,
+    let ([
+        _,
+        "spawned:" | "killing" | "success:" | "exited:" | "stopped:",
+        name,
+        ..,
+    ]
+    | [_, "gave", "up:", name, ..]) = words.as_slice()
+    else {
+        return None;
     };
     Some(name.trim_matches('\'').to_owned())
 }
