@@ -62,7 +62,7 @@ short\t'One line each: `FILE:LINE:COLUMN: SEVERITY: MESSAGE`'
 json\t'As one JSON document'"
 complete -c taskmaster -n "__fish_taskmaster_using_subcommand check-config" -l strict -d 'Exit with 1 when there are warnings'
 complete -c taskmaster -n "__fish_taskmaster_using_subcommand check-config" -s v -l version -d 'Print the version and exit'
-complete -c taskmaster -n "__fish_taskmaster_using_subcommand check-config" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c taskmaster -n "__fish_taskmaster_using_subcommand check-config" -s h -l help -d 'Print help'
 
 # Actions, and the names of processes as the running daemon knows them.
 function __fish_taskmaster_live

@@ -435,3 +435,27 @@ fn logs_of_programs_that_are_gone_are_removed_at_the_start_unless_told_not_to() 
         daemon.close();
     }
 }
+
+#[test]
+fn nothing_is_removed_from_a_directory_that_everybody_may_write_to() {
+    let sandbox = Sandbox::new();
+    fs::create_dir_all(sandbox.path("log/child")).unwrap();
+    sandbox.set_mode("log/child", 0o1777);
+    let leftover = sandbox.write("log/child/gone_0_out.log", "kept\n");
+    let daemon = Daemon::builder().start_in(sandbox);
+    assert!(leftover.exists());
+    daemon.close();
+}
+
+#[test]
+fn a_stranger_who_locks_the_directory_of_the_logs_does_not_hold_up_the_start() {
+    let sandbox = Sandbox::new();
+    fs::create_dir_all(sandbox.path("log/child")).unwrap();
+    let leftover = sandbox.write("log/child/gone_0_out.log", "kept\n");
+    let held = fs::File::open(sandbox.path("log/child")).unwrap();
+    held.lock().unwrap();
+    let daemon = Daemon::builder().start_in(sandbox);
+    assert!(leftover.exists());
+    drop(held);
+    daemon.close();
+}

@@ -326,3 +326,120 @@ fn odd_targets_name_nothing() {
     drop(client);
     daemon.close();
 }
+
+/// Most memory that the daemon has ever had, in MiB.
+fn peak_memory(daemon: &Daemon) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", daemon.process())).unwrap();
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))
+        .unwrap();
+    line.split_whitespace()
+        .next()
+        .unwrap()
+        .parse::<u64>()
+        .unwrap()
+        / 1024
+}
+
+#[test]
+fn large_logs_asked_for_all_at_once_do_not_pile_up() {
+    let daemon = Daemon::with(
+        "[program.web]\ncommand=sleep 1000\nautostart=true\nstdout_logfile=$DIR/big\nstdout_logfile_maxbytes=0\n",
+    );
+    daemon.wait_state("web", "RUNNING");
+    let big = std::fs::File::options()
+        .create(true)
+        .append(true)
+        .open(daemon.sandbox.path("big"))
+        .unwrap();
+    big.set_len(20 << 20).unwrap();
+    let mut client = daemon.client();
+    let asked: Vec<u64> = (0..30)
+        .map(|_| {
+            client
+                .send(Request::Tail {
+                    target: "web".to_owned(),
+                    channel: taskmaster::wire::Channel::Stdout,
+                    bytes: 0,
+                })
+                .unwrap()
+        })
+        .collect();
+    // A client that has said everything still gets its answers, in order.
+    client.stream.shutdown(std::net::Shutdown::Write).unwrap();
+    for expected in asked {
+        match client.receive().unwrap() {
+            ServerFrame::Reply {
+                id,
+                response: Response::Log(chunk),
+            } => {
+                assert_eq!(id, expected);
+                assert_eq!((chunk.data.len(), chunk.size), (16 << 20, 20 << 20));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    let peak = peak_memory(&daemon);
+    assert!(peak < 200, "{peak} MiB");
+    daemon.close();
+}
+
+#[test]
+fn names_that_multiply_are_refused() {
+    let daemon = Daemon::with("[program.web]\ncommand=sleep 1000\nnumprocs=300\n");
+    let mut client = daemon.client();
+    let many = || vec!["web".to_owned(); 4000];
+    for request in [
+        Request::Status { targets: many() },
+        Request::Pid { targets: many() },
+        Request::Clear { targets: many() },
+        Request::Stop {
+            targets: many(),
+            wait: true,
+        },
+    ] {
+        let answer = client.ask(request).unwrap();
+        assert_eq!(answer, Response::Refused(Refusal::TooLarge));
+    }
+    // As many as there are, or as many names as are allowed, are fine.
+    for (target, count) in [("web:0", 4096), ("web", 13)] {
+        match client
+            .ask(Request::Pid {
+                targets: vec![target.to_owned(); count],
+            })
+            .unwrap()
+        {
+            Response::Pids(rows) => assert!(rows.len() >= 3900, "{}", rows.len()),
+            other => panic!("{other:?}"),
+        }
+    }
+    let peak = peak_memory(&daemon);
+    assert!(peak < 100, "{peak} MiB");
+    daemon.close();
+}
+
+#[test]
+fn a_flood_of_frames_that_are_no_requests_holds_nobody_up() {
+    let daemon = steady();
+    let mut client = daemon.client();
+    client.stream.set_nonblocking(true).unwrap();
+    let flood = framed(&[0xff]).repeat(20_000);
+    let mut sent = 0;
+    // Until the daemon stops reading, because its answers are not read.
+    crate::harness::wait::until("the daemon to stop reading", || {
+        match client.stream.write(&flood) {
+            Ok(count) => {
+                sent += count;
+                None
+            }
+            Err(_) => Some(()),
+        }
+    });
+    assert_eq!(daemon.state("web"), "RUNNING");
+    assert!(sent > 0);
+    let peak = peak_memory(&daemon);
+    assert!(peak < 60, "{peak} MiB");
+    drop(client);
+    daemon.close();
+}

@@ -190,6 +190,7 @@ fn wrong_values_on_the_command_line() {
         ("-e", "verbose"),
         ("-y", "abc"),
         ("-z", "abc"),
+        ("-z", "-1"),
         ("-a", "abc"),
         ("--minprocs", "abc"),
         ("-u", "no-such-user-at-all"),

@@ -28,10 +28,20 @@ pub struct DaemonOptions {
     #[arg(short, long, value_name = "FILE")]
     pub logfile: Option<String>,
     /// Size at which the daemon's log is rotated
-    #[arg(short = 'y', long = "logfile_maxbytes", value_name = "SIZE")]
+    #[arg(
+        short = 'y',
+        long = "logfile_maxbytes",
+        value_name = "SIZE",
+        allow_hyphen_values = true
+    )]
     pub logfile_maxbytes: Option<String>,
     /// Rotated logs of the daemon to keep
-    #[arg(short = 'z', long = "logfile_backups", value_name = "N")]
+    #[arg(
+        short = 'z',
+        long = "logfile_backups",
+        value_name = "N",
+        allow_hyphen_values = true
+    )]
     pub logfile_backups: Option<String>,
     /// What to log: critical, error, warn, info, debug, trace or blather
     #[arg(short = 'e', long, value_name = "LEVEL")]
@@ -52,10 +62,10 @@ pub struct DaemonOptions {
     #[arg(short = 't', long = "strip_ansi")]
     pub strip_ansi: bool,
     /// File descriptors that must be available
-    #[arg(short = 'a', long, value_name = "N")]
+    #[arg(short = 'a', long, value_name = "N", allow_hyphen_values = true)]
     pub minfds: Option<String>,
     /// Processes that must be available
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub minprocs: Option<String>,
 }
 

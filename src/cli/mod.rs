@@ -73,6 +73,18 @@ fn mode<Options: Args>(name: &'static str, about: &'static str) -> Command {
         .version(env!("CARGO_PKG_VERSION"))
         .disable_version_flag(true)
         .arg(version())
+        .disable_help_flag(true)
+        .arg(help())
+}
+
+/// `-?` is Supervisor's other name for `-h`.
+fn help() -> clap::Arg {
+    clap::Arg::new("help")
+        .short('h')
+        .short_alias('?')
+        .long("help")
+        .help("Print help")
+        .action(clap::ArgAction::Help)
 }
 
 /// `-v` is the version here, as in the programs this one replaces; clap's own flag would be `-V`.

@@ -277,6 +277,12 @@ pub fn console(
         server_uid: server.map(|user| user.uid),
         prompt: text(context, table, "prompt").unwrap_or_default(),
         history_file: path(context, table, "history_file"),
+        edit_mode: context
+            .value(table, "edit_mode", &Variables::default(), |text, _| {
+                value::edit_mode(text)
+            })
+            .unwrap_or_default(),
+        announce: boolean(context, table, "announce", &Variables::default()).unwrap_or(true),
         username: text(context, table, "username"),
         password: text(context, table, "password"),
     }

@@ -1,9 +1,9 @@
 //! Following `[include]`: patterns in the order they are written, the matches of each sorted, and the includes of each
 //! file right after it.
 //!
-//! Patterns are relative to the main file's directory. A file is read once; one that includes itself, directly or through
-//! others, is an error, as is one that cannot be read. A pattern without a match is only a warning, so that an empty
-//! `conf.d` is fine. Depth and number of files are bounded.
+//! Patterns are relative to the main file's directory. A file is read once: one that includes itself by its name,
+//! directly or through others, is an error, as is one that cannot be read; a pattern may match what is read already. A
+//! pattern without a match is only a warning, so that an empty `conf.d` is fine. Depth and number of files are bounded.
 
 use super::context::{Context, Variables};
 use super::diagnostic::Diagnostic;
@@ -162,12 +162,14 @@ impl Reader {
                     .help("patterns are relative to the directory of the main file"),
             );
         }
+        let wide = pattern.contains(['*', '?', '[']);
         for path in found {
-            self.file(context, &path, span);
+            self.file(context, &path, span, wide);
         }
     }
 
-    fn file(&mut self, context: &mut Context<'_>, path: &Path, span: Span) {
+    /// Reads a file that the place at `span` names, `wide` among others: such a one may well be read already.
+    fn file(&mut self, context: &mut Context<'_>, path: &Path, span: Span, wide: bool) {
         let shown = path
             .strip_prefix(&self.base)
             .map_or_else(|_| path.to_owned(), |inner| self.shown_base.join(inner));
@@ -205,6 +207,13 @@ impl Reader {
                 return;
             }
         };
+        if wide && self.seen.contains(&raw.identity) {
+            context.report(
+                Diagnostic::warning("include-twice", format!("{name} is read already"))
+                    .at(span, "matches it, too; it is not read again"),
+            );
+            return;
+        }
         if let Some(at) = self
             .chain
             .iter()

@@ -16,6 +16,7 @@ use super::value::{self, ChildLog};
 use super::value_type::ValueType;
 use crate::types::{ProcessKey, Signal};
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 /// Where commands are looked for when no `PATH` is known.
@@ -91,7 +92,7 @@ pub fn quotes(context: &mut Context<'_>, table: &Table<'_>) {
                 .help("`;` and `#` after a blank begin a comment: write them without a blank before them"),
             );
         } else if let Some(bare) = unquoted(&field.value.text)
-            && takes_quotes(key.value)
+            && key.value.takes_any_text()
         {
             context.report(
                 Diagnostic::warning(
@@ -103,20 +104,6 @@ pub fn quotes(context: &mut Context<'_>, table: &Table<'_>) {
             );
         }
     }
-}
-
-/// Whether any text is a value of this type, so that quotes by mistake go unnoticed.
-fn takes_quotes(value: ValueType) -> bool {
-    matches!(
-        value,
-        ValueType::Text
-            | ValueType::Name
-            | ValueType::Path
-            | ValueType::MainLog
-            | ValueType::ChildLog
-            | ValueType::Socket
-            | ValueType::Patterns
-    )
 }
 
 /// Settings of a program that contradict or weaken each other.
@@ -288,7 +275,9 @@ pub fn log(
 
 /// A device or a descriptor: written like a file, but without a size.
 fn is_stream(path: &Path) -> bool {
-    path.starts_with("/dev") || path.starts_with("/proc")
+    // The path has been put in order, and comparing bytes is much quicker than comparing components.
+    let bytes = path.as_os_str().as_encoded_bytes();
+    bytes.starts_with(b"/dev/") || bytes.starts_with(b"/proc/")
 }
 
 /// A program that is not there (yet), and words that only a shell understands.
@@ -377,7 +366,8 @@ pub fn shared_files(context: &mut Context<'_>, config: &Config, sorted: &Sorted<
         .iter()
         .map(|program| (program.name, program))
         .collect();
-    let mut writers: BTreeMap<&Path, (&ProcessKey, Option<Span>, Stream)> = BTreeMap::new();
+    let own = own_files(config);
+    let mut writers: BTreeMap<&OsStr, (&ProcessKey, Option<Span>, Stream)> = BTreeMap::new();
     let mut reported: Vec<(Option<Span>, Option<Span>)> = Vec::new();
     for process in config
         .groups
@@ -399,16 +389,19 @@ pub fn shared_files(context: &mut Context<'_>, config: &Config, sorted: &Sorted<
                 continue;
             }
             let span = program.table.span(stream.keys()[0]);
-            if let Some(what) = own_file(config, path) {
-                let message = format!("the log of `{}` would overwrite {what}", process.key);
-                let mut fault = Diagnostic::error("same-file", message).help("choose another file");
+            if let Some(what) = own.get(path.as_os_str()) {
+                let message = format!("the log of `{}` would go into {what}", process.key);
+                // Real files send programs into the daemon's log, and both append; the other files would be lost.
+                let both = config.daemon.logfile.as_deref() == Some(path);
+                let kind = [Diagnostic::error, Diagnostic::warning][usize::from(both)];
+                let mut fault = kind("same-file", message).help("choose another file");
                 if let Some(span) = span {
                     fault = fault.at(span, format!("this is {what}"));
                 }
                 context.report(fault);
             }
-            let Some(&(other, other_span, other_stream)) = writers.get(path.as_path()) else {
-                writers.insert(path, (&process.key, span, stream));
+            let Some(&(other, other_span, other_stream)) = writers.get(path.as_os_str()) else {
+                writers.insert(path.as_os_str(), (&process.key, span, stream));
                 continue;
             };
             if reported.contains(&(span, other_span)) {
@@ -457,22 +450,26 @@ fn same_log(
     }
 }
 
-/// What a path already is for the daemon.
-fn own_file(config: &Config, path: &Path) -> Option<&'static str> {
-    if config.daemon.logfile.as_deref() == Some(path) {
-        return Some("the daemon's own log");
-    }
-    if config.daemon.socket == path {
-        return Some("the control socket");
-    }
-    if config.daemon.pidfile.as_deref() == Some(path) {
-        return Some("the daemon's pid file");
-    }
-    config
+/// The files of the daemon itself, and what each is.
+fn own_files(config: &Config) -> BTreeMap<&OsStr, &'static str> {
+    let daemon = &config.daemon;
+    let read = config
         .files
         .iter()
-        .any(|file| file == path)
-        .then_some("a configuration file")
+        .map(|file| (file, "a configuration file"));
+    let pidfile = daemon
+        .pidfile
+        .iter()
+        .map(|file| (file, "the daemon's pid file"));
+    let logfile = daemon
+        .logfile
+        .iter()
+        .map(|file| (file, "the daemon's own log"));
+    read.chain(pidfile)
+        .chain([(&daemon.socket, "the control socket")])
+        .chain(logfile)
+        .map(|(file, what)| (file.as_os_str(), what))
+        .collect()
 }
 
 /// `FastCGI` programs and event listeners: their values are checked although they are not run.

@@ -1,12 +1,12 @@
 //! What a valid configuration says, as plain data.
 //!
 //! Everything here has been checked: nothing after the loader looks at a string again. There is no behaviour and no I/O,
-//! and no position in a file except the one of each program's section, which messages name.
+//! and the only positions in a file are those of each program's section and keys, which messages name.
 
 use crate::types::{ByteSize, GroupName, ProcessKey, ProcessName, ProgramName, Signal};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -103,10 +103,24 @@ pub struct ConsoleSettings {
     pub prompt: String,
     /// File the shell's history is kept in.
     pub history_file: Option<PathBuf>,
+    /// Keys of the line editor.
+    pub edit_mode: EditMode,
+    /// Tell changes of state above the open prompt.
+    pub announce: bool,
     /// Accepted for Supervisor's files; the socket knows its peer by `SO_PEERCRED` and needs neither.
     pub username: Option<String>,
     /// As `username`.
     pub password: Option<String>,
+}
+
+/// Keys of the shell's line editor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum EditMode {
+    /// As Emacs has them.
+    #[default]
+    Emacs,
+    /// As vi has them.
+    Vi,
 }
 
 /// A group of processes.
@@ -131,6 +145,8 @@ pub struct ProcessSettings {
     pub process_num: u32,
     /// Where its section begins: `FILE:LINE`, for messages.
     pub origin: String,
+    /// Where each key that a file gives stands, sorted by key; what is not here has its default. Shared by all copies.
+    pub origins: Arc<[KeyOrigin]>,
     /// What takes effect when the process is started: a change restarts it.
     pub launch: Launch,
     /// What the engine decides by: a change applies at once.
@@ -149,6 +165,7 @@ impl ProcessSettings {
             program,
             process_num,
             origin: _,
+            origins: _,
             launch,
             policy,
             stdout,
@@ -169,6 +186,17 @@ impl ProcessSettings {
             || self.stdout.target != new.stdout.target
             || self.stderr.target != new.stderr.target
     }
+}
+
+/// Where a key of a program was given its value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyOrigin {
+    /// The key's own name, whatever spelling the file uses.
+    pub key: &'static str,
+    /// The file.
+    pub file: Arc<Path>,
+    /// Its line, from 1.
+    pub line: u32,
 }
 
 /// What a process is started with.

@@ -8,7 +8,7 @@ use super::daemon::check_parent;
 use super::diagnostic::Diagnostic;
 use super::lint;
 use super::model::{
-    Autorestart, DaemonSettings, Environment, Launch, LogSettings, LogTarget, Policy,
+    Autorestart, DaemonSettings, Environment, KeyOrigin, Launch, LogSettings, LogTarget, Policy,
     ProcessSettings,
 };
 use super::readers::{boolean, environment, mode, number, size, user};
@@ -17,6 +17,7 @@ use super::sections::Named;
 use super::value::{self, ChildLog};
 use super::value_type::ValueFault;
 use crate::types::{GroupName, ProcessKey, ProcessName, ProgramName, Signal};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -94,6 +95,7 @@ pub fn build(
         place,
         numprocs,
         origin: origin(context, program),
+        origins: origins(context, program),
         policy: policy(context, program, &once),
         umask: mode(context, table, "umask").unwrap_or(daemon.umask),
         user: user(context, table, &once),
@@ -139,6 +141,26 @@ fn origin(context: &Context<'_>, program: &Named<'_>) -> String {
         .and_then(|span| context.sources.location(span))
         .map(|place| format!("{}:{}", place.path.display(), place.line))
         .unwrap_or_default()
+}
+
+/// Where each key that was given stands.
+fn origins(context: &Context<'_>, program: &Named<'_>) -> Arc<[KeyOrigin]> {
+    let mut files: BTreeMap<&Path, Arc<Path>> = BTreeMap::new();
+    program
+        .table
+        .fields()
+        .filter_map(|(key, field)| {
+            let place = context.sources.location(field.key_span)?;
+            let file = files
+                .entry(place.path)
+                .or_insert_with(|| Arc::from(place.path));
+            Some(KeyOrigin {
+                key,
+                file: Arc::clone(file),
+                line: u32::try_from(place.line).unwrap_or(u32::MAX),
+            })
+        })
+        .collect()
 }
 
 /// Several copies need names of their own: reports when they would not have them, and returns whether they do.
@@ -237,6 +259,7 @@ struct Builder<'b> {
     place: Place<'b>,
     numprocs: u32,
     origin: String,
+    origins: Arc<[KeyOrigin]>,
     policy: Policy,
     umask: u32,
     user: Option<super::model::User>,
@@ -276,6 +299,7 @@ impl Builder<'_> {
             program: self.name.clone(),
             process_num,
             origin: self.origin.clone(),
+            origins: Arc::clone(&self.origins),
             launch: Launch {
                 argv,
                 command,

@@ -5,8 +5,9 @@
 //! loader knows the keys it uses by name; a test makes sure that each of them has a row here and is of the right type.
 
 use super::value_type::ValueType::{
-    self, Account, Autorestart, Boolean, ChildLog, Command, Environment, ExitCodes, Integer,
-    LogLevel, MainLog, Mode, Name, Names, Owner, Path, Patterns, Signal, Size, Socket, Text, Url,
+    self, Account, Autorestart, Boolean, ChildLog, Command, EditMode, Environment, ExitCodes,
+    Integer, LogLevel, MainLog, Mode, Name, Names, Owner, Path, Patterns, Signal, Size, Socket,
+    Text, Url,
 };
 use std::collections::BTreeMap;
 use std::fmt;
@@ -209,6 +210,8 @@ pub static KEYS: &[Key] = {
         key(Console, "serverurl", Socket, "Socket of the daemon: a path, or unix://PATH").or("/tmp/taskmaster.d/taskmasterd.sock", ""),
         key(Console, "prompt", Text, "Prompt of the shell").or("taskmasterd>", "supervisor"),
         key(Console, "history_file", Path, "File that keeps the shell's history"),
+        key(Console, "edit_mode", EditMode, "Keys of the shell's line editor: emacs or vi").or("emacs", "emacs"),
+        key(Console, "announce", Boolean, "Tell changes of state above the open prompt").or("true", "true"),
         key(Console, "username", Text, "Name for a password prompt that does not exist").idle(PEER),
         key(Console, "password", Text, "Password for a prompt that does not exist").idle(PEER),
         // Programs.

@@ -4,7 +4,7 @@
 //! asks the machine: whether an account or a directory exists is the loader's question.
 
 use super::environment::{self, ListError};
-use super::model::{Autorestart, LogLevel};
+use super::model::{Autorestart, EditMode, LogLevel};
 use super::suggest;
 use super::value_type::ValueFault;
 use super::words::{self, Word, WordsError};
@@ -180,6 +180,16 @@ pub fn exit_codes(text: &str) -> Result<Vec<u8>, ValueFault> {
         }
     }
     Ok(codes)
+}
+
+/// `emacs` or `vi`.
+pub fn edit_mode(text: &str) -> Result<EditMode, ValueFault> {
+    match text.to_ascii_lowercase().as_str() {
+        "" => Err(empty()),
+        "emacs" => Ok(EditMode::Emacs),
+        "vi" => Ok(EditMode::Vi),
+        _ => Err(unknown_word(text, "neither of the two", ["emacs", "vi"])),
+    }
 }
 
 /// A boolean word or `unexpected`.

@@ -33,6 +33,8 @@ pub enum ValueType {
     Autorestart,
     /// A log level.
     LogLevel,
+    /// Keys of the line editor.
+    EditMode,
     /// A login name or a number.
     Account,
     /// `USER` or `USER:GROUP`.
@@ -102,6 +104,20 @@ impl ValueFault {
 }
 
 impl ValueType {
+    /// Whether any text is a value of this type, so that quotes by mistake go unnoticed.
+    pub fn takes_any_text(&self) -> bool {
+        matches!(
+            self,
+            Self::Text
+                | Self::Name
+                | Self::Path
+                | Self::MainLog
+                | Self::ChildLog
+                | Self::Socket
+                | Self::Patterns
+        )
+    }
+
     /// The sentence that says that the value of `subject` is not of this type.
     pub fn complaint(&self, subject: &str) -> String {
         match self {
@@ -118,6 +134,7 @@ impl ValueType {
             | Self::ExitCodes
             | Self::Autorestart
             | Self::LogLevel
+            | Self::EditMode
             | Self::Owner
             | Self::Path
             | Self::MainLog
@@ -143,6 +160,7 @@ impl ValueType {
             Self::ExitCodes => "exit codes from 0 to 255, separated by commas".into(),
             Self::Autorestart => "`true`, `false` or `unexpected`".into(),
             Self::LogLevel => "a log level".into(),
+            Self::EditMode => "`emacs` or `vi`".into(),
             Self::Account => "an existing user, by name or number".into(),
             Self::Owner => "`USER` or `USER:GROUP`".into(),
             Self::Path => "a path".into(),
@@ -171,6 +189,7 @@ impl ValueType {
             Self::ExitCodes => value::exit_codes(text).map(drop),
             Self::Autorestart => value::autorestart(text).map(drop),
             Self::LogLevel => value::log_level(text).map(drop),
+            Self::EditMode => value::edit_mode(text).map(drop),
             Self::Environment => value::variables(text).map(drop),
             Self::Socket => value::socket(text).map(drop),
             Self::Url => value::url(text).map(drop),

@@ -3,7 +3,8 @@
 //! [`complete`] is a function of the words and of the names that exist; [`LiveNames::fetch`] asks a daemon for those.
 //! The shell's Tab key and the shells' completion scripts use the same two.
 
-use super::actions::{ACTIONS, Arguments, find};
+use super::actions::flags::STATES;
+use super::actions::{ACTIONS, Action, Arguments, find};
 use super::connect::Server;
 use super::connection::Connection;
 use crate::types::Signal;
@@ -86,7 +87,8 @@ pub fn complete(words: &[&str], live: &LiveNames) -> Vec<Candidate> {
     let candidates = match before.split_first() {
         None => actions(),
         Some((name, arguments)) => match find(name) {
-            Some(action) => arguments_of(action.arguments, arguments, typed, live),
+            Some(action) => options_of(action, arguments, typed)
+                .unwrap_or_else(|| arguments_of(action.arguments, arguments, typed, live)),
             None => vec![],
         },
     };
@@ -99,21 +101,59 @@ pub fn complete(words: &[&str], live: &LiveNames) -> Vec<Candidate> {
         .collect()
 }
 
+/// What fits an action's options, where an option or its value is being typed.
+fn options_of(action: &Action, before: &[&str], typed: &str) -> Option<Vec<Candidate>> {
+    let named = |word: &&str| {
+        action
+            .flags
+            .iter()
+            .find(|flag| flag.long == *word || flag.short == Some(*word))
+    };
+    if let Some(value) = before.last().and_then(named).and_then(|flag| flag.value) {
+        return Some(if value.starts_with("STATE") {
+            states(typed)
+        } else {
+            vec![]
+        });
+    }
+    (typed.starts_with('-') && !action.flags.is_empty()).then(|| {
+        let flags = action.flags.iter();
+        flags.map(|flag| candidate(flag.long, flag.about)).collect()
+    })
+}
+
+/// States, behind those of a list that have been typed.
+fn states(typed: &str) -> Vec<Candidate> {
+    let before = typed.rfind(',').map_or("", |comma| &typed[..=comma]);
+    STATES
+        .into_iter()
+        .map(|state| candidate(&format!("{before}{}", state.name().to_lowercase()), "state"))
+        .collect()
+}
+
 fn arguments_of(kind: Arguments, before: &[&str], typed: &str, live: &LiveNames) -> Vec<Candidate> {
-    let flags = || vec![candidate("-f", "follow until Ctrl-C")];
+    let flags = || {
+        vec![
+            candidate("-f", "follow until Ctrl-C"),
+            candidate("-n", "so many lines"),
+        ]
+    };
     match kind {
         Arguments::SignalAndProcesses if before.is_empty() => signals(typed),
         Arguments::Processes | Arguments::SignalAndProcesses => processes(live, typed, true),
         Arguments::Process if before.is_empty() => processes(live, typed, false),
-        Arguments::DaemonLog if before.is_empty() => flags(),
+        Arguments::DaemonLog if behind_modifiers(before).is_some_and(<[_]>::is_empty) => flags(),
         Arguments::None | Arguments::Process | Arguments::DaemonLog => vec![],
-        Arguments::Log => match before {
-            [] if typed.starts_with('-') => flags(),
-            [] => processes(live, typed, false),
-            [flag] if flag.starts_with('-') => processes(live, typed, false),
-            [_] => channels(),
-            [flag, _] if flag.starts_with('-') => channels(),
-            _ => vec![],
+        Arguments::Log => match behind_modifiers(before) {
+            // A number is being typed.
+            None => vec![],
+            Some([]) if typed.starts_with('-') => flags(),
+            Some([]) => processes(live, typed, true),
+            Some([.., last]) if *last == "stdout" || *last == "stderr" => vec![],
+            Some(_) => processes(live, typed, true)
+                .into_iter()
+                .chain(channels())
+                .collect(),
         },
         Arguments::InactiveGroups => live
             .inactive
@@ -134,6 +174,16 @@ fn arguments_of(kind: Arguments, before: &[&str], typed: &str, live: &LiveNames)
             .collect(),
         Arguments::Url => vec![candidate("unix://", "path of a socket")],
         Arguments::Action => actions(),
+    }
+}
+
+/// The words behind `-f`, `-N` and `-n LINES`; `None` where the number of `-n` is missing.
+fn behind_modifiers<'w, 's>(words: &'w [&'s str]) -> Option<&'w [&'s str]> {
+    match words {
+        ["-n"] => None,
+        ["-n", _, rest @ ..] => behind_modifiers(rest),
+        [first, rest @ ..] if first.starts_with('-') => behind_modifiers(rest),
+        rest => Some(rest),
     }
 }
 
@@ -222,13 +272,22 @@ mod tests {
             ("signal HU", "HUP"),
             ("signal SIGHU", "SIGHUP"),
             ("signal HUP c", "cat"),
-            ("tail ", "cat web:0 web:1"),
-            ("tail -", "-f"),
-            ("tail -f w", "web:0 web:1"),
-            ("tail web:0 ", "stderr stdout"),
+            ("start --n", "--no-wait"),
+            ("start --timeout ", ""),
+            ("start cat --timeout 5 w", "web:* web:0 web:1"),
+            ("status --", "--long --watch --fail-if"),
+            ("status --fail-if f", "fatal"),
+            ("wait cat --for stopped,f", "stopped,fatal"),
+            ("why c", "cat"),
+            ("tail ", "cat web:* web:0 web:1 all"),
+            ("tail -", "-f -n"),
+            ("tail -n ", ""),
+            ("tail -n 5 -f c", "cat"),
+            ("tail -f w", "web:* web:0 web:1"),
+            ("tail web:0 ", "cat web:* web:1 all stderr stdout"),
             ("tail -f web:0 stde", "stderr"),
             ("tail -f web:0 stderr ", ""),
-            ("maintail ", "-f"),
+            ("maintail ", "-f -n"),
             ("fg ", "cat web:0 web:1"),
             ("fg cat ", ""),
             ("add ", "new"),

@@ -74,6 +74,8 @@ pub enum Wake {
     Interrupted,
     /// The other descriptor can be read.
     Other,
+    /// The time is over.
+    Late,
 }
 
 /// A daemon that has greeted.
@@ -162,10 +164,21 @@ impl Connection {
         request: Request,
         interrupts: Option<BorrowedFd<'_>>,
     ) -> Result<Response, TalkError> {
+        self.call_until(request, interrupts, None)
+    }
+
+    /// Asks, and waits for the answer until `limit`, if there is one.
+    pub fn call_until(
+        &mut self,
+        request: Request,
+        interrupts: Option<BorrowedFd<'_>>,
+        limit: Option<Instant>,
+    ) -> Result<Response, TalkError> {
         let patience = (!waits(&request)).then_some(PATIENCE);
         let id = self.send(request)?;
         loop {
-            let deadline = patience.map(|patience| Instant::now() + patience);
+            let patience = patience.map(|patience| Instant::now() + patience);
+            let deadline = limit.into_iter().chain(patience).min();
             let content = self
                 .next_frame(deadline, interrupts, None)?
                 .ok_or(TalkError::Unasked)?;
@@ -215,12 +228,23 @@ impl Connection {
         interrupts: Option<BorrowedFd<'_>>,
         other: Option<BorrowedFd<'_>>,
     ) -> Result<Wake, TalkError> {
+        self.wait_until(interrupts, other, None)
+    }
+
+    /// As [`Self::wait`], until `limit`, if there is one.
+    pub fn wait_until(
+        &mut self,
+        interrupts: Option<BorrowedFd<'_>>,
+        other: Option<BorrowedFd<'_>>,
+        limit: Option<Instant>,
+    ) -> Result<Wake, TalkError> {
         if let Some(frame) = self.early.pop_front() {
             return Ok(Wake::Frame(frame));
         }
-        match self.next_frame(None, interrupts, other) {
+        match self.next_frame(limit, interrupts, other) {
             Ok(Some(content)) => Ok(Wake::Frame(wire::decode(&content)?)),
             Ok(None) => Ok(Wake::Other),
+            Err(TalkError::TimedOut) if limit.is_some() => Ok(Wake::Late),
             Err(TalkError::Interrupted) => Ok(Wake::Interrupted),
             Err(error) => Err(error),
         }
@@ -311,6 +335,7 @@ fn waits(request: &Request) -> bool {
         | Request::Clear { .. }
         | Request::Tail { .. }
         | Request::MainTail { .. }
+        | Request::Why { .. }
         | Request::Avail
         | Request::Reread
         | Request::Add { .. }

@@ -1,11 +1,14 @@
-//! The line editor of the shell: history, completion, hints.
+//! The line editor of the shell: history, completion, hints, and room for announcements above the line.
 //!
 //! The history is kept in a file that only its owner can read; a file that cannot be used costs the history, not the
 //! shell. Names are asked for when Tab is pressed, over a connection of their own.
 
+use super::actions;
+use super::announcer::{Announcer, Attention};
 use super::complete::{self, LiveNames};
 use super::connect::Server;
 use super::shell::{Line, Lines, is_yes};
+use crate::config::model::EditMode;
 use rustyline::completion::{Completer, Pair};
 use rustyline::error::ReadlineError;
 use rustyline::highlight::Highlighter;
@@ -23,20 +26,53 @@ use std::path::{Path, PathBuf};
 const HISTORY_LINES: usize = 1000;
 
 /// A person at a terminal.
-#[derive(Debug)]
 pub struct Person {
     editor: Editor<Assistant, DefaultHistory>,
     prompt: String,
     history: Option<PathBuf>,
+    /// Whether changes are to be announced.
+    announce: bool,
+    announcer: Option<Announcer>,
+    attention: Attention,
+    /// Whether an action has been run since the last prompt.
+    acted: bool,
+}
+
+impl fmt::Debug for Person {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Person")
+            .field("prompt", &self.prompt)
+            .field("history", &self.history)
+            .field("announce", &self.announce)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How the shell is to be.
+#[derive(Debug, Clone)]
+pub struct Manner {
+    /// As shown.
+    pub prompt: String,
+    /// Where the history is kept.
+    pub history: Option<PathBuf>,
+    /// Keys of the line editor.
+    pub edit_mode: EditMode,
+    /// Whether changes are announced.
+    pub announce: bool,
+    /// Whether words may be coloured.
+    pub colour: bool,
 }
 
 impl Person {
     /// Prepares the terminal. The second value is what there is to complain about the history.
-    pub fn new(
-        prompt: String,
-        history: Option<PathBuf>,
-        colour: bool,
-    ) -> io::Result<(Self, Option<String>)> {
+    pub fn new(manner: Manner) -> io::Result<(Self, Option<String>)> {
+        let Manner {
+            prompt,
+            history,
+            edit_mode,
+            announce,
+            colour,
+        } = manner;
         let config = Config::builder()
             .max_history_size(HISTORY_LINES)
             .map_err(into_io)?
@@ -44,6 +80,10 @@ impl Person {
             .map_err(into_io)?
             .history_ignore_space(true)
             .completion_type(CompletionType::List)
+            .edit_mode(match edit_mode {
+                EditMode::Emacs => rustyline::EditMode::Emacs,
+                EditMode::Vi => rustyline::EditMode::Vi,
+            })
             .build();
         let mut editor = Editor::with_config(config).map_err(into_io)?;
         editor.set_helper(Some(Assistant {
@@ -62,6 +102,10 @@ impl Person {
                 editor,
                 prompt,
                 history,
+                announce,
+                announcer: None,
+                attention: Attention::default(),
+                acted: false,
             },
             complaint,
         ))
@@ -81,7 +125,11 @@ impl Person {
 
 impl Lines for Person {
     fn next(&mut self) -> io::Result<Line> {
-        match self.editor.readline(&self.prompt) {
+        self.attention.open(self.acted);
+        let line = self.editor.readline(&self.prompt);
+        self.attention.close();
+        self.acted = matches!(&line, Ok(line) if !line.trim().is_empty());
+        match line {
             Ok(line) => {
                 self.remember(&line);
                 Ok(Line::Text(line))
@@ -103,8 +151,21 @@ impl Lines for Person {
     }
 
     fn use_server(&mut self, server: &Server) {
-        if let Some(assistant) = self.editor.helper_mut() {
-            server.clone_into(&mut assistant.server);
+        let colour = match self.editor.helper_mut() {
+            Some(assistant) if assistant.server != *server => {
+                server.clone_into(&mut assistant.server);
+                assistant.colour
+            }
+            Some(_) | None => return,
+        };
+        self.announcer = None;
+        if self.announce
+            // A terminal that cannot move its cursor has no room above the prompt.
+            && let Ok(printer) = self.editor.create_external_printer()
+        {
+            let attention = self.attention.clone();
+            // Without announcements the shell is still whole.
+            self.announcer = Announcer::start(server.clone(), attention, printer, colour).ok();
         }
     }
 }
@@ -180,8 +241,17 @@ impl Hinter for Assistant {
         if line.is_empty() || !self.colour {
             return None;
         }
-        self.hinter.hint(line, position, context)
+        self.hinter
+            .hint(line, position, context)
+            .or_else(|| usage_hint(line, position))
     }
+}
+
+/// What may follow an action that has been typed with a blank behind it: the arguments of its first form.
+fn usage_hint(line: &str, position: usize) -> Option<String> {
+    let name = line.strip_suffix(' ').filter(|_| position == line.len())?;
+    let (form, _) = actions::find(name)?.usage.first()?;
+    form.strip_prefix(line).map(str::to_owned)
 }
 
 impl Highlighter for Assistant {
@@ -254,6 +324,21 @@ mod tests {
         ] {
             assert_eq!(default_history(state, home), expected);
         }
+    }
+
+    #[test]
+    fn an_action_hints_at_its_arguments() {
+        for (line, hint) in [
+            ("tail ", Some("NAME... [stdout|stderr]")),
+            ("start ", Some("NAME...")),
+            ("start", None),
+            ("start w", None),
+            ("version ", None),
+            ("dance ", None),
+        ] {
+            assert_eq!(usage_hint(line, line.len()).as_deref(), hint, "{line}");
+        }
+        assert_eq!(usage_hint("tail ", 0), None);
     }
 
     #[test]

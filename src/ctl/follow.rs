@@ -10,6 +10,7 @@ use super::interrupt::Interrupts;
 use super::session::{Failure, Session};
 use crate::wire::{Notice, ServerFrame, SubscriptionEnd, Topic};
 use std::collections::BTreeMap;
+use unicode_width::UnicodeWidthStr;
 
 /// Bytes of a log shown before what is new.
 pub const BACKLOG: u64 = 1024;
@@ -72,7 +73,11 @@ fn subscribe_all(
     action: &Action,
     streams: Vec<Stream>,
 ) -> Result<Writers, Failure> {
-    let mut writers = Writers::new(streams.len() > 1);
+    let mut writers = Writers::new(match (streams.len(), session.output.terminal) {
+        (0 | 1, _) => Style::Alone,
+        (_, true) => Style::Names,
+        (_, false) => Style::Headings,
+    });
     for Stream { topic, name } in streams {
         let id = session.subscribe(action, topic)?;
         writers.add(id, name);
@@ -92,7 +97,7 @@ fn print_all(
         };
         match connection.wait(interrupts, None) {
             Ok(Wake::Frame(frame)) => writers.take(session, frame),
-            Ok(Wake::Interrupted | Wake::Other) => break,
+            Ok(Wake::Interrupted | Wake::Other | Wake::Late) => break,
             Err(error) => return Err(session.lost(action, &error)),
         }
     }
@@ -100,27 +105,60 @@ fn print_all(
     Ok(0)
 }
 
+/// How several logs are told apart, and what becomes of control characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Style {
+    /// A heading at each change between logs; escaped on a terminal.
+    Headings,
+    /// The name in front of each line; escaped.
+    Names,
+    /// There is one, which is escaped on a terminal.
+    Alone,
+    /// Whatever it is, byte by byte, as if the program stood at the terminal itself.
+    Raw,
+}
+
 /// The logs that are being followed, by the number of their subscriptions.
 #[derive(Debug)]
 pub struct Writers {
-    streams: BTreeMap<u64, (String, escape::Stream)>,
-    headings: bool,
+    streams: BTreeMap<u64, Writer>,
+    style: Style,
     last: Option<u64>,
 }
 
+/// One of them.
+#[derive(Debug)]
+struct Writer {
+    name: String,
+    text: escape::Stream,
+    /// Its place among the others, for its colour.
+    place: usize,
+    /// Whether its last line is not ended.
+    within_line: bool,
+}
+
+/// Colours of names, in turn.
+const COLOURS: [&str; 6] = ["36", "33", "32", "35", "34", "31"];
+
 impl Writers {
-    /// None yet; with a heading at each change between logs, if wanted.
-    pub fn new(headings: bool) -> Self {
+    /// None yet.
+    pub fn new(style: Style) -> Self {
         Self {
             streams: BTreeMap::new(),
-            headings,
+            style,
             last: None,
         }
     }
 
     /// One more log.
     pub fn add(&mut self, id: u64, name: String) {
-        self.streams.insert(id, (name, escape::Stream::default()));
+        let writer = Writer {
+            name,
+            text: escape::Stream::default(),
+            place: self.streams.len(),
+            within_line: false,
+        };
+        self.streams.insert(id, writer);
     }
 
     /// Whether nothing more can come.
@@ -144,8 +182,8 @@ impl Writers {
                     .error_line(&format!("==> {lost} bytes were left out here <=="));
             }
             ServerFrame::End { id, reason } => {
-                if let Some((name, mut stream)) = self.streams.remove(&id) {
-                    session.output.text(&stream.finish());
+                if let Some(Writer { name, mut text, .. }) = self.streams.remove(&id) {
+                    session.output.text(&text.finish());
                     let why = match reason {
                         SubscriptionEnd::Unsubscribed => return,
                         SubscriptionEnd::Removed => "is no longer configured",
@@ -159,26 +197,97 @@ impl Writers {
     }
 
     fn write(&mut self, session: &mut Session<'_>, id: u64, data: &[u8]) {
-        let Some((name, stream)) = self.streams.get_mut(&id) else {
+        let changed = self.last != Some(id);
+        if changed {
+            self.end_line(session);
+        }
+        let width = self
+            .streams
+            .values()
+            .map(|writer| writer.name.width())
+            .max();
+        let Some(writer) = self.streams.get_mut(&id) else {
             return;
         };
-        if self.headings && self.last != Some(id) {
-            session.output.line(&heading(name));
-            self.last = Some(id);
+        if changed && self.style == Style::Headings {
+            session.output.line(&heading(&writer.name));
         }
-        if session.output.terminal {
-            let text = stream.push(data);
-            session.output.text(&text);
-        } else {
-            session.output.bytes(data);
+        self.last = Some(id);
+        match self.style {
+            Style::Raw => session.output.bytes(data),
+            Style::Headings | Style::Alone if !session.output.terminal => {
+                session.output.bytes(data);
+            }
+            Style::Headings | Style::Alone => {
+                let text = writer.text.push(data);
+                session.output.text(&text);
+            }
+            Style::Names => {
+                let text = writer.named(data, width.unwrap_or(0), session.output.colour);
+                session.output.text(&text);
+            }
+        }
+    }
+
+    /// Ends the line of the log that wrote last, so that another one does not go on in it.
+    fn end_line(&mut self, session: &mut Session<'_>) {
+        let last = self.last.and_then(|id| self.streams.get_mut(&id));
+        if let (Style::Names, Some(writer)) = (self.style, last)
+            && std::mem::take(&mut writer.within_line)
+        {
+            session.output.text("\n");
         }
     }
 
     /// Prints what was kept back.
     pub fn finish(&mut self, session: &mut Session<'_>) {
-        for (_, stream) in self.streams.values_mut() {
-            let text = stream.finish();
+        for writer in self.streams.values_mut() {
+            let text = writer.text.finish();
             session.output.text(&text);
         }
+        self.end_line(session);
+    }
+}
+
+impl Writer {
+    /// New bytes with the name in front of each line.
+    fn named(&mut self, data: &[u8], width: usize, colour: bool) -> String {
+        let name = escape::line(&self.name);
+        let gap = " ".repeat(width.saturating_sub(name.width()));
+        let code = COLOURS.get(self.place % COLOURS.len()).unwrap_or(&"36");
+        let front = if colour {
+            format!("\x1b[{code}m{name}{gap} |\x1b[0m ")
+        } else {
+            format!("{name}{gap} | ")
+        };
+        let escaped = self.text.push(data);
+        let mut text = String::with_capacity(escaped.len());
+        for line in escaped.split_inclusive('\n') {
+            if !self.within_line {
+                text.push_str(&front);
+            }
+            text.push_str(line);
+            self.within_line = !line.ends_with('\n');
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_stand_in_front_of_lines_and_not_of_pieces() {
+        let mut writer = Writer {
+            name: "web".to_owned(),
+            text: escape::Stream::default(),
+            place: 0,
+            within_line: false,
+        };
+        assert_eq!(writer.named(b"a\nb", 5, false), "web   | a\nweb   | b");
+        assert_eq!(writer.named(b"c\n\x1b", 5, false), "c\nweb   | \\x1b");
+        assert_eq!(writer.named(b"\n", 3, true), "\n");
+        assert_eq!(writer.named(b"d\n", 3, true), "\x1b[36mweb |\x1b[0m d\n");
     }
 }

@@ -6,6 +6,8 @@
 //! | Key | Of | Content |
 //! | --- | --- | --- |
 //! | `processes`, `unknown` | `status` | rows as below; names that name nothing, as results |
+//! | `processes` | `why` | stories as below |
+//! | `processes`, `reached`, `timed_out` | `wait` | `name`, `state`, `reached` of each; whether all have; whether time ran out |
 //! | `processes` | `pid NAME` | `name`, `pid`: 0 when it has no process, null when the name names nothing |
 //! | `pid` | `pid` | the daemon's own |
 //! | `processes` | `avail` | `name`, `group`, `in_use`, `autostart`, `group_priority`, `process_priority` |
@@ -27,14 +29,22 @@
 //! (as in the table, in local time), `pid`, `uptime_ms`, `started_at` and `stopped_at` (seconds since 1970), `trouble`,
 //! `last_exit` (`code` or `signal`, `name`, `core_dumped`; `text`), `failures`, `next_attempt_ms`, `restarts`,
 //! `stdout_log` and `stderr_log` (`path`, `lost`, `errno`). What does not apply is null. Keys may be added.
+//! With `--long` it has `resources` of its tree of processes: `processes`, `cpu_ms`, `cpu_percent`, `memory` (bytes).
+//!
+//! A story has `process` (a row as above), `since_ms` (in its state), `wanted` (`up`, `by_operator`), `failed_step`
+//! (`step`, `subject`, `errno`), `advice`, `startretries`, `ended` (how many lives), `lives` (the last of them, the oldest
+//! first: `ended_at`, `ran_ms`, `exit`, `asked`, `expected`), `last_words` (`channel`, `lines`), `section` (`FILE:LINE`) and
+//! `keys` (`key`, `value`, `file`, `line`; the last two null for a default).
 
+use super::procfs::Usage;
 use super::render::{self, Rendered, Verb};
-use super::table;
+use super::story::LastWords;
+use super::{advice, table};
 use crate::wire::{
     AvailRow, Change, ChangeKind, Diagnostic, ExitStatus, GroupAnswer, GroupResult, LogChunk,
-    LogState, NamedResult, Outcome, PidRow, Refusal, StatusReply, StatusRow,
+    LogState, NamedResult, Outcome, PidRow, Refusal, StatusReply, StatusRow, Story, Trouble,
 };
-use chrono::TimeZone;
+use chrono::{Local, TimeZone};
 use serde_json::{Value, json};
 use std::fmt::{Display, Write};
 
@@ -57,13 +67,78 @@ pub fn document(value: &Value) -> String {
 }
 
 /// Of `status`.
-pub fn status<Zone>(reply: &StatusReply, zone: &Zone) -> Value
+pub fn status<Zone>(reply: &StatusReply, usage: Option<&[Option<Usage>]>, zone: &Zone) -> Value
 where
     Zone: TimeZone,
     Zone::Offset: Display,
 {
-    let rows: Vec<Value> = reply.rows.iter().map(|row| status_row(row, zone)).collect();
+    let mut rows: Vec<Value> = reply.rows.iter().map(|row| status_row(row, zone)).collect();
+    for (row, usage) in rows.iter_mut().zip(usage.unwrap_or_default()) {
+        if let Some(row) = row.as_object_mut() {
+            let resources = usage.as_ref().map_or(Value::Null, resources);
+            row.insert("resources".to_owned(), resources);
+        }
+    }
     json!({ "action": "status", "processes": rows, "unknown": results_list(Verb::Status, &reply.unknown) })
+}
+
+fn resources(usage: &Usage) -> Value {
+    json!({
+        "processes": usage.processes,
+        "cpu_ms": usage.cpu_ms,
+        "cpu_percent": usage.cpu_percent,
+        "memory": usage.memory,
+    })
+}
+
+/// One process of `why`.
+pub fn story(story: &Story, words: Option<&LastWords>) -> Value {
+    let lives: Vec<Value> = story
+        .lives
+        .iter()
+        .map(|life| {
+            json!({
+                "ended_at": life.ended_at,
+                "ran_ms": life.ran_ms,
+                "exit": exit_status(&life.status),
+                "asked": life.asked,
+                "expected": life.expected,
+            })
+        })
+        .collect();
+    let keys: Vec<Value> = story
+        .keys
+        .iter()
+        .map(|key| {
+            let line = key.file.as_ref().map(|_| key.line);
+            json!({ "key": key.key, "value": key.value, "file": key.file, "line": line })
+        })
+        .collect();
+    json!({
+        "process": status_row(&story.row, &Local),
+        "since_ms": story.since_ms,
+        "wanted": { "up": story.wanted.up, "by_operator": story.wanted.by_operator },
+        "failed_step": failed_step(story),
+        "advice": advice::of(story),
+        "startretries": story.startretries,
+        "ended": story.ended,
+        "lives": lives,
+        "last_words": words.map(|words| json!({ "channel": words.channel, "lines": words.lines })),
+        "section": story.section,
+        "keys": keys,
+    })
+}
+
+/// Which step of the start failed, as the protocol names it.
+fn failed_step(story: &Story) -> Value {
+    match &story.row.trouble {
+        Some(Trouble::Spawn(failure)) => json!({
+            "step": format!("{:?}", failure.step).to_lowercase(),
+            "subject": failure.subject,
+            "errno": failure.errno,
+        }),
+        Some(Trouble::ExitedTooQuickly(_) | Trouble::UnexpectedExit(_)) | None => Value::Null,
+    }
 }
 
 fn status_row<Zone>(row: &StatusRow, zone: &Zone) -> Value

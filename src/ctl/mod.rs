@@ -6,9 +6,12 @@
 //! `session` and nowhere else.
 //!
 //! Nothing here changes anything by itself or remembers anything between two actions, but for the shell's history.
-//! Everything is written through [`output::Output`], which tests replace. There is one thread.
+//! Everything is written through [`output::Output`], which tests replace. There is one thread, but for the shell's
+//! [`announcer`].
 
 pub mod actions;
+mod advice;
+mod announcer;
 pub mod complete;
 mod connect;
 mod connection;
@@ -19,19 +22,23 @@ mod fake;
 mod follow;
 mod interrupt;
 mod json;
+mod long;
 mod output;
+mod procfs;
 mod render;
 mod session;
 pub mod settings;
 mod shell;
+mod story;
 mod table;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 use crate::cli::{self, CtlOptions};
 use crate::config::model::ConsoleSettings;
 use connect::{Server, Trust};
-use editor::Person;
+use editor::{Manner, Person};
 use output::Output;
 use session::Session;
 use shell::Script;
@@ -85,7 +92,7 @@ pub fn run(options: CtlOptions, called_as: &str) -> u8 {
         // A script's lines are not for a program in the foreground.
         session.input = person.then(|| stdin.as_fd());
         code = if person {
-            talk(&mut session, settings, code)
+            talk(&mut session, &settings, code)
         } else {
             shell::run(&mut session, &mut Script::new(stdin.lock()), code)
         };
@@ -134,13 +141,25 @@ fn offer(options: &CtlOptions, called_as: &str, output: &mut Output<'_>) {
 }
 
 /// The shell for a person at a terminal.
-fn talk(session: &mut Session<'_>, settings: ConsoleSettings, before: u8) -> u8 {
+fn talk(session: &mut Session<'_>, settings: &ConsoleSettings, before: u8) -> u8 {
     let variable = |name| std::env::var_os(name).map(PathBuf::from);
     let history = settings
         .history_file
+        .clone()
         .or_else(|| editor::default_history(variable("XDG_STATE_HOME"), variable("HOME")));
-    let prompt = settings::shown_prompt(&settings.prompt);
-    match Person::new(prompt, history, session.output.colour) {
+    let mode = std::env::var(settings::EDIT_MODE_VARIABLE).ok();
+    let (edit_mode, complaint) = settings::edit_mode(settings, mode.as_deref());
+    if let Some(complaint) = complaint {
+        session.output.error_line(&complaint);
+    }
+    let manner = Manner {
+        prompt: settings::shown_prompt(&settings.prompt),
+        history,
+        edit_mode,
+        announce: settings.announce,
+        colour: session.output.colour,
+    };
+    match Person::new(manner) {
         Ok((mut person, complaint)) => {
             if let Some(complaint) = complaint {
                 session.output.error_line(&complaint);

@@ -17,6 +17,8 @@ pub struct Output<'a> {
     pub error_terminal: bool,
     /// Whether words may be coloured.
     pub colour: bool,
+    /// Whether the terminal can move its cursor.
+    pub can_draw: bool,
     failure: Option<io::Error>,
 }
 
@@ -39,6 +41,7 @@ impl<'a> Output<'a> {
             terminal: false,
             error_terminal: false,
             colour: false,
+            can_draw: false,
             failure: None,
         }
     }
@@ -54,8 +57,24 @@ impl<'a> Output<'a> {
             terminal,
             error_terminal,
             colour: terminal && !colourless && !dumb,
+            can_draw: terminal && !dumb,
             ..Self::new(out, err)
         }
+    }
+
+    /// Columns of the terminal, where there is one.
+    pub fn width(&self) -> Option<usize> {
+        self.size().map(|(width, _)| width)
+    }
+
+    /// Columns and rows of the terminal, where there is one that tells.
+    pub fn size(&self) -> Option<(usize, usize)> {
+        if !self.terminal {
+            return None;
+        }
+        terminal_size::terminal_size()
+            .map(|(width, height)| (usize::from(width.0), usize::from(height.0)))
+            .filter(|&(width, height)| width > 0 && height > 0)
     }
 
     /// Writes a line. Control characters in it are shown, not sent.

@@ -244,6 +244,9 @@ pub fn pids(targets: &[String], rows: &[PidRow]) -> Rendered {
 
 /// Configured processes.
 pub fn avail(rows: &[AvailRow]) -> Rendered {
+    // By the name of the process, whatever its group, as Supervisor has it.
+    let mut rows: Vec<&AvailRow> = rows.iter().collect();
+    rows.sort_by_key(|row| row.name.rsplit(':').next().unwrap_or_default());
     let mut rendered = Rendered::default();
     for row in rows {
         let line = format!(

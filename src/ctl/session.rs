@@ -11,6 +11,10 @@ use crate::wire::{Refusal, Request, Response, ServerFrame, Topic};
 use serde_json::{Value, json};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// Exit status when the time given with `--timeout` is over, as of timeout(1).
+pub const TIMED_OUT: u8 = 124;
 
 /// Why an action came to no answer.
 #[derive(Debug)]
@@ -83,14 +87,31 @@ impl<'a> Session<'a> {
 
     /// Asks the daemon; a refusal is a [`Failure`].
     pub fn ask(&mut self, action: &Action, request: Request) -> Result<Response, Failure> {
+        self.ask_within(action, request, None)
+    }
+
+    /// Asks the daemon for what it has to do within some time. What is not done by then goes on without us.
+    pub fn ask_within(
+        &mut self,
+        action: &Action,
+        request: Request,
+        limit: Option<Duration>,
+    ) -> Result<Response, Failure> {
         self.connect(action)?;
         let interrupts = self.interrupts.as_ref().map(AsFd::as_fd);
         let Some(connection) = self.connection.as_mut() else {
             return Err(Failure::Unexpected);
         };
-        match connection.call(request, interrupts) {
+        let deadline = limit.map(|limit| Instant::now() + limit);
+        match connection.call_until(request, interrupts, deadline) {
             Ok(Response::Refused(refusal)) => Err(Failure::Refused(refusal)),
             Ok(response) => Ok(response),
+            Err(TalkError::TimedOut) if limit.is_some() => {
+                self.hang_up();
+                let name = action.name;
+                let text = format!("{name}: ERROR (not done in time; the daemon goes on with it)");
+                Err(self.fail(action, "timed_out", &text, TIMED_OUT))
+            }
             Err(error) => Err(self.lost(action, &error)),
         }
     }

@@ -1,7 +1,7 @@
 //! Which daemon to talk to, and how the shell looks.
 
 use crate::cli::CtlOptions;
-use crate::config::model::ConsoleSettings;
+use crate::config::model::{ConsoleSettings, EditMode};
 use crate::config::{self, Diagnostic, FindError, LoadedConsole, RealHost, Role, Sources};
 use std::path::{Path, PathBuf};
 use thiserror::Error;
@@ -48,6 +48,25 @@ pub fn resolve(options: CtlOptions, called_as: &str) -> Result<ConsoleSettings, 
         settings.history_file = options.history_file;
     }
     Ok(settings)
+}
+
+/// Variable that beats the file's `edit_mode`.
+pub const EDIT_MODE_VARIABLE: &str = "TASKMASTERCTL_EDIT_MODE";
+
+/// The keys of the line editor: a variable of the person's own beats a file that others share. A word that is neither
+/// changes nothing and is returned.
+pub fn edit_mode(settings: &ConsoleSettings, variable: Option<&str>) -> (EditMode, Option<String>) {
+    match variable.unwrap_or_default() {
+        "" => (settings.edit_mode, None),
+        "emacs" => (EditMode::Emacs, None),
+        "vi" => (EditMode::Vi, None),
+        word => (
+            settings.edit_mode,
+            Some(format!(
+                "warning: {EDIT_MODE_VARIABLE} must be emacs or vi, not '{word}'"
+            )),
+        ),
+    }
 }
 
 /// What the file says, or the defaults.
@@ -122,6 +141,8 @@ fn defaults(called_as: &str) -> ConsoleSettings {
         }
         .to_owned(),
         history_file: None,
+        edit_mode: EditMode::Emacs,
+        announce: true,
         username: None,
         password: None,
     }

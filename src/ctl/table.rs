@@ -1,21 +1,31 @@
 //! `status`: Supervisor's table, to the blank.
 //!
 //! `NAME` padded to the longest name, but at least 30, plus 3; the state padded to 10; a description. Trailing padding
-//! stays where there is no description, as scripts split such lines.
+//! stays where there is no description, as scripts split such lines. On a terminal that is too narrow for that, the
+//! padding gives way first, and then the end of the description.
 
 use super::escape;
 use super::render::{self, Rendered, Verb};
 use crate::wire::{ProcessState, StatusReply, StatusRow};
 use chrono::{DateTime, TimeZone};
 use std::fmt::Display;
-use unicode_width::UnicodeWidthStr;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 const NAME_WIDTH_MIN: usize = 30;
 const NAME_GAP: usize = 3;
 const STATE_WIDTH: usize = 10;
 
+/// How the table is to look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Look {
+    /// States in colour.
+    pub colour: bool,
+    /// Columns of the terminal; without one nothing is fitted.
+    pub width: Option<usize>,
+}
+
 /// The whole answer, and its exit status. Lines are escaped already, because colours must not be.
-pub fn status<Zone>(reply: &StatusReply, colour: bool, zone: &Zone) -> Rendered
+pub fn status<Zone>(reply: &StatusReply, look: Look, zone: &Zone) -> Rendered
 where
     Zone: TimeZone,
     Zone::Offset: Display,
@@ -29,18 +39,25 @@ where
         .iter()
         .map(|row| escape::line(&row.name))
         .collect();
-    let longest = names.iter().map(|name| name.width()).max().unwrap_or(0);
-    let width = longest.max(NAME_WIDTH_MIN) + NAME_GAP;
-    for (row, name) in reply.rows.iter().zip(names) {
+    let descriptions: Vec<String> = reply
+        .rows
+        .iter()
+        .map(|row| escape::line(&describe(row, zone)))
+        .collect();
+    let width = name_column(&names, &descriptions, look.width);
+    for ((row, name), description) in reply.rows.iter().zip(&names).zip(&descriptions) {
         let gap = " ".repeat(width.saturating_sub(name.width()));
         let state = row.state.name();
         let state_gap = " ".repeat(STATE_WIDTH.saturating_sub(state.len()));
-        let state = if colour {
+        let state = if look.colour {
             format!("\x1b[{}m{state}\x1b[0m", colour_of(row.state))
         } else {
             state.to_owned()
         };
-        let description = escape::line(&describe(row, zone));
+        let room = look
+            .width
+            .map(|columns| columns.saturating_sub(width.max(name.width()) + STATE_WIDTH));
+        let description = fitted(description, room);
         rendered
             .lines
             .push(format!("{name}{gap}{state}{state_gap}{description}"));
@@ -49,6 +66,38 @@ where
         rendered.code = 3;
     }
     rendered
+}
+
+/// Width of the first column: Supervisor's, or what a narrow terminal leaves for it.
+fn name_column(names: &[String], descriptions: &[String], columns: Option<usize>) -> usize {
+    let widest = |texts: &[String]| texts.iter().map(|text| text.width()).max().unwrap_or(0);
+    let longest = widest(names);
+    let usual = longest.max(NAME_WIDTH_MIN) + NAME_GAP;
+    let Some(columns) = columns else {
+        return usual;
+    };
+    let left = columns.saturating_sub(STATE_WIDTH + widest(descriptions));
+    usual.min(left.max(longest + 1))
+}
+
+/// As much of a text as there is room for.
+fn fitted(text: &str, room: Option<usize>) -> String {
+    match room {
+        Some(room) if text.width() > room => {
+            let mut fitting = String::new();
+            for c in text.chars() {
+                if fitting.width() + c.width().unwrap_or(0) + 1 > room {
+                    break;
+                }
+                fitting.push(c);
+            }
+            if room > 0 {
+                fitting.push('…');
+            }
+            fitting
+        }
+        Some(_) | None => text.to_owned(),
+    }
 }
 
 /// Whether `status` reports the state by its exit code.
@@ -66,7 +115,7 @@ pub fn is_down(state: ProcessState) -> bool {
 }
 
 /// Parameters of the terminal's "select graphic rendition".
-fn colour_of(state: ProcessState) -> &'static str {
+pub fn colour_of(state: ProcessState) -> &'static str {
     match state {
         ProcessState::Running => "32",
         ProcessState::Starting | ProcessState::Stopping => "36",
@@ -126,12 +175,17 @@ mod tests {
     use crate::wire::{ExitStatus, NamedResult, Outcome, Trouble};
     use chrono::Utc;
 
+    const COLOURED: Look = Look {
+        colour: true,
+        width: None,
+    };
+
     fn lines(rows: Vec<StatusRow>) -> (Vec<String>, u8) {
         let reply = StatusReply {
             rows,
             unknown: vec![],
         };
-        let rendered = status(&reply, false, &Utc);
+        let rendered = status(&reply, Look::default(), &Utc);
         (rendered.lines, rendered.code)
     }
 
@@ -249,7 +303,7 @@ mod tests {
             rows: vec![running("cat")],
             unknown: unknown.clone(),
         };
-        let rendered = status(&reply, false, &Utc);
+        let rendered = status(&reply, Look::default(), &Utc);
         assert_eq!(
             rendered.lines[..2],
             [
@@ -263,14 +317,14 @@ mod tests {
             rows: vec![row("cat", ProcessState::Stopped)],
             unknown,
         };
-        assert_eq!(status(&reply, false, &Utc).code, 3);
+        assert_eq!(status(&reply, Look::default(), &Utc).code, 3);
         assert_eq!(
             status(
                 &StatusReply {
                     rows: vec![],
                     unknown: vec![]
                 },
-                false,
+                Look::default(),
                 &Utc
             ),
             Rendered::default()
@@ -283,8 +337,8 @@ mod tests {
             rows: vec![running("cat"), row("\x1b[2Jdog", ProcessState::Fatal)],
             unknown: vec![],
         };
-        let plain = status(&reply, false, &Utc).lines;
-        let coloured = status(&reply, true, &Utc).lines;
+        let plain = status(&reply, Look::default(), &Utc).lines;
+        let coloured = status(&reply, COLOURED, &Utc).lines;
         assert!(coloured[0].contains("\x1b[32mRUNNING\x1b[0m   pid"));
         assert!(coloured[1].starts_with("\\x1b[2Jdog "));
         let stripped: Vec<String> = coloured
@@ -296,5 +350,39 @@ mod tests {
             })
             .collect();
         assert_eq!(stripped, plain);
+    }
+
+    #[test]
+    fn a_narrow_terminal_costs_padding_first_and_words_last() {
+        let quick = StatusRow {
+            trouble: Some(Trouble::ExitedTooQuickly(ExitStatus::Code(1))),
+            ..row("quick", ProcessState::Fatal)
+        };
+        let reply = StatusReply {
+            rows: vec![running("日本"), quick],
+            unknown: vec![],
+        };
+        let shown = |columns| {
+            let look = Look {
+                colour: false,
+                width: Some(columns),
+            };
+            status(&reply, look, &Utc).lines
+        };
+        assert_eq!(shown(200), status(&reply, Look::default(), &Utc).lines);
+        assert_eq!(
+            shown(66),
+            [
+                "日本   RUNNING   pid 17898, uptime 0:00:05",
+                "quick  FATAL     Exited too quickly (process log may have details)",
+            ]
+        );
+        assert_eq!(
+            shown(40),
+            [
+                "日本  RUNNING   pid 17898, uptime 0:00:…",
+                "quick FATAL     Exited too quickly (pro…",
+            ]
+        );
     }
 }

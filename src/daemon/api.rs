@@ -8,15 +8,15 @@ use super::clients::ClientId;
 use super::convert;
 use super::event_loop::Daemon;
 use super::jobs::Tail;
-use super::streams::TAIL_BYTES_MAX;
 use crate::daemon::capture::LogRef;
-use crate::engine::Event;
 use crate::engine::event::{Command, GroupChangeKind, Reply};
+use crate::engine::{Event, Resolution};
 use crate::sys::clock;
-use crate::types::{Monotonic, Signal, Ticket};
-use crate::wire::{Refusal, Request, RequestFrame, Response, SubscriptionEnd};
+use crate::types::{Monotonic, Signal, SignalError, Ticket};
+use crate::wire::{Diagnostic, Refusal, Request, RequestFrame, Response, SubscriptionEnd};
+use nix::unistd::AccessFlags;
 
-/// Most targets in one request.
+/// Most targets in one request, and most processes that they name where the daemon has not more of them.
 const TARGETS_MAX: usize = 4096;
 
 /// Who is to be answered when a command is done.
@@ -50,7 +50,7 @@ impl Daemon {
         request: Request,
         now: Monotonic,
     ) -> Option<Response> {
-        if targets_of(&request).is_some_and(|targets| targets.len() > TARGETS_MAX) {
+        if targets_of(&request).is_some_and(|targets| self.names_too_much(targets)) {
             return Some(Response::Refused(Refusal::TooLarge));
         }
         let command = match request {
@@ -61,6 +61,7 @@ impl Daemon {
                 return Some(Response::DaemonPid(std::process::id()));
             }
             Request::Pid { targets } => return Some(Response::Pids(self.pids(&targets))),
+            Request::Why { target } => return Some(self.why(&target, now)),
             Request::Avail => return Some(Response::Avail(self.avail())),
             Request::Version => {
                 return Some(Response::Version(env!("CARGO_PKG_VERSION").to_owned()));
@@ -81,8 +82,7 @@ impl Daemon {
                     request: id,
                     name: self.started_with.identifier.clone(),
                 };
-                let job = self.jobs.begin_tail(tail);
-                self.capture.tail(job, LogRef::Main, bytes, TAIL_BYTES_MAX);
+                self.queue_tail(tail, LogRef::Main, bytes);
                 return None;
             }
             Request::Clear { targets } => return self.clear(client, id, &targets),
@@ -102,7 +102,7 @@ impl Daemon {
             Request::Start { targets, wait } => Command::Start { targets, wait },
             Request::Stop { targets, wait } => Command::Stop { targets, wait },
             Request::Restart { targets, wait } => Command::Restart { targets, wait },
-            Request::Signal { targets, signal } => match signal.parse::<Signal>() {
+            Request::Signal { targets, signal } => match signal_to_send(&signal) {
                 Ok(signal) => Command::Signal { targets, signal },
                 Err(_) => return Some(Response::Refused(Refusal::BadSignal(signal))),
             },
@@ -122,9 +122,13 @@ impl Daemon {
                 Ok(config) => Command::Update { config, groups },
                 Err(faults) => return Some(Response::Refused(Refusal::BadConfig(faults))),
             },
-            // The file is tried before anything is stopped for it.
-            Request::Reload => match self.loader.load_and_log() {
-                Ok(_) => Command::Reload,
+            // The file, and what is to be executed, are tried before anything is stopped for it.
+            Request::Reload => match self
+                .loader
+                .load_and_log()
+                .and_then(|_| self.check_executable())
+            {
+                Ok(()) => Command::Reload,
                 Err(faults) => return Some(Response::Refused(Refusal::BadConfig(faults))),
             },
         };
@@ -141,6 +145,40 @@ impl Daemon {
         );
         self.feed(Event::Command { ticket, command });
         None
+    }
+
+    /// Whether there is something that `reload` can execute.
+    fn check_executable(&self) -> Result<(), Vec<Diagnostic>> {
+        let file = self.executable.display().to_string();
+        nix::unistd::access(&self.executable, AccessFlags::X_OK).map_err(|errno| {
+            let message = format!(
+                "the daemon can't start anew from its executable: {}",
+                errno.desc()
+            );
+            log::error!("{file}: {message}");
+            vec![Diagnostic {
+                error: true,
+                file,
+                line: 0,
+                column: 0,
+                message,
+                help: Some("put the executable back in its place".to_owned()),
+            }]
+        })
+    }
+
+    /// Whether targets are too many, or name so many processes over and over that the answer would be out of proportion.
+    fn names_too_much(&self, targets: &[String]) -> bool {
+        let most = TARGETS_MAX.max(self.engine.processes().count());
+        let mut named = 0;
+        targets.len() > TARGETS_MAX
+            || targets.iter().any(|target| {
+                named += match self.engine.resolve(target) {
+                    Resolution::Processes(keys) => keys.len().max(1),
+                    Resolution::NoSuchProcess | Resolution::NoSuchGroup => 1,
+                };
+                named > most
+            })
     }
 
     /// Gives the engine's answer to whoever waits for it.
@@ -181,6 +219,7 @@ fn targets_of(request: &Request) -> Option<&[String]> {
         | Request::Remove { groups: targets } => Some(targets),
         Request::Tail { .. }
         | Request::MainTail { .. }
+        | Request::Why { .. }
         | Request::Avail
         | Request::Reread
         | Request::Reload
@@ -231,4 +270,12 @@ fn log_changes(reply: &Reply) {
         | Reply::Groups(_)
         | Reply::Accepted => log::error!("bug: an update was answered by {reply:?}"),
     }
+}
+
+/// The signal that a client names. Unlike a file's `stopsignal` it may be 0, which only asks.
+fn signal_to_send(text: &str) -> Result<Signal, SignalError> {
+    if text.trim() == "0" {
+        return Ok(Signal::NULL);
+    }
+    text.parse()
 }

@@ -3,14 +3,20 @@
 //! A file goes only if all of this holds: it lies in `childlogdir`, its name was made by the AUTO rule
 //! (`NAME_ID_out.log`, `NAME_ID_err.log`, or a rotated one of these), it is a regular file of our own, and no configured
 //! process logs to it. While another daemon uses the same directory nothing is removed: each holds a shared lock on the
-//! directory for its life, and only who gets it alone cleans up.
+//! directory for its life, and only who gets it alone cleans up. Nothing is removed either from a directory that
+//! everybody may write to, such as `/tmp`: what lies there may be the logs of a daemon that is down at the moment.
 
 use crate::config::model::{Config, LogTarget};
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How often, and how far apart, the shared lock is tried for: another daemon's cleaning takes less time.
+const SHARED_LOCK_TRIES: u32 = 20;
+const SHARED_LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 /// The use of a `childlogdir`. Ends when it is dropped.
 #[derive(Debug)]
@@ -24,13 +30,21 @@ impl LogDirectory {
     pub fn take(config: &Config) -> io::Result<Self> {
         let directory = &config.daemon.childlogdir;
         let lock = File::open(directory)?;
-        if !config.daemon.nocleanup && lock.try_lock().is_ok() {
+        let everybodys = lock.metadata()?.mode() & 0o002 != 0;
+        if !everybodys && !config.daemon.nocleanup && lock.try_lock().is_ok() {
             remove_leftovers(directory, &logs_of(config))?;
             lock.unlock()?;
         }
-        if let Err(error) = lock.lock_shared() {
-            // A file system without locks: two daemons that share it have to be told not to clean up.
-            log::debug!("can't lock {}: {error}", directory.display());
+        // Whoever may read the directory can hold it locked, and must not hold up the start by that.
+        let mut tries = 1..SHARED_LOCK_TRIES;
+        while let Err(error) = lock.try_lock_shared() {
+            let held = matches!(error, TryLockError::WouldBlock);
+            if !held || tries.next().is_none() {
+                // Or a file system without locks: two daemons that share it have to be told not to clean up.
+                log::debug!("can't lock {}: {error}", directory.display());
+                break;
+            }
+            std::thread::sleep(SHARED_LOCK_PAUSE);
         }
         Ok(Self { _lock: lock })
     }

@@ -22,7 +22,7 @@ pub const QUEUE_BYTES_SOFT: usize = 1 << 20;
 /// Requests that one client may have waiting for an outcome.
 const WAITING_MAX: usize = 256;
 /// Requests handled for one client before the others get their turn.
-const REQUESTS_PER_TURN: usize = 32;
+pub const REQUESTS_PER_TURN: usize = 32;
 /// Time for the greeting, and for a frame once begun.
 const FRAME_DEADLINE: Duration = Duration::from_secs(10);
 /// Time in which a peer must take at least some of the bytes queued for it.
@@ -51,15 +51,21 @@ pub struct Client {
     watched: Interest,
     /// Requests whose outcome is not known yet, by the engine's ticket.
     pub waiting: BTreeSet<Ticket>,
+    /// Reads and clears of logs that are under way. The next request is read when they are done: an answer may be large.
+    pub log_jobs: usize,
     /// Subscriptions, by the id of their request, with the notices lost since the last one that was queued.
     pub subscriptions: BTreeMap<u64, u64>,
 }
 
-/// What a turn of reading brought.
-#[derive(Debug)]
+/// What reading brought.
+#[derive(Debug, PartialEq)]
 pub enum Incoming {
-    /// Requests, in order; there may be more where they came from.
-    Requests(Vec<RequestFrame>),
+    /// A request; there may be more where it came from.
+    Request(RequestFrame),
+    /// A frame that is no request, and is answered already.
+    Answered,
+    /// Nothing more for now.
+    Nothing,
     /// The peer is gone or was cut off, for this reason.
     Gone(Option<String>),
 }
@@ -79,44 +85,46 @@ impl Client {
             stalled_since: None,
             watched: Interest::READABLE,
             waiting: BTreeSet::new(),
+            log_jobs: 0,
             subscriptions: BTreeMap::new(),
         };
         client.queue(hello, now);
         client
     }
 
-    /// Reads what has arrived and cuts it into requests.
+    /// The next request, as far as it has arrived.
+    ///
+    /// One at a time, so that the caller can stop between two when the answers pile up.
     pub fn receive(&mut self, now: Monotonic) -> Incoming {
-        let mut requests = Vec::new();
         let mut chunk = [0; 16 * 1024];
-        while !self.closing && requests.len() < REQUESTS_PER_TURN {
+        loop {
             match self.next_request() {
                 Ok(Some(request)) => {
-                    requests.push(request);
-                    continue;
+                    self.frame_ended(now);
+                    return Incoming::Request(request);
                 }
+                Ok(None) if self.input.buffered() > 0 => drop(self.frame_since.get_or_insert(now)),
                 Ok(None) => {}
                 Err(Refused::Answer(id, refusal)) => {
+                    self.frame_ended(now);
                     self.reply(id, Response::Refused(refusal), now);
-                    continue;
+                    return Incoming::Answered;
                 }
                 Err(Refused::Close(refusal)) => {
                     self.reply(0, Response::Refused(refusal), now);
                     self.closing = true;
-                    break;
+                    return Incoming::Nothing;
                 }
             }
             match self.stream.read(&mut chunk) {
+                Ok(0) if self.owes_nothing() => return Incoming::Gone(None),
                 Ok(0) => {
-                    if requests.is_empty() && self.waiting.is_empty() && self.queued() == 0 {
-                        return Incoming::Gone(None);
-                    }
                     // The peer has said all it wants to say, and may still wait for answers.
                     self.closing = true;
-                    break;
+                    return Incoming::Nothing;
                 }
                 Ok(count) => self.input.push(chunk.get(..count).unwrap_or_default()),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Incoming::Nothing,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 // The peer closed without reading all of its answers, as it may.
                 Err(error) if error.kind() == ErrorKind::ConnectionReset => {
@@ -125,11 +133,15 @@ impl Client {
                 Err(error) => return Incoming::Gone(Some(error.to_string())),
             }
         }
-        self.frame_since = match (self.greeted && self.input.buffered() == 0, self.frame_since) {
-            (true, _) => None,
-            (false, since) => since.or(Some(now)),
-        };
-        Incoming::Requests(requests)
+    }
+
+    /// A whole frame was handed out: the time for the next one begins when it does.
+    fn frame_ended(&mut self, now: Monotonic) {
+        self.frame_since = (self.input.buffered() > 0).then_some(now);
+    }
+
+    fn owes_nothing(&self) -> bool {
+        self.waiting.is_empty() && self.log_jobs == 0 && self.queued() == 0
     }
 
     fn next_request(&mut self) -> Result<Option<RequestFrame>, Refused> {
@@ -148,6 +160,7 @@ impl Client {
                 return Err(Refused::Close(wire::Refusal::Protocol { supported }));
             }
             self.greeted = true;
+            self.frame_since = None;
             self.input.set_limit(wire::REQUEST_BYTES_MAX);
             return self.next_request();
         }
@@ -226,7 +239,12 @@ impl Client {
                 if self.output.is_empty() {
                     self.stalled_since = Some(now);
                 }
-                self.output.extend_from_slice(&frame);
+                if self.output.is_empty() {
+                    // An answer may be large; it is not copied once more.
+                    self.output = frame;
+                } else {
+                    self.output.extend_from_slice(&frame);
+                }
             }
             Err(error) => {
                 log::error!("bug: a message could not be encoded: {error}");
@@ -273,17 +291,25 @@ impl Client {
 
     /// Whether requests are read at the moment.
     pub fn wants_to_read(&self) -> bool {
-        !self.closing && self.queued() <= QUEUE_BYTES_SOFT && self.waiting.len() < WAITING_MAX
+        !self.closing
+            && self.queued() <= QUEUE_BYTES_SOFT
+            && self.waiting.len() < WAITING_MAX
+            && self.log_jobs == 0
     }
 
     /// What the socket is to be watched for, when that has changed since the last call.
-    pub fn changed_interest(&mut self) -> Option<Interest> {
+    pub fn changed_interest(&mut self, now: Monotonic) -> Option<Interest> {
         let wanted = match (self.wants_to_read(), self.queued() > 0) {
             (true, false) => Interest::READABLE,
             (true, true) => Interest::BOTH,
             (false, true) => Interest::WRITABLE,
             (false, false) => Interest::NONE,
         };
+        let paused = [Interest::WRITABLE, Interest::NONE].contains(&self.watched);
+        if paused && self.wants_to_read() {
+            // The peer could not go on with its frame while nothing was read.
+            self.frame_since = self.frame_since.map(|_| now);
+        }
         (std::mem::replace(&mut self.watched, wanted) != wanted).then_some(wanted)
     }
 
@@ -294,7 +320,7 @@ impl Client {
 
     /// Whether there is nothing more to do for this connection.
     pub fn is_finished(&self) -> bool {
-        self.closing && self.queued() == 0 && self.waiting.is_empty()
+        self.closing && self.owes_nothing()
     }
 
     /// When the connection is to be cut off unless it moves.
@@ -374,14 +400,73 @@ mod tests {
         bytes.extend(wire::encode(&request).unwrap());
         for byte in &bytes[..bytes.len() - 1] {
             peer.write_all(&[*byte]).unwrap();
-            assert!(matches!(client.receive(NOW), Incoming::Requests(list) if list.is_empty()));
+            assert_eq!(client.receive(NOW), Incoming::Nothing);
         }
         assert!(
             client.deadline().is_some(),
             "a frame once begun has a deadline"
         );
         peer.write_all(&bytes[bytes.len() - 1..]).unwrap();
-        assert!(matches!(client.receive(NOW), Incoming::Requests(list) if list == [request]));
+        assert_eq!(client.receive(NOW), Incoming::Request(request));
+        assert!(client.deadline().is_none_or(|at| at > NOW));
+    }
+
+    #[test]
+    fn a_frame_has_its_own_time_however_many_came_before_it() {
+        let (mut client, mut peer) = pair();
+        peer.write_all(&wire::encode(&hello(wire::PROTOCOL_VERSION)).unwrap())
+            .unwrap();
+        client.flush(NOW).unwrap();
+        let request = wire::encode(&RequestFrame {
+            id: 7,
+            request: Request::Version,
+        })
+        .unwrap();
+        let (begin, rest) = request.split_at(5);
+        peer.write_all(begin).unwrap();
+        let mut now = NOW;
+        assert_eq!(client.receive(now), Incoming::Nothing);
+        // Each turn ends one frame and begins the next one, so that the buffer is never empty.
+        for _ in 0..5 {
+            now = now.after(Duration::from_secs(6));
+            assert!(client.deadline().is_some_and(|deadline| deadline > now));
+            peer.write_all(rest).unwrap();
+            peer.write_all(begin).unwrap();
+            assert!(matches!(client.receive(now), Incoming::Request(_)));
+            assert_eq!(client.receive(now), Incoming::Nothing);
+        }
+        // A frame is not late because it was not read.
+        client.log_jobs = 1;
+        client.changed_interest(now);
+        now = now.after(Duration::from_mins(1));
+        client.log_jobs = 0;
+        client.changed_interest(now);
+        assert!(client.deadline().is_some_and(|deadline| deadline > now));
+    }
+
+    #[test]
+    fn frames_that_are_no_requests_are_answered_one_by_one() {
+        let (mut client, mut peer) = pair();
+        peer.write_all(&wire::encode(&hello(wire::PROTOCOL_VERSION)).unwrap())
+            .unwrap();
+        peer.write_all(&[0, 0, 0, 1, 0xff].repeat(100)).unwrap();
+        let before = client.queued();
+        assert_eq!(client.receive(NOW), Incoming::Answered);
+        let one = client.queued() - before;
+        assert_eq!(client.receive(NOW), Incoming::Answered);
+        assert_eq!(client.queued() - before, 2 * one);
+    }
+
+    #[test]
+    fn half_a_connection_stays_until_the_log_is_read() {
+        let (mut client, peer) = pair();
+        client.flush(NOW).unwrap();
+        client.log_jobs = 1;
+        peer.shutdown(std::net::Shutdown::Write).unwrap();
+        assert_eq!(client.receive(NOW), Incoming::Nothing);
+        assert!(!client.is_finished());
+        client.log_jobs = 0;
+        assert!(client.is_finished());
     }
 
     #[test]
@@ -414,7 +499,8 @@ mod tests {
             request: Request::Version,
         };
         peer.write_all(&wire::encode(&request).unwrap()).unwrap();
-        assert!(matches!(client.receive(NOW), Incoming::Requests(list) if list == [request]));
+        assert_eq!(client.receive(NOW), Incoming::Answered);
+        assert_eq!(client.receive(NOW), Incoming::Request(request));
         client.flush(NOW).unwrap();
         assert!(matches!(
             frames(&mut peer, true).as_slice(),
@@ -497,6 +583,6 @@ mod tests {
         let (mut client, peer) = pair();
         client.flush(NOW).unwrap();
         drop(peer);
-        assert!(matches!(client.receive(NOW), Incoming::Gone(None)));
+        assert_eq!(client.receive(NOW), Incoming::Gone(None));
     }
 }

@@ -1,6 +1,6 @@
 //! The loop's side of the clients: accepting, reading, sending, and notices of subscriptions.
 
-use super::clients::{CLIENTS_MAX, Client, ClientId, Incoming};
+use super::clients::{CLIENTS_MAX, Client, ClientId, Incoming, REQUESTS_PER_TURN};
 use super::event_loop::{Daemon, Wake};
 use super::jobs::{SubscribedTo, Subscription};
 use crate::engine::Event;
@@ -10,9 +10,15 @@ use crate::types::{Monotonic, ProcessKey};
 use crate::wire::{self, Hello, Notice, Refusal, Response, SubscriptionEnd};
 use std::io::ErrorKind;
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 /// Connections accepted in one turn.
 const ACCEPTS_PER_TURN: usize = 64;
+
+/// How long the listener rests when the daemon is out of descriptors.
+const LISTENER_REST: Duration = Duration::from_millis(100);
+/// How often it is said, at most, that nobody can be let in.
+const COMPLAINT_INTERVAL: Duration = Duration::from_mins(1);
 
 /// What the poller says of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,10 +43,27 @@ impl Daemon {
                         ErrorKind::Interrupted | ErrorKind::ConnectionAborted
                     ) => {}
                 Err(error) => {
-                    log::error!("can't accept a connection: {error}");
+                    if self
+                        .listener_complained_at
+                        .is_none_or(|at| at.after(COMPLAINT_INTERVAL) <= now)
+                    {
+                        self.listener_complained_at = Some(now);
+                        log::error!("can't accept connections for now: {error}");
+                    }
                     return self.rest_listener(now);
                 }
             }
+        }
+    }
+
+    /// Out of descriptors: without a rest the listener would wake the loop for ever.
+    fn rest_listener(&mut self, now: Monotonic) {
+        self.listener_rests_until = Some(now.after(LISTENER_REST));
+        if let Err(error) =
+            self.poller
+                .modify(&self.listener, Wake::Listener.token(), Interest::NONE)
+        {
+            log::error!("can't rest the control socket: {error}");
         }
     }
 
@@ -85,7 +108,7 @@ impl Daemon {
     }
 
     pub(super) fn on_client(&mut self, id: ClientId, ready: SocketReady, now: Monotonic) {
-        let Some(client) = self.clients.get_mut(&id) else {
+        let Some(client) = self.clients.get(&id) else {
             return;
         };
         if !client.wants_to_read() {
@@ -98,13 +121,17 @@ impl Daemon {
         if ready == SocketReady::Writable {
             return;
         }
-        match client.receive(now) {
-            Incoming::Requests(requests) => {
-                for request in requests {
-                    self.handle(id, request, now);
-                }
+        for _ in 0..REQUESTS_PER_TURN {
+            // Asked before every request: an answer may have filled the queue, or a log may be on its way.
+            let Some(client) = self.clients.get_mut(&id).filter(|it| it.wants_to_read()) else {
+                return;
+            };
+            match client.receive(now) {
+                Incoming::Request(request) => self.handle(id, request, now),
+                Incoming::Answered => {}
+                Incoming::Nothing => return,
+                Incoming::Gone(reason) => return self.part(id, reason.as_deref()),
             }
-            Incoming::Gone(reason) => self.part(id, reason.as_deref()),
         }
     }
 
@@ -122,11 +149,12 @@ impl Daemon {
         let mut parting = Vec::new();
         for (&id, client) in &mut self.clients {
             let broken = client.queued() > 0 && client.flush(now).is_err();
+            let interest = client.changed_interest(now);
             if broken || client.is_finished() {
                 parting.push((id, None));
             } else if client.deadline().is_some_and(|deadline| deadline <= now) {
                 parting.push((id, Some("it neither reads nor finishes its request")));
-            } else if let Some(interest) = client.changed_interest()
+            } else if let Some(interest) = interest
                 && let Err(error) = self
                     .poller
                     .modify(&*client, Wake::Client(id).token(), interest)
@@ -137,6 +165,7 @@ impl Daemon {
         for (id, reason) in parting {
             self.part(id, reason);
         }
+        self.read_next_log();
     }
 
     /// Ends a connection. What its requests began goes on.

@@ -16,8 +16,8 @@ use super::jobs::Jobs;
 use super::journal::Journal;
 use super::loader::Loader;
 use super::manager::Manager;
+use super::runtime_files::RuntimeFiles;
 use crate::config::model::DaemonSettings;
-use crate::engine::event::Command;
 use crate::engine::{Engine, Event};
 use crate::sys::poller::{Interest, Poller, Ready};
 use crate::sys::signals::SignalSource;
@@ -27,12 +27,11 @@ use nix::errno::Errno;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Ends of children handled in one turn.
 const REAPS_PER_TURN: usize = 256;
-/// How long the listener rests when the daemon is out of descriptors.
-const LISTENER_REST: Duration = Duration::from_millis(100);
 
 /// Everything the daemon holds while it runs.
 #[derive(Debug)]
@@ -54,11 +53,14 @@ pub struct Daemon {
     pub(super) ending: Option<Ending>,
     /// The daemon's own settings, which hold until it starts anew.
     pub(super) started_with: DaemonSettings,
+    pub(super) runtime_files: RuntimeFiles,
+    pub(super) executable: PathBuf,
     pub(super) access: Access,
     pub(super) manager: Manager,
     queue: VecDeque<Event>,
     more_ends: bool,
-    listener_rests_until: Option<Monotonic>,
+    pub(super) listener_rests_until: Option<Monotonic>,
+    pub(super) listener_complained_at: Option<Monotonic>,
 }
 
 /// Numbers that are handed out once.
@@ -112,6 +114,10 @@ pub struct Parts {
     pub children: Children,
     /// Records them.
     pub journal: Journal,
+    /// The files by which the daemon is found.
+    pub runtime_files: RuntimeFiles,
+    /// What `reload` executes.
+    pub executable: PathBuf,
     /// Who may connect.
     pub access: Access,
     /// Who is told how the daemon is.
@@ -127,6 +133,8 @@ pub(super) enum Wake {
     Listener,
     /// The capture thread has something to tell.
     Capture,
+    /// Somebody has meddled with the files by which the daemon is found.
+    RuntimeFiles,
     /// A client has sent something or takes more.
     Client(ClientId),
     /// A new process has executed its program, or failed to.
@@ -141,6 +149,7 @@ impl Wake {
             Self::Signal => 0,
             Self::Listener => 1,
             Self::Capture => 2,
+            Self::RuntimeFiles => 3,
             Self::Client(ClientId(id)) => (1 << 60) | id,
             Self::ExecStatus(pid) => (2 << 60) | u64::from(pid.as_raw().unsigned_abs()),
             Self::Input(id) => (3 << 60) | id,
@@ -153,6 +162,7 @@ impl Wake {
             (0, 0) => Some(Self::Signal),
             (0, 1) => Some(Self::Listener),
             (0, 2) => Some(Self::Capture),
+            (0, 3) => Some(Self::RuntimeFiles),
             (1, id) => Some(Self::Client(ClientId(id))),
             (2, pid) => i32::try_from(pid)
                 .ok()
@@ -175,6 +185,8 @@ impl Daemon {
             capture,
             children,
             journal,
+            runtime_files,
+            executable,
             access,
             manager,
         } = parts;
@@ -188,6 +200,10 @@ impl Daemon {
             Wake::Capture.token(),
             Interest::READABLE,
         )?;
+        if let Some(watch) = runtime_files.watch() {
+            poller.add(watch, Wake::RuntimeFiles.token(), Interest::READABLE)?;
+        }
+        runtime_files.watch_all();
         Ok(Self {
             engine,
             loader,
@@ -205,11 +221,14 @@ impl Daemon {
             counters: Counters::default(),
             ending: None,
             started_with,
+            runtime_files,
+            executable,
             access,
             manager,
             queue: VecDeque::new(),
             more_ends: false,
             listener_rests_until: None,
+            listener_complained_at: None,
         })
     }
 
@@ -244,6 +263,7 @@ impl Daemon {
                     Some(Wake::Signal) => self.on_signals(),
                     Some(Wake::Listener) => self.on_listener(now),
                     Some(Wake::Capture) => self.on_capture(now),
+                    Some(Wake::RuntimeFiles) => self.tend_runtime_files(),
                     Some(Wake::Client(id)) => {
                         let ready = match (readable, hangup) {
                             (_, true) => SocketReady::HungUp,
@@ -266,21 +286,24 @@ impl Daemon {
         }
     }
 
-    /// Puts everything away: what the programs wrote last still reaches their logs.
-    pub fn close(self, drain: Duration) {
+    /// Puts everything away but the socket's name, which goes last: what the programs wrote last still reaches their
+    /// logs. The record of processes stays where some are left, so that the next daemon does not start them twice.
+    pub fn close(self, drain: Duration, processes_left: bool) -> RuntimeFiles {
         let Self {
             capture,
             journal,
             listener,
+            runtime_files,
             ..
         } = self;
         drop(listener);
-        if let Err(error) = journal.remove() {
+        if !processes_left && let Err(error) = journal.remove() {
             log::warn!("can't remove the record of processes: {error}");
         }
         if !capture.finish(drain) {
             log::warn!("some output could not be written in time");
         }
+        runtime_files
     }
 
     /// Gives an event to the engine and carries out everything that follows from it.
@@ -322,43 +345,15 @@ impl Daemon {
                 self.on_child_ends();
             } else if signal == Signal::HUP {
                 log::warn!("received SIGHUP indicating update request");
+                self.tend_runtime_files();
                 self.update_by_signal();
             } else if signal == Signal::USR2 {
                 log::info!("received SIGUSR2 indicating log reopen request");
                 self.capture.reopen_all();
+                self.tend_runtime_files();
             } else if [Signal::TERM, Signal::INT, Signal::QUIT].contains(&signal) {
                 log::warn!("received {signal} indicating exit request");
                 self.feed(Event::Terminate);
-            }
-        }
-    }
-
-    /// Makes the file on disk the active configuration, as `update` does; a faulty file changes nothing.
-    fn update_by_signal(&mut self) {
-        if self.engine.is_shutting_down() {
-            log::warn!("ignored SIGHUP indicating update request (shutdown in progress)");
-            return;
-        }
-        self.tell_updating();
-        match self.load_for_update() {
-            Ok(config) => {
-                let ticket = self.counters.next_ticket();
-                self.waiters.insert(ticket, Waiter::Signal);
-                self.feed(Event::Command {
-                    ticket,
-                    command: Command::Update {
-                        config,
-                        groups: Vec::new(),
-                    },
-                });
-            }
-            Err(faults) => {
-                log::error!(
-                    "nothing is changed, for {} cannot be used (errors: {})",
-                    self.loader.path().display(),
-                    faults.iter().filter(|fault| fault.error).count()
-                );
-                self.tell_not_updated();
             }
         }
     }
@@ -454,17 +449,6 @@ impl Daemon {
         }
     }
 
-    /// Out of descriptors: without a rest the listener would wake the loop for ever.
-    pub(super) fn rest_listener(&mut self, now: Monotonic) {
-        self.listener_rests_until = Some(now.after(LISTENER_REST));
-        if let Err(error) =
-            self.poller
-                .modify(&self.listener, Wake::Listener.token(), Interest::NONE)
-        {
-            log::error!("can't rest the control socket: {error}");
-        }
-    }
-
     pub(super) fn unwatch(&self, fd: impl std::os::fd::AsFd) {
         if let Err(error) = self.poller.remove(fd) {
             log::error!("bug: a descriptor could not be taken out of the loop: {error}");
@@ -490,6 +474,7 @@ mod tests {
             Wake::Signal,
             Wake::Listener,
             Wake::Capture,
+            Wake::RuntimeFiles,
             Wake::Client(ClientId(1)),
             Wake::Client(ClientId(u64::from(u32::MAX) + 7)),
             Wake::ExecStatus(Pid::new(1).unwrap()),
@@ -498,7 +483,7 @@ mod tests {
         ] {
             assert_eq!(Wake::from_token(wake.token()), Some(wake));
         }
-        assert_eq!(Wake::from_token(3), None);
+        assert_eq!(Wake::from_token(4), None);
         assert_eq!(Wake::from_token(u64::MAX), None);
     }
 }

@@ -139,20 +139,22 @@ impl Daemon {
             log::error!("can't record the end of pid {pid}: {error}");
         }
         if self.journal.is_long() && !self.children.has_executing() {
-            let alive: Vec<(ProcessKey, Pid)> = self
-                .engine
-                .processes()
-                .filter_map(|process| {
-                    process
-                        .pid
-                        .filter(|&live| live != pid)
-                        .map(|pid| (process.key, pid))
-                })
-                .collect();
+            let alive = self.recordable(Some(pid));
             if let Err(error) = self.journal.compact(&alive) {
                 log::error!("can't rewrite the record of processes: {error}");
             }
         }
+    }
+
+    /// Every process that runs, except one that has just been collected.
+    pub(super) fn recordable(&self, collected: Option<Pid>) -> Vec<(ProcessKey, Pid)> {
+        self.engine
+            .processes()
+            .filter_map(|process| {
+                let pid = process.pid.filter(|&live| Some(live) != collected)?;
+                Some((process.key, pid))
+            })
+            .collect()
     }
 
     fn publish(&mut self, change: &StateChange) {

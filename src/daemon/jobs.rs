@@ -1,15 +1,20 @@
 //! What the capture thread, or the future, owes to clients: reads and clears under way, and subscriptions.
 
+use super::capture::LogRef;
 use super::clients::ClientId;
 use crate::types::ProcessKey;
 use crate::wire::{Channel, NamedResult};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 /// Books of what is owed to whom.
 #[derive(Debug, Default)]
 pub struct Jobs {
     last: u64,
     tails: BTreeMap<u64, Tail>,
+    /// Reads that have not begun, in the order asked for.
+    unread: VecDeque<Read>,
+    /// The read under way: one at a time, since each may bring megabytes.
+    reading: Option<u64>,
     clears: BTreeMap<u64, u64>,
     clearing: BTreeMap<u64, Clearing>,
     subscriptions: BTreeMap<u64, Subscription>,
@@ -24,6 +29,17 @@ pub struct Tail {
     pub request: u64,
     /// Whose log, for messages.
     pub name: String,
+}
+
+/// A read for the capture thread.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Read {
+    /// The number to report by.
+    pub job: u64,
+    /// What to read.
+    pub log: LogRef,
+    /// How much of its end.
+    pub bytes: u64,
 }
 
 /// A request that empties logs.
@@ -67,15 +83,37 @@ impl Jobs {
         self.last
     }
 
-    /// Begins a read; returns its number.
-    pub fn begin_tail(&mut self, tail: Tail) -> u64 {
+    /// Takes a read into the queue.
+    pub fn queue_tail(&mut self, tail: Tail, log: LogRef, bytes: u64) {
         let job = self.next();
         self.tails.insert(job, tail);
-        job
+        self.unread.push_back(Read { job, log, bytes });
+    }
+
+    /// Begins the next read that somebody still waits for, unless one is under way.
+    pub fn begin_read(&mut self) -> Option<Read> {
+        if self.reading.is_some() {
+            return None;
+        }
+        while let Some(read) = self.unread.pop_front() {
+            if self.tails.contains_key(&read.job) {
+                self.reading = Some(read.job);
+                return Some(read);
+            }
+        }
+        None
+    }
+
+    /// Whether a read waits for its turn.
+    pub fn has_unread(&self) -> bool {
+        self.reading.is_none() && !self.unread.is_empty()
     }
 
     /// A read has ended.
     pub fn end_tail(&mut self, job: u64) -> Option<Tail> {
+        if self.reading == Some(job) {
+            self.reading = None;
+        }
         self.tails.remove(&job)
     }
 
@@ -201,16 +239,16 @@ mod tests {
     #[test]
     fn nothing_is_owed_to_a_client_that_is_gone() {
         let mut jobs = Jobs::default();
-        let mine = jobs.begin_tail(Tail {
-            client: ClientId(1),
+        let tail = |number| Tail {
+            client: ClientId(number),
             request: 1,
             name: "a".to_owned(),
-        });
-        let other = jobs.begin_tail(Tail {
-            client: ClientId(2),
-            request: 1,
-            name: "a".to_owned(),
-        });
+        };
+        for number in [1, 1, 2] {
+            jobs.queue_tail(tail(number), LogRef::Main, number);
+        }
+        let mine = jobs.begin_read().unwrap();
+        assert_eq!(jobs.begin_read(), None, "one at a time");
         let clears = jobs.begin_clear(ClientId(1), 2, vec![cleared("a")], &[0]);
         let subscription = Subscription {
             client: ClientId(1),
@@ -224,8 +262,15 @@ mod tests {
             .map(|(number, _)| number)
             .collect();
         assert_eq!(ended, [number]);
-        assert!(jobs.end_tail(mine).is_none());
-        assert!(jobs.end_tail(other).is_some());
+        assert!(jobs.end_tail(mine.job).is_none());
+        assert!(jobs.has_unread());
+        let other = jobs.begin_read().unwrap();
+        assert_eq!(
+            other.bytes, 2,
+            "nobody waits for the second of the first client"
+        );
+        assert!(jobs.end_tail(other.job).is_some());
+        assert!(!jobs.has_unread());
         assert!(jobs.end_clear(clears[0], None).is_none());
         assert!(jobs.state_subscriptions().is_empty());
     }

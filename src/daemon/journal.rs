@@ -9,23 +9,25 @@
 
 use crate::sys::{kill, proc};
 use crate::types::{GroupName, Pid, ProcessKey, ProcessName, Signal};
+use nix::fcntl::{FallocateFlags, fallocate};
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// Size above which the file is written anew with only what is alive.
-const COMPACT_BYTES: u64 = 1 << 20;
+const COMPACT_BYTES: u64 = 256 << 10;
+/// Room that is reserved on the disk for it, so that a disk that fills up later keeps no process off the record.
+const RESERVED_BYTES: i64 = 512 << 10;
 
 /// The open journal.
 #[derive(Debug)]
 pub struct Journal {
     path: PathBuf,
     file: File,
-    bytes: u64,
 }
 
 /// A recorded process that still runs.
@@ -41,6 +43,12 @@ pub struct Survivor {
 impl Survivor {
     fn is_alive(&self) -> bool {
         proc::survives(self.pid, self.ticks)
+    }
+
+    /// Whether it has ended and left members of its group behind, who keep the number from being given to others.
+    fn left_members(&self) -> bool {
+        let is_free = proc::start_ticks(self.pid).is_none_or(|ticks| ticks == self.ticks);
+        is_free && !self.is_alive() && kill::group_exists(self.pid)
     }
 }
 
@@ -69,7 +77,6 @@ impl Journal {
         let mut journal = Self {
             path: path.to_owned(),
             file: open(path, true)?,
-            bytes: 0,
         };
         journal.restart(&[])?;
         Ok(journal)
@@ -83,17 +90,25 @@ impl Journal {
     /// A recorded process is gone.
     pub fn ended(&mut self, pid: Pid) -> io::Result<()> {
         let line = format!("- {pid}\n");
-        // The children's lines are not counted exactly; each end stands for a line of that child as well.
-        self.bytes += line.len() as u64 + 64;
         self.file.write_all(line.as_bytes())
     }
 
     /// Whether it has grown enough to be worth compacting.
     pub fn is_long(&self) -> bool {
-        self.bytes > COMPACT_BYTES
+        self.file
+            .metadata()
+            .is_ok_and(|metadata| metadata.len() > COMPACT_BYTES)
     }
 
-    /// Writes the journal anew with the processes that are alive. No child may be between fork and exec.
+    /// Whether the file is still the one at its path.
+    pub fn is_intact(&self) -> bool {
+        match (self.file.metadata(), std::fs::symlink_metadata(&self.path)) {
+            (Ok(ours), Ok(there)) => (ours.dev(), ours.ino()) == (there.dev(), there.ino()),
+            (Ok(_) | Err(_), _) => false,
+        }
+    }
+
+    /// Writes the journal anew with the processes that are alive. A child between fork and exec must be among them.
     pub fn compact(&mut self, alive: &[(ProcessKey, Pid)]) -> io::Result<()> {
         self.restart(alive)
     }
@@ -108,12 +123,22 @@ impl Journal {
         let mut name = self.path.as_os_str().to_owned();
         name.push(".new");
         let fresh = PathBuf::from(name);
+        // One that was killed in the middle of this left it.
+        match std::fs::remove_file(&fresh) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
         let mut file = open(&fresh, true)?;
-        file.set_len(0)?;
+        // Where there is no room, or the file system cannot reserve any, the writes themselves decide.
+        let _reserved = fallocate(
+            &file,
+            FallocateFlags::FALLOC_FL_KEEP_SIZE,
+            0,
+            RESERVED_BYTES,
+        );
         file.write_all(text.as_bytes())?;
         std::fs::rename(&fresh, &self.path)?;
         self.file = file;
-        self.bytes = text.len() as u64;
         Ok(())
     }
 
@@ -129,7 +154,7 @@ fn open(path: &Path, write: bool) -> io::Result<File> {
         .append(write)
         .create(write)
         .mode(0o600)
-        .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK)
         .open(path)
 }
 
@@ -189,7 +214,7 @@ pub struct Stop {
 }
 
 /// Stops processes that a killed daemon left, all at once: each is asked, then its group is killed when its time is
-/// over. Returns those that did not even die of that.
+/// over or it has ended and others of the group have not. Returns those that did not even die of that.
 pub fn stop_survivors(stops: &[Stop]) -> Vec<Survivor> {
     /// Time for the kernel to carry out a KILL.
     const KILL_GRACE: Duration = Duration::from_secs(5);
@@ -205,10 +230,12 @@ pub fn stop_survivors(stops: &[Stop]) -> Vec<Survivor> {
     loop {
         let left: Vec<&Stop> = stops
             .iter()
-            .filter(|stop| stop.survivor.is_alive())
+            .filter(|stop| stop.survivor.is_alive() || stop.survivor.left_members())
             .collect();
         for stop in &left {
-            if begin.elapsed() >= stop.patience && !killed_at.contains_key(&stop.survivor.pid) {
+            // Those who outlive their leader were asked as he was.
+            let overdue = begin.elapsed() >= stop.patience || stop.survivor.left_members();
+            if overdue && !killed_at.contains_key(&stop.survivor.pid) {
                 let _killed = kill::group(stop.survivor.pid, Signal::KILL);
                 killed_at.insert(stop.survivor.pid, Instant::now());
             }

@@ -29,9 +29,11 @@ mod queries;
 mod readiness;
 mod reexec;
 mod renew;
+mod runtime_files;
 mod sentences;
 mod startup;
 mod status;
+mod story;
 mod streams;
 
 pub use exit::DaemonExit;
@@ -104,7 +106,7 @@ fn serve(
     origin: Origin,
     called_as: &str,
 ) -> Result<u8, Failure> {
-    let (mut daemon, residue) = match prepared.open(signals, called_as) {
+    let (mut daemon, residue) = match prepared.open(signals, origin.executable(), called_as) {
         Ok(opened) => opened,
         Err(failure) => {
             return if readiness.fail(failure.status(), called_as, &failure.to_string()) {
@@ -122,7 +124,8 @@ fn serve(
         Ok(ending) => ending,
         Err(error) => {
             log::error!("the event loop failed: {error}");
-            residue.tidy_up(daemon);
+            // The programs run on, so the record of them stays, and the next daemon stops them first.
+            residue.tidy_up(daemon, true);
             return Ok(DaemonExit::Internal.code(called_as));
         }
     };
@@ -130,7 +133,7 @@ fn serve(
     for key in &left {
         log::error!("{key}: still running at the end of the shutdown");
     }
-    let limits = residue.tidy_up(daemon);
+    let limits = residue.tidy_up(daemon, !left.is_empty());
     if reload && left.is_empty() {
         let error = origin.start_anew(&limits);
         complain(called_as, &format!("can't start anew: {error}"));

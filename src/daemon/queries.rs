@@ -2,28 +2,17 @@
 
 use super::capture::StreamId;
 use super::event_loop::Daemon;
-use super::status;
+use super::{status, story};
 use crate::engine::Resolution;
 use crate::engine::view::ProcessView;
 use crate::types::{Monotonic, ProcessKey};
-use crate::wire::{AvailRow, Channel, NamedResult, Outcome, PidRow, Refusal, StatusReply};
+use crate::wire::{
+    AvailRow, Channel, NamedResult, Outcome, PidRow, Refusal, Response, StatusReply, StatusRow,
+};
 
 impl Daemon {
     pub(super) fn status(&self, targets: &[String], now: Monotonic) -> StatusReply {
-        let row = |process: &ProcessView| {
-            let health = |channel| {
-                self.capture.health(&StreamId {
-                    key: process.key.clone(),
-                    channel,
-                })
-            };
-            status::row(
-                process,
-                now,
-                health(Channel::Stdout),
-                health(Channel::Stderr),
-            )
-        };
+        let row = |process: &ProcessView| self.status_row(process, now);
         if targets.is_empty() || targets.iter().any(|target| target == "all") {
             let rows = self
                 .engine
@@ -42,6 +31,37 @@ impl Daemon {
             .map(|process| row(&process))
             .collect();
         StatusReply { rows, unknown }
+    }
+
+    fn status_row(&self, process: &ProcessView, now: Monotonic) -> StatusRow {
+        let health = |channel| {
+            self.capture.health(&StreamId {
+                key: process.key.clone(),
+                channel,
+            })
+        };
+        status::row(
+            process,
+            now,
+            health(Channel::Stdout),
+            health(Channel::Stderr),
+        )
+    }
+
+    /// What led to the state of one process.
+    pub(super) fn why(&self, target: &str, now: Monotonic) -> Response {
+        let found = self.resolve_one(target).and_then(|process| {
+            self.engine
+                .story(&process.key)
+                .ok_or_else(|| Refusal::NoSuchProcess(target.to_owned()))
+        });
+        match found {
+            Ok(view) => {
+                let row = self.status_row(&view.process, now);
+                Response::Story(Box::new(story::of(&view, row, now)))
+            }
+            Err(refusal) => Response::Refused(refusal),
+        }
     }
 
     /// The processes that targets name, and a result for each target that names nothing.

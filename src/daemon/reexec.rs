@@ -10,7 +10,7 @@ use nix::sys::stat::Mode;
 use std::ffi::{CString, OsString};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Variable that marks a process which is in the background already.
 pub const MARKER: &str = "TASKMASTER_RELOADED";
@@ -37,6 +37,11 @@ impl Origin {
             )?,
             background: false,
         })
+    }
+
+    /// The file that this process executes, and would execute anew.
+    pub fn executable(&self) -> &Path {
+        &self.executable
     }
 
     /// Whether this image was started by an earlier one that was in the background.

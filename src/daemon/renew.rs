@@ -3,13 +3,46 @@
 //! The engine plans what becomes of programs. The daemon's own section takes effect only at its next start or `reload`,
 //! except for what is part of every program's settings: there the daemon makes ready what those need.
 
+use super::api::Waiter;
 use super::event_loop::Daemon;
 use crate::config::model::{Config, DaemonSettings};
+use crate::engine::Event;
+use crate::engine::event::Command;
 use crate::sys::dirs;
 use crate::wire;
 use std::sync::Arc;
 
 impl Daemon {
+    /// Makes the file on disk the active configuration, as `update` does; a faulty file changes nothing.
+    pub(super) fn update_by_signal(&mut self) {
+        if self.engine.is_shutting_down() {
+            log::warn!("ignored SIGHUP indicating update request (shutdown in progress)");
+            return;
+        }
+        self.tell_updating();
+        match self.load_for_update() {
+            Ok(config) => {
+                let ticket = self.counters.next_ticket();
+                self.waiters.insert(ticket, Waiter::Signal);
+                self.feed(Event::Command {
+                    ticket,
+                    command: Command::Update {
+                        config,
+                        groups: Vec::new(),
+                    },
+                });
+            }
+            Err(faults) => {
+                log::error!(
+                    "nothing is changed, for {} cannot be used (errors: {})",
+                    self.loader.path().display(),
+                    faults.iter().filter(|fault| fault.error).count()
+                );
+                self.tell_not_updated();
+            }
+        }
+    }
+
     /// Reads the file for an update, and makes ready what its programs are going to need.
     pub(super) fn load_for_update(&self) -> Result<Arc<Config>, Vec<wire::Diagnostic>> {
         let config = self.loader.load_and_log()?;

@@ -16,6 +16,7 @@ use super::launch::Launcher;
 use super::loader::Loader;
 use super::logging;
 use super::manager::Manager;
+use super::runtime_files::RuntimeFiles;
 use crate::check_config::render;
 use crate::cli::DaemonOptions;
 use crate::config::model::{Config, DaemonSettings};
@@ -25,7 +26,7 @@ use crate::sys::dirs::Private;
 use crate::sys::limits::Limit;
 use crate::sys::pidfile::{Pidfile, PidfileError};
 use crate::sys::signals::SignalSource;
-use crate::sys::socket::{Lock, LockError};
+use crate::sys::socket::{self, Lock, LockError};
 use crate::sys::{descriptors, dirs, identity, limits};
 use crate::types::Signal;
 use flexi_logger::LoggerHandle;
@@ -40,7 +41,7 @@ use std::time::Duration;
 /// Where a native file that names no paths puts everything.
 const DEFAULT_DIRECTORY: &str = "/tmp/taskmaster.d";
 /// Pending connections that the kernel keeps.
-const BACKLOG: i32 = 1024;
+pub const BACKLOG: i32 = 1024;
 /// How long a survivor of a killed daemon may take to stop when its program is no longer configured.
 const DEFAULT_PATIENCE: Duration = Duration::from_secs(10);
 /// How long pipes may be drained at the end.
@@ -262,6 +263,7 @@ impl Prepared {
     pub fn open(
         self,
         signals: SignalSource,
+        executable: &Path,
         called_as: &str,
     ) -> Result<(Daemon, Residue), Failure> {
         let Self {
@@ -272,29 +274,25 @@ impl Prepared {
             listener,
         } = self;
         let settings = &config.daemon;
-        lock.record_pid()?;
-
-        let capture = Capture::start().map_err(Failure::surroundings)?;
-        if let Some(logfile) = &settings.logfile {
-            capture.open_main(
-                logfile.clone(),
-                settings.logfile_maxbytes,
-                settings.logfile_backups,
-            );
-        }
-        let echo = settings.nodaemon && !settings.silent;
-        let logger = logging::start(settings.loglevel, capture.main_log(), echo)?;
-
-        let pidfile = match &settings.pidfile {
-            Some(path) => Some(Pidfile::write(path)?),
-            None => None,
+        let ready = lock.record_pid().map_err(Failure::from).and_then(|()| {
+            let capture = Capture::start().map_err(Failure::surroundings)?;
+            let logger = open_log(&capture, settings)?;
+            let journal = put_away_survivors(&config)?;
+            let logs = LogDirectory::take(&config).map_err(|source| Failure::Directory {
+                action: "use childlogdir",
+                path: settings.childlogdir.clone(),
+                source,
+            })?;
+            Ok((capture, logger, journal, logs))
+        });
+        let (capture, logger, journal, logs) = match ready {
+            Ok(ready) => ready,
+            Err(failure) => {
+                // What cannot be removed does no harm: the next daemon replaces it.
+                let _removed = lock.remove();
+                return Err(failure);
+            }
         };
-        let journal = put_away_survivors(&config)?;
-        let logs = LogDirectory::take(&config).map_err(|source| Failure::Directory {
-            action: "use childlogdir",
-            path: settings.childlogdir.clone(),
-            source,
-        })?;
         let launcher =
             Launcher::new(&settings.socket, limits.clone()).map_err(Failure::surroundings)?;
         let access = Access {
@@ -312,6 +310,8 @@ impl Prepared {
             capture,
             children: Children::new(launcher),
             journal,
+            runtime_files: RuntimeFiles::new(&settings.socket, settings.socket_mode, lock),
+            executable: executable.to_owned(),
             access,
             manager: Manager::from_environment(),
         })
@@ -321,20 +321,41 @@ impl Prepared {
             env!("CARGO_PKG_VERSION"),
             std::process::id()
         );
-        let residue = Residue {
-            lock,
-            pidfile,
+        let mut residue = Residue {
+            pidfile: None,
             logger,
             limits,
             logs,
         };
+        if let Some(path) = &settings.pidfile {
+            match Pidfile::write(path) {
+                Ok(pidfile) => residue.pidfile = Some(pidfile),
+                Err(error) => {
+                    residue.tidy_up(daemon, false);
+                    return Err(error.into());
+                }
+            }
+        }
         Ok((daemon, residue))
     }
+}
+
+fn open_log(capture: &Capture, settings: &DaemonSettings) -> Result<LoggerHandle, Failure> {
+    if let Some(logfile) = &settings.logfile {
+        capture.open_main(
+            logfile.clone(),
+            settings.logfile_maxbytes,
+            settings.logfile_backups,
+        );
+    }
+    let echo = settings.nodaemon && !settings.silent;
+    Ok(logging::start(settings.loglevel, capture.main_log(), echo)?)
 }
 
 /// Stops what a daemon that was killed left running, so that no program ever runs twice, and begins a new record.
 fn put_away_survivors(config: &Config) -> Result<Journal, Failure> {
     let path = Journal::path_beside(&config.daemon.socket);
+    socket::check_own_file(&path)?;
     let failed = |source| Failure::Journal {
         path: path.clone(),
         source,
@@ -370,7 +391,6 @@ fn put_away_survivors(config: &Config) -> Result<Journal, Failure> {
 
 /// What has to be put away at the end.
 pub struct Residue {
-    lock: Lock,
     pidfile: Option<Pidfile>,
     /// Kept to the end: dropping it ends logging.
     logger: LoggerHandle,
@@ -381,10 +401,9 @@ pub struct Residue {
 
 impl Residue {
     /// Drains the logs, then removes what the daemon created to be found by. The lock goes last. Returns the limits
-    /// that the daemon was started with.
-    pub fn tidy_up(self, daemon: Daemon) -> Vec<Limit> {
+    /// that the daemon was started with. The record of processes stays where some are left.
+    pub fn tidy_up(self, daemon: Daemon, processes_left: bool) -> Vec<Limit> {
         let Self {
-            lock,
             pidfile,
             logger,
             limits,
@@ -395,9 +414,9 @@ impl Residue {
         {
             log::warn!("can't remove the pid file: {}", errno.desc());
         }
-        daemon.close(DRAIN);
+        let runtime_files = daemon.close(DRAIN, processes_left);
         // The log is closed. A socket that is left behind does no harm: the next daemon replaces it.
-        let _removed = lock.remove();
+        let _removed = runtime_files.remove();
         drop(logs);
         drop(logger);
         limits

@@ -61,7 +61,7 @@ pub fn log_path(settings: &ProcessSettings, channel: Channel) -> Option<&Path> {
 }
 
 /// Seconds since 1970 of the moment `ago` before now, by the wall clock of now.
-fn wall_seconds(ago: Duration) -> i64 {
+pub fn wall_seconds(ago: Duration) -> i64 {
     let wall = clock::wall()
         .checked_sub(ago)
         .unwrap_or(SystemTime::UNIX_EPOCH);
@@ -70,6 +70,7 @@ fn wall_seconds(ago: Duration) -> i64 {
     })
 }
 
-fn millis(span: Duration) -> u64 {
+/// Whole milliseconds.
+pub fn millis(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }

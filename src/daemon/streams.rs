@@ -3,10 +3,10 @@
 //! Log files belong to the capture thread; what it owes is written down in [`super::jobs`] until it reports.
 
 use super::capture::{FollowTarget, LogRef, StreamId};
-use super::clients::ClientId;
+use super::clients::{Client, ClientId};
 use super::event_loop::{Daemon, Wake};
 use super::inputs::Progress;
-use super::jobs::{SubscribedTo, Subscription, Tail};
+use super::jobs::{Read, SubscribedTo, Subscription, Tail};
 use super::status;
 use crate::config::model::LogTarget;
 use crate::engine::Resolution;
@@ -17,6 +17,8 @@ use std::path::PathBuf;
 
 /// Most bytes of a log in one reply.
 pub(super) const TAIL_BYTES_MAX: u64 = 16 << 20;
+/// Answers of all clients together above which no more logs are read for any.
+const UNTAKEN_BYTES_MAX: usize = 64 << 20;
 /// Subscriptions that one client may have.
 const SUBSCRIPTIONS_MAX: usize = 64;
 
@@ -34,14 +36,44 @@ impl Daemon {
         let path = status::log_path(&process.settings, channel)
             .ok_or_else(|| Refusal::NoLog(name.clone()))?
             .to_owned();
-        let job = self.jobs.begin_tail(Tail {
+        let tail = Tail {
             client,
             request: id,
             name,
-        });
-        self.capture
-            .tail(job, LogRef::File(path), bytes, TAIL_BYTES_MAX);
+        };
+        self.queue_tail(tail, LogRef::File(path), bytes);
         Ok(())
+    }
+
+    /// Reads the end of a log when its turn comes.
+    pub(super) fn queue_tail(&mut self, tail: Tail, log: LogRef, bytes: u64) {
+        self.began_log_job(tail.client);
+        self.jobs.queue_tail(tail, log, bytes);
+        self.read_next_log();
+    }
+
+    /// Begins the next read, unless clients have yet to take too much of what was read before.
+    pub(super) fn read_next_log(&mut self) {
+        if !self.jobs.has_unread()
+            || self.clients.values().map(Client::queued).sum::<usize>() > UNTAKEN_BYTES_MAX
+        {
+            return;
+        }
+        if let Some(Read { job, log, bytes }) = self.jobs.begin_read() {
+            self.capture.tail(job, log, bytes, TAIL_BYTES_MAX);
+        }
+    }
+
+    fn began_log_job(&mut self, client: ClientId) {
+        if let Some(client) = self.clients.get_mut(&client) {
+            client.log_jobs += 1;
+        }
+    }
+
+    fn ended_log_job(&mut self, client: ClientId) {
+        if let Some(client) = self.clients.get_mut(&client) {
+            client.log_jobs = client.log_jobs.saturating_sub(1);
+        }
     }
 
     /// A read of a log has ended.
@@ -59,6 +91,7 @@ impl Daemon {
         else {
             return;
         };
+        self.ended_log_job(client);
         let response = match result {
             Ok((data, size)) => Response::Log(LogChunk { data, size }),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -121,6 +154,7 @@ impl Daemon {
         }
         let places: Vec<usize> = logs.iter().map(|(place, _)| *place).collect();
         let jobs = self.jobs.begin_clear(client, id, results, &places);
+        self.began_log_job(client);
         for (job, (_, paths)) in jobs.into_iter().zip(logs) {
             self.capture.clear(job, paths);
         }
@@ -133,6 +167,7 @@ impl Daemon {
             .jobs
             .end_clear(job, result.err().map(|error| errno_of(&error)))
         {
+            self.ended_log_job(done.client);
             self.reply(
                 done.client,
                 done.request,

@@ -88,7 +88,7 @@ use requests::Requests;
 use shutdown::Closing;
 use std::sync::Arc;
 use table::Table;
-use view::{AvailView, ProcessView};
+use view::{AvailView, ProcessView, StoryView};
 
 /// All processes, and all requests about them.
 #[derive(Debug)]
@@ -155,6 +155,11 @@ impl Engine {
     /// One process.
     pub fn process(&self, key: &ProcessKey) -> Option<ProcessView> {
         self.table.get(key).map(Process::view)
+    }
+
+    /// One process and what led to its state.
+    pub fn story(&self, key: &ProcessKey) -> Option<StoryView> {
+        self.table.get(key).map(Process::story)
     }
 
     /// The process that a pid belongs to, from the answer to its spawn until it is reaped.

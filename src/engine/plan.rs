@@ -45,6 +45,7 @@ fn difference(old: &Arc<ProcessSettings>, new: &Arc<ProcessSettings>) -> Differe
     } else {
         let mut moved = ProcessSettings::clone(old);
         moved.origin.clone_from(&new.origin);
+        moved.origins.clone_from(&new.origins);
         if moved == **new {
             Difference::Place
         } else {
@@ -130,9 +131,10 @@ impl Plan {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::model::{Autorestart, LogTarget};
+    use crate::config::model::{Autorestart, KeyOrigin, LogTarget};
     use crate::engine::testing::{config, settings};
     use crate::types::Signal;
+    use std::path::Path;
     use std::time::Duration;
 
     /// Which processes are removed, changed, adjusted and added, and which groups the user is told of.
@@ -200,9 +202,20 @@ mod tests {
         let quietly = "-[] ~[] .[a] +[] ";
         let live = "-[] ~[] .[a] +[] Changed a";
         let restart = "-[] ~[a] .[] +[] Changed a";
-        let cases: [(&str, Change, &str); 24] = [
+        let cases: [(&str, Change, &str); 25] = [
             ("nothing", |_| (), nothing),
             ("origin", |s| s.origin = "other.ini:9".to_owned(), quietly),
+            (
+                "origins",
+                |s| {
+                    s.origins = Arc::from([KeyOrigin {
+                        key: "command",
+                        file: Arc::from(Path::new("test.ini")),
+                        line: 2,
+                    }]);
+                },
+                quietly,
+            ),
             ("autostart", |s| s.policy.autostart ^= true, live),
             (
                 "autorestart",

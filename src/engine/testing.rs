@@ -1,8 +1,8 @@
 //! Small pieces that the engine's tests are made of.
 
 use crate::config::model::{
-    Autorestart, Config, ConsoleSettings, DaemonSettings, Environment, Group, Launch, LogLevel,
-    LogSettings, LogTarget, Policy, ProcessSettings,
+    Autorestart, Config, ConsoleSettings, DaemonSettings, EditMode, Environment, Group, Launch,
+    LogLevel, LogSettings, LogTarget, Policy, ProcessSettings,
 };
 use crate::types::{
     ByteSize, GroupName, Monotonic, Pid, ProcessKey, ProcessName, ProgramName, Signal,
@@ -44,6 +44,7 @@ pub fn settings(name: &str) -> ProcessSettings {
         process_num: key.process.as_str().parse().unwrap_or(0),
         key,
         origin: "test.ini:1".to_owned(),
+        origins: Arc::from([]),
         launch: Launch {
             argv: vec!["/bin/program".to_owned()],
             command: "/bin/program".to_owned(),
@@ -113,6 +114,8 @@ pub fn config(processes: impl IntoIterator<Item = ProcessSettings>) -> Config {
             socket: PathBuf::from("/run/test.sock"),
             prompt: "taskmasterd>".to_owned(),
             history_file: None,
+            edit_mode: EditMode::Emacs,
+            announce: true,
             username: None,
             password: None,
         },

@@ -57,6 +57,36 @@ pub struct ProcessView {
     pub restarts: u64,
 }
 
+/// One process and what led to its state.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoryView {
+    /// As it is.
+    pub process: ProcessView,
+    /// Whether it is to be up.
+    pub wanted_up: bool,
+    /// Whether an operator said so, rather than `autostart`.
+    pub by_operator: bool,
+    /// How its last lives ended, the oldest first.
+    pub lives: Vec<LifeView>,
+    /// How many lives have ended since the daemon started.
+    pub ended: u64,
+}
+
+/// A life of a program, from its spawn to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LifeView {
+    /// When it was spawned.
+    pub started_at: Monotonic,
+    /// When it ended.
+    pub ended_at: Monotonic,
+    /// How it ended.
+    pub status: ExitStatus,
+    /// Whether it was told to end.
+    pub asked: bool,
+    /// Whether its status was among the expected ones.
+    pub expected: bool,
+}
+
 /// One process of the last configuration that was read, active or not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AvailView {

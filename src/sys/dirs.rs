@@ -131,7 +131,7 @@ pub fn trusted(path: &Path) -> Result<(), DirError> {
 }
 
 fn trusted_chain(path: &Path) -> Result<Walked, DirError> {
-    let walked = walk(path)?;
+    let walked = walk(path, check_entry)?;
     check_writers(&walked)?;
     Ok(walked)
 }
@@ -142,6 +142,38 @@ pub fn ensure_log_directory(path: &Path) -> Result<(), Errno> {
         Ok(()) | Err(Errno::EEXIST) => Ok(()),
         Err(errno) => Err(errno),
     }
+}
+
+/// Opens a directory that may be somebody else's, such as the one for the logs of a program with a user of its own.
+///
+/// Whoever may write into a directory on the way could put a link there and lead us into a directory that he cannot
+/// write into himself. So root follows a link only where root made it, or where it leads to a directory of the
+/// link's own maker; any other is `ELOOP`. Without root's power there is none to lend, and links are just followed.
+pub fn open_unled(path: &Path) -> Result<OwnedFd, Errno> {
+    if !geteuid().is_root() {
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        return nix::fcntl::open(path, flags, Mode::empty());
+    }
+    let mut makers = Vec::new();
+    let walked = walk(path, |_, _, stat| {
+        if kind(stat) == SFlag::S_IFLNK && !is_trusted(stat.st_uid) {
+            makers.push(stat.st_uid);
+        }
+        Ok(())
+    });
+    let walked = walked.map_err(|error| match error {
+        DirError::Io { errno, .. } => errno,
+        DirError::NotDirectory { .. } | DirError::Relative { .. } => Errno::ENOTDIR,
+        DirError::Foreign { .. }
+        | DirError::Writable { .. }
+        | DirError::Link { .. }
+        | DirError::ForeignEntry { .. } => Errno::EPERM,
+    })?;
+    let owner = fstat(&walked.descriptor)?.st_uid;
+    if makers.iter().any(|&maker| maker != owner) {
+        return Err(Errno::ELOOP);
+    }
+    Ok(walked.descriptor)
 }
 
 /// Makes sure that the directory is ours alone (mode 0700) and cannot be replaced by others.
@@ -228,7 +260,11 @@ struct Walked {
     path: PathBuf,
 }
 
-fn walk(path: &Path) -> Result<Walked, DirError> {
+/// Goes along a path and follows its links; `check` is asked about every entry, with the directory it is in.
+fn walk(
+    path: &Path,
+    mut check: impl FnMut(&Walked, &Path, &FileStat) -> Result<(), DirError>,
+) -> Result<Walked, DirError> {
     if !path.is_absolute() {
         return Err(DirError::Relative {
             component: path.to_owned(),
@@ -250,7 +286,7 @@ fn walk(path: &Path) -> Result<Walked, DirError> {
         let next = openat(&here.descriptor, name.as_os_str(), LOOK, Mode::empty()).map_err(io)?;
         let stat = stat_of(&next, &full)?;
         if name != ".." {
-            check_entry(&here, &full, &stat)?;
+            check(&here, &full, &stat)?;
         }
         match kind(&stat) {
             SFlag::S_IFLNK => {

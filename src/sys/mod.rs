@@ -25,3 +25,4 @@ pub mod spawn;
 #[cfg(test)]
 mod testing;
 pub mod waker;
+pub mod watch;

@@ -116,6 +116,11 @@ impl Lock {
         Err(io("lock", &path, Errno::ESTALE))
     }
 
+    /// The lock file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Whether the lock file is still the one that is locked. Somebody who removed it could let a second daemon in.
     pub fn is_intact(&self) -> bool {
         is_file_at(&self.file, &self.path)
@@ -172,6 +177,16 @@ pub fn check_length(socket: &Path) -> Result<(), LockError> {
     Ok(())
 }
 
+/// Refuses what lies at the path unless it is a regular file of ours with no other name, or nothing.
+pub fn check_own_file(path: &Path) -> Result<(), LockError> {
+    match stat_at(path) {
+        Err(Errno::ENOENT) => Ok(()),
+        Err(errno) => Err(io("look at", path, errno)),
+        Ok(stat) if is_own_file(&stat) => Ok(()),
+        Ok(stat) => Err(not_safe(path, &stat)),
+    }
+}
+
 /// Makes a socket whose file appears with these permission bits, less those of the umask: never wider than asked for.
 fn bound(path: &Path, mode: Mode) -> Result<OwnedFd, LockError> {
     let failed = |operation| move |errno| io(operation, path, errno);
@@ -201,7 +216,7 @@ fn open_lock_file(path: &Path) -> Result<File, LockError> {
     };
     let stat = fstat(&descriptor).map_err(|errno| io("look at", path, errno))?;
     // Through a second name somebody could make the file reach elsewhere.
-    if !is_kind(&stat, SFlag::S_IFREG) || !is_ours(&stat) || stat.st_nlink > 1 {
+    if !is_own_file(&stat) {
         return Err(not_safe(path, &stat));
     }
     Ok(File::from(descriptor))
@@ -289,6 +304,10 @@ fn stat_at(path: &Path) -> Result<FileStat, Errno> {
 
 fn is_our_socket(stat: &FileStat) -> bool {
     is_kind(stat, SFlag::S_IFSOCK) && is_ours(stat)
+}
+
+fn is_own_file(stat: &FileStat) -> bool {
+    is_kind(stat, SFlag::S_IFREG) && is_ours(stat) && stat.st_nlink == 1
 }
 
 fn is_ours(stat: &FileStat) -> bool {

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// A signal that exists on Linux: 1 to 31 or a real-time one, 34 to 64 (32 and 33 belong to the C library).
+/// A signal that exists on Linux: 1 to 31 or a real-time one, 34 to 64 (32 and 33 belong to the C library), or
+/// [`Signal::NULL`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Signal(i32);
 
@@ -62,6 +63,9 @@ const NAMES: &[(i32, &str)] = &[
 ];
 
 impl Signal {
+    /// The null signal: sends nothing, and tells whether there is somebody who could be sent something. No text parses
+    /// as it, because nothing can be stopped with it.
+    pub const NULL: Self = Self(0);
     /// Asks a program to end.
     pub const TERM: Self = Self(15);
     /// Ends a process without asking.

@@ -14,6 +14,7 @@ mod request;
 mod response;
 #[cfg(test)]
 mod samples;
+mod story;
 mod wording;
 
 pub use codec::{DEPTH_MAX, DecodeError, EncodeError, decode, encode, request_id};
@@ -27,3 +28,4 @@ pub use response::{
     LogChunk, LogState, NamedResult, Outcome, PidRow, ProcessState, Refusal, Response, StatusReply,
     StatusRow, Step, Trouble,
 };
+pub use story::{Key, Life, Story, Wanted};

@@ -63,6 +63,11 @@ pub enum Request {
         /// How many bytes; 0 for all (up to the limit of a reply).
         bytes: u64,
     },
+    /// What led to the state of one process. Answered by `Story`.
+    Why {
+        /// Which process.
+        target: String,
+    },
     /// Every configured process. Answered by `Avail`.
     Avail,
     /// Read the file and say what differs; change nothing. Answered by `Changes`.

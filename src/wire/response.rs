@@ -3,6 +3,7 @@
 //! The only wording here is `Display` of [`Failure`], [`Trouble`] and [`ExitStatus`], because the daemon's log and the
 //! console must use the same words for them.
 
+use super::story::Story;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -26,6 +27,8 @@ pub enum Response {
     DaemonPid(u32),
     /// To `Tail` and `MainTail`.
     Log(LogChunk),
+    /// To `Why`.
+    Story(Box<Story>),
     /// To `Avail`.
     Avail(Vec<AvailRow>),
     /// To `Reread` and `Update`: in the order removed, changed, added, each sorted by name.

@@ -5,9 +5,9 @@
 
 use super::{
     AvailRow, Change, ChangeKind, Channel, Diagnostic, ExitStatus, Failure, GroupAnswer,
-    GroupResult, Hello, LogChunk, LogState, NamedResult, Notice, Outcome, PidRow, ProcessState,
-    Refusal, Request, RequestFrame, Response, ServerFrame, StatusReply, StatusRow, Step,
-    SubscriptionEnd, Topic, Trouble,
+    GroupResult, Hello, Key, Life, LogChunk, LogState, NamedResult, Notice, Outcome, PidRow,
+    ProcessState, Refusal, Request, RequestFrame, Response, ServerFrame, StatusReply, StatusRow,
+    Step, Story, SubscriptionEnd, Topic, Trouble, Wanted,
 };
 
 /// One message.
@@ -34,6 +34,7 @@ pub const VARIANTS: &[&str] = &[
     "request-clear",
     "request-tail",
     "request-maintail",
+    "request-why",
     "request-avail",
     "request-reread",
     "request-update",
@@ -53,6 +54,7 @@ pub const VARIANTS: &[&str] = &[
     "reply-pids",
     "reply-daemonpid",
     "reply-log",
+    "reply-story",
     "reply-avail",
     "reply-changes",
     "reply-groups",
@@ -92,6 +94,7 @@ fn variant_of_request(request: &Request) -> &'static str {
         Request::Clear { .. } => "request-clear",
         Request::Tail { .. } => "request-tail",
         Request::MainTail { .. } => "request-maintail",
+        Request::Why { .. } => "request-why",
         Request::Avail => "request-avail",
         Request::Reread => "request-reread",
         Request::Update { .. } => "request-update",
@@ -118,6 +121,7 @@ fn variant_of_response(response: &Response) -> &'static str {
         Response::Pids(_) => "reply-pids",
         Response::DaemonPid(_) => "reply-daemonpid",
         Response::Log(_) => "reply-log",
+        Response::Story(_) => "reply-story",
         Response::Avail(_) => "reply-avail",
         Response::Changes(_) => "reply-changes",
         Response::Groups(_) => "reply-groups",
@@ -276,6 +280,9 @@ impl Fill<'_> {
                 bytes: self.number,
             },
             Request::MainTail { bytes: self.number },
+            Request::Why {
+                target: self.text(),
+            },
             Request::Avail,
             Request::Reread,
             Request::Update {
@@ -449,6 +456,7 @@ impl Fill<'_> {
                 data: self.bytes.to_vec(),
                 size: self.number,
             }),
+            Response::Story(Box::new(self.story())),
             Response::Avail(vec![AvailRow {
                 name: self.text(),
                 group: self.text(),
@@ -486,6 +494,34 @@ impl Fill<'_> {
         ];
         responses.extend(self.refusals().into_iter().map(Response::Refused));
         responses
+    }
+
+    fn story(&self) -> Story {
+        let key = |file: Option<String>| Key {
+            key: self.text(),
+            value: self.text(),
+            line: file.as_ref().map_or(0, |_| self.small()),
+            file,
+        };
+        Story {
+            row: self.status().rows.swap_remove(0),
+            since_ms: Some(self.number),
+            wanted: Wanted {
+                up: true,
+                by_operator: false,
+            },
+            lives: vec![Life {
+                ended_at: self.time(),
+                ran_ms: self.number,
+                status: self.killed(),
+                asked: false,
+                expected: true,
+            }],
+            ended: self.number,
+            startretries: self.small(),
+            section: self.text(),
+            keys: vec![key(Some(self.text())), key(None)],
+        }
     }
 
     fn refusals(&self) -> Vec<Refusal> {

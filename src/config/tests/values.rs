@@ -48,6 +48,8 @@ fn tried(key: &Key) -> Vec<String> {
         "0o17",
         "089",
         "unexpected",
+        "emacs",
+        "VI",
         "100000000000000000000000000000",
     ]
     .map(str::to_owned)
@@ -87,6 +89,7 @@ fn is_right(key: &Key, value: &str) -> bool {
         }
         ValueType::Autorestart => ["0", "1", "true", "TRUE", "unexpected"].contains(&value),
         ValueType::LogLevel => value == "debug",
+        ValueType::EditMode => ["emacs", "VI"].contains(&value),
         // The last is the number of the user who loads.
         ValueType::Account => ["www", "33", "1000"].contains(&value),
         ValueType::Command => !["", "\"open"].contains(&value),

@@ -1,19 +1,23 @@
 //! `fg`: a process's output on the terminal, and the terminal's input to the process.
 //!
+//! Bytes go through untouched in both directions; the terminal edits lines as it always does.
 //! The subscription to states comes first and the look at the state second, so that a death in between is not missed.
 
 use super::Invocation;
-use crate::ctl::connection::{TalkError, Wake};
-use crate::ctl::follow::{self, Writers};
+use crate::ctl::connection::{Connection, TalkError, Wake};
+use crate::ctl::follow::{self, Style, Writers};
 use crate::ctl::render::{self, Verb};
 use crate::ctl::session::{Failure, Session};
 use crate::wire::{
-    Channel, Notice, Outcome, ProcessState, Refusal, Request, Response, ServerFrame,
+    Channel, NamedResult, Notice, Outcome, ProcessState, Refusal, Request, Response, ServerFrame,
     SubscriptionEnd, Topic,
 };
 use std::io;
+use std::time::{Duration, Instant};
 
 const INPUT_BYTES: usize = 4096;
+/// Pause before input is offered again to a program that has too much unread.
+const SEND_AGAIN: Duration = Duration::from_millis(50);
 
 /// Why it ended.
 enum Ending {
@@ -67,7 +71,7 @@ fn connect(session: &mut Session<'_>, call: &Invocation<'_>, target: &str) -> Re
         }
         _ => return Err(too_many(session, call)),
     };
-    let mut writers = Writers::new(false);
+    let mut writers = Writers::new(Style::Raw);
     for channel in [Channel::Stdout, Channel::Stderr] {
         let topic = Topic::Output {
             target: name.clone(),
@@ -92,6 +96,9 @@ fn connect(session: &mut Session<'_>, call: &Invocation<'_>, target: &str) -> Re
 }
 
 /// Passes bytes both ways until one side ends.
+///
+/// Input is read only when the piece before it has been taken: a program that does not read holds its writer up, as a
+/// pipe would, and nothing is lost.
 fn attend(
     session: &mut Session<'_>,
     call: &Invocation<'_>,
@@ -99,24 +106,34 @@ fn attend(
     states: u64,
     writers: &mut Writers,
 ) -> Result<Ending, Failure> {
+    let mut piece = Piece::None;
     while !session.output.has_failed() {
         let Some((connection, interrupts, input)) = session.listen() else {
             return Err(Failure::Unexpected);
         };
-        let wake = match connection.wait(interrupts, input) {
+        let (input, limit) = match &piece {
+            Piece::None => (input, None),
+            Piece::Sent(_) => (None, None),
+            Piece::Refused { again, .. } => (None, Some(*again)),
+        };
+        let wake = match connection.wait_until(interrupts, input, limit) {
             Ok(Wake::Interrupted) => return Ok(Ending::Left),
             Ok(Wake::Frame(frame)) => Ok(Some(frame)),
+            Ok(Wake::Late) => match std::mem::take(&mut piece) {
+                Piece::Refused { data, .. } => {
+                    send(connection, name, data, &mut piece).map(|()| None)
+                }
+                Piece::None | Piece::Sent(_) => Ok(None),
+            },
             Ok(Wake::Other) => {
                 let mut bytes = [0; INPUT_BYTES];
                 let count = input.map_or(Ok(0), |input| nix::unistd::read(input, &mut bytes));
                 match count {
                     Ok(0) => return Ok(Ending::Left),
-                    Ok(count) => connection
-                        .send(Request::Input {
-                            target: name.to_owned(),
-                            data: bytes.get(..count).unwrap_or_default().to_vec(),
-                        })
-                        .map(|_| None),
+                    Ok(count) => {
+                        let data = bytes.get(..count).unwrap_or_default().to_vec();
+                        send(connection, name, data, &mut piece).map(|()| None)
+                    }
                     Err(nix::errno::Errno::EINTR) => Ok(None),
                     Err(error) => Err(TalkError::System(io::Error::from(error))),
                 }
@@ -125,7 +142,16 @@ fn attend(
         };
         let frame = wake.map_err(|error| session.lost(call.action, &error))?;
         let Some(frame) = frame else { continue };
-        if is_death(session, &frame, name, states) {
+        let dead = match &frame {
+            ServerFrame::Reply {
+                response: Response::Results(results),
+                ..
+            } => answered(session, results, &mut piece),
+            ServerFrame::Reply { .. } | ServerFrame::Notice { .. } | ServerFrame::End { .. } => {
+                is_death(&frame, name, states)
+            }
+        };
+        if dead {
             drain(session, writers);
             return Ok(Ending::Died);
         }
@@ -134,8 +160,62 @@ fn attend(
     Ok(Ending::Left)
 }
 
-/// Whether a frame says that the process is up no more. Tells what else it says about the input.
-fn is_death(session: &mut Session<'_>, frame: &ServerFrame, name: &str, states: u64) -> bool {
+/// A piece of input on its way.
+#[derive(Debug, Default)]
+enum Piece {
+    /// There is none.
+    #[default]
+    None,
+    /// It is sent and not answered.
+    Sent(Vec<u8>),
+    /// The program has too much unread already.
+    Refused {
+        /// The bytes.
+        data: Vec<u8>,
+        /// When to send them again.
+        again: Instant,
+    },
+}
+
+fn send(
+    connection: &mut Connection,
+    name: &str,
+    data: Vec<u8>,
+    piece: &mut Piece,
+) -> Result<(), TalkError> {
+    connection.send(Request::Input {
+        target: name.to_owned(),
+        data: data.clone(),
+    })?;
+    *piece = Piece::Sent(data);
+    Ok(())
+}
+
+/// What became of a piece of input. True when the process is up no more.
+fn answered(session: &mut Session<'_>, results: &[NamedResult], piece: &mut Piece) -> bool {
+    let sent = std::mem::take(piece);
+    let mut dead = false;
+    for result in results {
+        match (&result.outcome, &sent) {
+            (Outcome::NotRunning | Outcome::NoSuchProcess, _) => dead = true,
+            (Outcome::InputSent, _) => {}
+            (Outcome::Failed { errno }, Piece::Sent(data)) if *errno == libc::EAGAIN => {
+                *piece = Piece::Refused {
+                    data: data.clone(),
+                    again: Instant::now() + SEND_AGAIN,
+                };
+            }
+            _ => {
+                let (line, _) = render::result_line(Verb::Input, result);
+                session.output.error_line(&line);
+            }
+        }
+    }
+    dead
+}
+
+/// Whether a frame says that the process is up no more.
+fn is_death(frame: &ServerFrame, name: &str, states: u64) -> bool {
     match frame {
         ServerFrame::Notice {
             id,
@@ -147,21 +227,6 @@ fn is_death(session: &mut Session<'_>, frame: &ServerFrame, name: &str, states: 
                 && *to != ProcessState::Stopping
         }
         ServerFrame::End { reason, .. } => matches!(reason, SubscriptionEnd::Removed),
-        ServerFrame::Reply {
-            response: Response::Results(results),
-            ..
-        } => {
-            let mut dead = false;
-            for result in results {
-                if matches!(result.outcome, Outcome::NotRunning | Outcome::NoSuchProcess) {
-                    dead = true;
-                } else if result.outcome != Outcome::InputSent {
-                    let (line, _) = render::result_line(Verb::Input, result);
-                    session.output.error_line(&line);
-                }
-            }
-            dead
-        }
         ServerFrame::Reply { .. } | ServerFrame::Notice { .. } => false,
     }
 }

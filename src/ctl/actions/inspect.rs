@@ -1,23 +1,53 @@
 //! Actions that only look: status, pid, avail, version.
 
 use super::Invocation;
+use crate::ctl::procfs::Sampler;
 use crate::ctl::render::{self, Rendered};
 use crate::ctl::session::{Failure, Session};
-use crate::ctl::{json, table};
+use crate::ctl::watch::{self, View};
+use crate::ctl::{json, long, table};
 use crate::wire::{PROTOCOL_VERSION, Request, Response};
 use chrono::Local;
 use serde_json::json;
 
 pub(super) fn status(session: &mut Session<'_>, call: &Invocation<'_>) -> Result<u8, Failure> {
-    let request = Request::Status {
-        targets: call.arguments.to_vec(),
-    };
-    let Response::Status(reply) = session.ask(call.action, request)? else {
+    let flags = call.flags(session)?;
+    let fail_if = flags
+        .states("--fail-if")
+        .map_err(|fault| call.misused(session, &fault))?;
+    let long = flags.has("--long");
+    let targets = flags.rest.clone();
+    if flags.has("--watch") {
+        if session.json || fail_if.is_some() {
+            return Err(call.misused(session, "cannot watch with --json or --fail-if"));
+        }
+        return watch::watch(session, call.action, &View { targets, long });
+    }
+    let Response::Status(reply) = session.ask(call.action, Request::Status { targets })? else {
         return Err(Failure::Unexpected);
     };
-    let rendered = table::status(&reply, session.output.colour, &Local);
+    let usage = long.then(|| watch::usage(&reply, &mut Sampler::default()));
+    let mut rendered = if let Some(usage) = &usage {
+        long::status(&reply, usage, session.output.colour)
+    } else {
+        let look = table::Look {
+            colour: session.output.colour,
+            width: session.output.width(),
+        };
+        table::status(&reply, look, &Local)
+    };
+    if let Some(states) = fail_if {
+        let failed = reply.rows.iter().any(|row| states.contains(&row.state));
+        // A name that names nothing is a fault of the probe itself.
+        rendered.code = match (failed, reply.unknown.is_empty()) {
+            (true, _) => 1,
+            (false, true) => 0,
+            (false, false) => 4,
+        };
+    }
     if session.json {
-        return Ok(session.finish(&rendered, &json::status(&reply, &Local)));
+        let document = json::status(&reply, usage.as_deref(), &Local);
+        return Ok(session.finish(&rendered, &document));
     }
     let mut text = rendered.lines.join("\n");
     if !text.is_empty() {

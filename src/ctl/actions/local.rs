@@ -1,6 +1,6 @@
 //! Actions that need no daemon: help, exit, quit; and what is no action.
 
-use super::{ACTIONS, Invocation, find, suggest};
+use super::{ACTIONS, Chapter, Invocation, find, suggest};
 use crate::ctl::render::Rendered;
 use crate::ctl::session::{Failure, Session};
 use serde_json::{Value, json};
@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 const HELP_HEADER: &str = "default commands (type help <topic>):";
 const HELP_COLUMNS: usize = 7;
 
-pub(super) fn leave(session: &mut Session<'_>, call: &Invocation<'_>) -> Result<u8, Failure> {
-    call.takes_nothing(session)?;
+#[allow(clippy::unnecessary_wraps, reason = "all actions have this type")]
+pub(super) fn leave(session: &mut Session<'_>, _call: &Invocation<'_>) -> Result<u8, Failure> {
+    // Supervisor overlooks arguments here, too.
     session.leaving = true;
     if !session.json {
         session.output.text("\n");
@@ -19,21 +20,29 @@ pub(super) fn leave(session: &mut Session<'_>, call: &Invocation<'_>) -> Result<
 
 #[allow(clippy::unnecessary_wraps, reason = "all actions have this type")]
 pub(super) fn help(session: &mut Session<'_>, call: &Invocation<'_>) -> Result<u8, Failure> {
-    let Some(topic) = call.arguments.first() else {
+    if call.arguments.is_empty() {
         let document = json!({
             "action": "help",
             "actions": ACTIONS.iter().map(described).collect::<Vec<_>>(),
         });
-        return Ok(print(session, overview(), &document));
-    };
-    if let Some(action) = find(topic) {
+        // Scripts compare Supervisor's table; a person is told what the words mean.
+        let lines = if session.output.terminal {
+            chapters(session.output.colour)
+        } else {
+            overview()
+        };
+        return Ok(print(session, lines, &document));
+    }
+    // All words together are the topic, as in Supervisor.
+    let topic = call.arguments.join(" ");
+    if let Some(action) = find(&topic) {
         let document = json!({ "action": "help", "actions": [described(action)] });
         return Ok(print(session, action.help(), &document));
     }
-    let mut lines = vec![format!("*** No help on {}", call.arguments.join(" "))];
-    lines.extend(suggestion(topic));
+    let mut rendered = Rendered::line(format!("*** No help on {topic}"), 0);
+    rendered.details.extend(suggestion(&topic));
     let document = json!({ "action": "help", "actions": [] });
-    Ok(print(session, lines, &document))
+    Ok(session.finish(&rendered, &document))
 }
 
 /// Prints lines whose tabs are ours.
@@ -42,8 +51,11 @@ fn print(session: &mut Session<'_>, lines: Vec<String>, document: &Value) -> u8 
         session.print_json(document);
     } else {
         for line in lines {
-            match line.split_once('\t') {
-                Some(_) => session.output.text(&format!("{line}\n")),
+            match line
+                .strip_suffix('\t')
+                .or_else(|| line.contains('\t').then_some(&line))
+            {
+                Some(line) => session.output.text(&format!("{line}\n")),
                 None => session.output.line(&line),
             }
         }
@@ -58,6 +70,32 @@ fn described(action: &super::Action) -> Value {
         "summary": action.summary,
         "example": action.example,
     })
+}
+
+/// The actions under their headings, each with what it does. Tabs keep the lines from being escaped.
+fn chapters(colour: bool) -> Vec<String> {
+    let width = ACTIONS.iter().map(|action| action.name.len()).max();
+    let width = width.unwrap_or(0) + 2;
+    let bold = |text: &str| {
+        if colour {
+            format!("\x1b[1m{text}\x1b[0m")
+        } else {
+            text.to_owned()
+        }
+    };
+    let mut lines = Vec::new();
+    for chapter in Chapter::ALL {
+        lines.push(format!("{}\t", bold(chapter.title())));
+        for action in ACTIONS.iter().filter(|action| action.chapter == chapter) {
+            let gap = " ".repeat(width.saturating_sub(action.name.len()));
+            lines.push(format!("  {}{gap}{}", action.name, action.summary));
+        }
+    }
+    lines.push(String::new());
+    lines.push(
+        "help ACTION shows its forms and an example; Tab completes, Ctrl-R searches.".to_owned(),
+    );
+    lines
 }
 
 /// The table of actions, sorted down its columns; `help` itself is left out, as in Supervisor's.
@@ -94,7 +132,7 @@ pub(super) fn unknown(session: &mut Session<'_>, words: &[String]) -> u8 {
     let mut rendered = Rendered::line(format!("*** Unknown syntax: {line}"), 1);
     let near = words.first().and_then(|word| suggest(word));
     rendered
-        .lines
+        .details
         .extend(words.first().and_then(|word| suggestion(word)));
     let document = json!({
         "action": Value::Null,
@@ -104,7 +142,7 @@ pub(super) fn unknown(session: &mut Session<'_>, words: &[String]) -> u8 {
 }
 
 fn suggestion(word: &str) -> Option<String> {
-    suggest(word).map(|near| format!("    did you mean '{near}'?"))
+    suggest(word).map(|near| format!("did you mean '{near}'?"))
 }
 
 #[cfg(test)]
@@ -119,9 +157,10 @@ mod tests {
                 "",
                 "default commands (type help <topic>):",
                 "=====================================",
-                "add    exit      open  reload  restart   start   tail   ",
-                "avail  fg        pid   remove  shutdown  status  update ",
-                "clear  maintail  quit  reread  signal    stop    version",
+                "add    fg        quit    restart   status  version",
+                "avail  maintail  reload  shutdown  stop    wait   ",
+                "clear  open      remove  signal    tail    why    ",
+                "exit   pid       reread  start     update",
                 "",
             ]
         );

@@ -4,6 +4,7 @@
 //! added by a row there and a function in one of the files beside this one.
 
 mod control;
+pub mod flags;
 mod foreground;
 mod groups;
 mod inspect;
@@ -11,10 +12,13 @@ mod list;
 mod local;
 mod logs;
 mod server;
+mod waiting;
+mod why;
 
 pub use list::ACTIONS;
 
 use super::session::{Failure, Session};
+use flags::{Flag, Flags};
 
 /// Asks for JSON, anywhere among an action's words.
 pub const JSON_FLAG: &str = "--json";
@@ -30,6 +34,10 @@ pub struct Action {
     pub summary: &'static str,
     /// A line that shows it in use, without the console's name.
     pub example: &'static str,
+    /// Under which heading `help` shows it.
+    pub chapter: Chapter,
+    /// Its options.
+    pub flags: &'static [Flag],
     /// What its arguments are, for completion.
     pub arguments: Arguments,
     /// What a missing daemon means for it.
@@ -37,6 +45,43 @@ pub struct Action {
     /// Whether the shell asks before it, and what for: `shut the remote … process down`.
     pub confirmation: Option<fn(daemon: &str) -> String>,
     run: fn(&mut Session<'_>, &Invocation<'_>) -> Result<u8, Failure>,
+}
+
+/// Headings of `help`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Chapter {
+    /// What programs do.
+    Processes,
+    /// What they say.
+    Output,
+    /// What the file says.
+    Configuration,
+    /// The daemon itself.
+    Daemon,
+    /// The shell.
+    Shell,
+}
+
+impl Chapter {
+    /// All of them, in their order.
+    pub const ALL: [Self; 5] = [
+        Self::Processes,
+        Self::Output,
+        Self::Configuration,
+        Self::Daemon,
+        Self::Shell,
+    ];
+
+    /// The heading.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Processes => "Processes",
+            Self::Output => "Output",
+            Self::Configuration => "Configuration",
+            Self::Daemon => "Daemon",
+            Self::Shell => "Shell",
+        }
+    }
 }
 
 /// What a word in the place of an argument can be.
@@ -89,6 +134,18 @@ pub struct Invocation<'a> {
 }
 
 impl Invocation<'_> {
+    /// The options and the other words.
+    fn flags(&self, session: &mut Session<'_>) -> Result<Flags, Failure> {
+        Flags::read(self.action.flags, self.arguments)
+            .map_err(|fault| self.misused(session, &fault))
+    }
+
+    /// Reports options that are wrong.
+    fn misused(&self, session: &mut Session<'_>, fault: &str) -> Failure {
+        let text = format!("Error: {} {fault}", self.action.name);
+        session.misused(self.action, &text, 2)
+    }
+
     /// Refuses arguments for an action that takes none.
     fn takes_nothing(&self, session: &mut Session<'_>) -> Result<(), Failure> {
         if self.arguments.is_empty() {
@@ -196,7 +253,7 @@ mod tests {
         assert_eq!(
             names.join(" "),
             "add avail clear exit fg help maintail open pid quit reload remove reread restart shutdown signal start \
-             status stop tail update version"
+             status stop tail update version wait why"
         );
         for action in ACTIONS {
             assert!(action.example.starts_with(action.name));

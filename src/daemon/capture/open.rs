@@ -2,16 +2,18 @@
 //!
 //! A log's path is a directory and one name. The directory is held open, so that one which is moved away, or replaced
 //! by a link, goes on receiving its files until somebody asks for the path to be followed anew. The name is never
-//! followed when it is a link, opening it never blocks (a FIFO without a reader is an error), and what was opened must be a
-//! regular file with one name, a FIFO or a character device. The daemon's own descriptors are the exception: a few names
-//! under `/dev` are followed, by exact spelling.
+//! followed when it is a link, opening it never blocks (a FIFO without a reader is an error), and what was opened must
+//! be a regular file with one name, a FIFO or a character device, and in a directory for all not somebody else's. A
+//! link in the directory's path leads root only where its maker could go himself ([`dirs::open_unled`]). The daemon's
+//! own descriptors are the exception: a few names under `/dev` are followed, by exact spelling.
 
+use crate::sys::dirs;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, open, openat};
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
-use nix::unistd::write;
+use nix::unistd::{geteuid, write};
 use std::cell::RefCell;
 use std::ffi::OsStr;
 use std::fs::File;
@@ -49,8 +51,7 @@ impl Directory {
         if let Some(held) = &*self.handle.borrow() {
             return Ok(Rc::clone(held));
         }
-        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        let found = Rc::new(open(&self.path, flags, Mode::empty())?);
+        let found = Rc::new(dirs::open_unled(&self.path)?);
         *self.handle.borrow_mut() = Some(Rc::clone(&found));
         Ok(found)
     }
@@ -110,8 +111,12 @@ impl Opened {
             | OFlag::O_NOCTTY
             | OFlag::O_CLOEXEC;
         let mode = Mode::from_bits_truncate(0o640);
-        let fd = openat(directory.handle()?, name, flags, mode)?;
+        let parent = directory.handle()?;
+        let fd = openat(&*parent, name, flags, mode)?;
         let stat = fstat(&fd)?;
+        if is_planted(&fstat(&*parent)?, &stat) {
+            return Err(Errno::EACCES);
+        }
         let kind = match file_type(&stat) {
             SFlag::S_IFREG if stat.st_nlink == 1 => Kind::Regular,
             SFlag::S_IFREG => return Err(Errno::EMLINK),
@@ -246,7 +251,11 @@ pub(super) fn read_end(path: &Path, count: u64) -> Result<(Vec<u8>, u64), Errno>
         | OFlag::O_NONBLOCK
         | OFlag::O_NOCTTY
         | OFlag::O_CLOEXEC;
-    let file = File::from(open(path, flags, Mode::empty())?);
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(Errno::EISDIR);
+    };
+    let parent = dirs::open_unled(parent)?;
+    let file = File::from(openat(&parent, name, flags, Mode::empty())?);
     let stat = fstat(&file)?;
     if file_type(&stat) != SFlag::S_IFREG {
         return Err(Errno::ESPIPE);
@@ -274,6 +283,14 @@ pub(super) fn read_end(path: &Path, count: u64) -> Result<(Vec<u8>, u64), Errno>
 /// The kernel's number for an error of the standard library.
 pub(super) fn errno_of(error: &std::io::Error) -> Errno {
     error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
+}
+
+/// Whether a file in a directory for all, such as `/tmp`, was put there by somebody whom neither we nor the directory's
+/// owner are: he could read and change what we write.
+fn is_planted(directory: &FileStat, file: &FileStat) -> bool {
+    let for_all = directory.st_mode & 0o1000 != 0 && directory.st_mode & 0o022 != 0;
+    let trusted = [0, geteuid().as_raw(), directory.st_uid];
+    for_all && !trusted.contains(&file.st_uid)
 }
 
 fn file_type(stat: &FileStat) -> SFlag {

@@ -3,6 +3,7 @@
 //! The data lives here, the decisions in [`states`] (one function for each state), the steps that several states share
 //! in [`moves`] and [`stop`].
 
+mod lives;
 mod moves;
 mod states;
 mod stop;
@@ -11,9 +12,10 @@ mod tests;
 
 use super::event::{Outcome, SpawnFailure};
 use super::outbox::Outbox;
-use super::view::{ProcessView, State, Trouble};
+use super::view::{ProcessView, State, StoryView, Trouble};
 use crate::config::model::ProcessSettings;
 use crate::types::{ExitStatus, Generation, Monotonic, Pid, ProcessKey};
+use lives::Lives;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,6 +44,7 @@ pub(super) struct Process {
     last_spawn: Option<Monotonic>,
     trouble: Option<Trouble>,
     last_exit: Option<ExitStatus>,
+    lives: Lives,
     /// Failed attempts in a row that were the program's fault.
     failures: u32,
     /// Failed attempts in a row that were the machine's fault.
@@ -223,6 +226,7 @@ impl Process {
             last_spawn: None,
             trouble: None,
             last_exit: None,
+            lives: Lives::default(),
             failures: 0,
             shortages: 0,
             restarts: 0,
@@ -374,6 +378,17 @@ impl Process {
                 | Current::Fatal => None,
             },
             restarts: self.restarts,
+        }
+    }
+
+    /// What the shell may know of its past.
+    pub fn story(&self) -> StoryView {
+        StoryView {
+            process: self.view(),
+            wanted_up: self.wanted.up,
+            by_operator: self.wanted.by_operator,
+            lives: self.lives.last(),
+            ended: self.lives.count(),
         }
     }
 

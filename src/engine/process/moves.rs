@@ -5,7 +5,7 @@ use crate::engine::action::{Action, Note, Scope, StateChange};
 use crate::engine::event::{Outcome, SpawnFailure};
 use crate::engine::outbox::{Happening, Outbox};
 use crate::engine::restart;
-use crate::engine::view::Trouble;
+use crate::engine::view::{LifeView, Trouble};
 use crate::types::{ExitStatus, Monotonic, Pid, Signal};
 use std::time::Duration;
 
@@ -135,6 +135,7 @@ impl Process {
             expected: false,
         });
         out.happen(&self.settings.key, Happening::ExitedTooQuickly(status));
+        self.remember(now, status, false);
         self.trouble = Some(Trouble::ExitedTooQuickly(status));
         self.failed(now, Some(pid), out);
     }
@@ -166,6 +167,17 @@ impl Process {
         }
     }
 
+    /// Remembers that a life of its program has ended. `asked` says that it was told to.
+    pub(super) fn remember(&mut self, now: Monotonic, status: ExitStatus, asked: bool) {
+        self.lives.end(LifeView {
+            started_at: self.started_at.unwrap_or(now),
+            ended_at: now,
+            status,
+            asked,
+            expected: restart::is_expected(status, &self.settings.policy),
+        });
+    }
+
     /// It ended by itself: takes its status, so that its pid is free.
     pub(super) fn collect(
         &mut self,
@@ -186,6 +198,7 @@ impl Process {
     pub(super) fn ended(&mut self, now: Monotonic, pid: Pid, status: ExitStatus, out: &mut Outbox) {
         let expected = restart::is_expected(status, &self.settings.policy);
         self.collect(now, pid, status, out);
+        self.remember(now, status, false);
         self.trouble = (!expected).then_some(Trouble::UnexpectedExit(status));
         let again = self.wanted.up && restart::starts_again(expected, &self.settings.policy);
         let at = restart::earliest_respawn(self.last_spawn);

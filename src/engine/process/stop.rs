@@ -189,6 +189,7 @@ impl Process {
     ) {
         self.stopped_at = Some(now);
         self.last_exit = Some(status);
+        self.remember(now, status, true);
         self.kill(pid, Scope::Group, Signal::KILL, out);
         out.act(Action::Reap { pid });
         out.log(Note::Stopped {

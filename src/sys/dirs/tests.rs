@@ -246,3 +246,34 @@ fn a_private_group_has_one_member() {
     assert!(!is_private_group(&user, &group("ann", 1001, &[])));
     assert!(!is_private_group(&user, &group("users", 1000, &[])));
 }
+
+#[test]
+fn root_is_not_led_by_links_of_others() {
+    if !is_root("root_is_not_led_by_links_of_others (it gives files away)") {
+        return;
+    }
+    let give = |path: &Path| std::os::unix::fs::lchown(path, Some(65_534), Some(65_534)).unwrap();
+    let root = tempfile::tempdir().unwrap();
+    let at = |name: &str| root.path().join(name);
+    for name in ["theirs", "theirs/logs", "ours"] {
+        fs::create_dir(at(name)).unwrap();
+    }
+    give(&at("theirs"));
+    give(&at("theirs/logs"));
+    for (link, target) in [("theirs/to-ours", "ours"), ("theirs/to-own", "theirs/logs")] {
+        symlink(at(target), at(link)).unwrap();
+        give(&at(link));
+    }
+    symlink(at("theirs/logs"), at("by-us")).unwrap();
+    for (path, expected) in [
+        ("ours", Ok(())),
+        ("theirs/logs", Ok(())),
+        ("theirs/to-own", Ok(())),
+        ("by-us", Ok(())),
+        ("theirs/to-ours", Err(Errno::ELOOP)),
+        ("theirs/to-ours/../ours", Err(Errno::ELOOP)),
+        ("missing", Err(Errno::ENOENT)),
+    ] {
+        assert_eq!(open_unled(&at(path)).map(drop), expected, "{path}");
+    }
+}

@@ -1,0 +1,10 @@
+//! The real Supervisor beside ours: the same file, the same commands, the same answers.
+//!
+//! It is installed once below the target directory. Where that is not possible the tests say why and pass: everything
+//! that they compare is tested elsewhere against written expectations too, if less of it.
+
+mod console;
+mod install;
+mod mask;
+mod rig;
+mod states;
