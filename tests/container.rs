@@ -93,7 +93,7 @@ fn run(sandbox: &Sandbox, tree: &Path) -> Child {
         )
         .arg("sh")
         .arg(tree)
-        .arg("chroot")
+        .arg("/usr/sbin/chroot")
         .arg(tree)
         .args(words)
         .env_remove("HOME")
@@ -105,7 +105,7 @@ fn run(sandbox: &Sandbox, tree: &Path) -> Child {
 }
 
 fn console(sandbox: &Sandbox, tree: &Path, words: &[&str]) -> Command {
-    let mut command = sandbox.command("chroot");
+    let mut command = sandbox.command("/usr/sbin/chroot");
     command.arg(tree).args(["/taskmaster", "ctl"]).args(words);
     command
 }
@@ -118,7 +118,7 @@ fn the_readmes_container_needs_nothing_but_the_executable() {
     let sandbox = Sandbox::new();
     let tree = build_tree(&sandbox, &executable);
     let check = ["check-config", "--strict", "/etc/taskmaster/taskmaster.ini"];
-    let mut checker = sandbox.command("chroot");
+    let mut checker = sandbox.command("/usr/sbin/chroot");
     checker.arg(&tree).arg("/taskmaster").args(check);
     sandbox
         .finish(checker, "")
