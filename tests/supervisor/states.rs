@@ -40,15 +40,15 @@ type Lives = BTreeMap<String, Vec<String>>;
 /// The program that a sentence is about, and the sentence.
 fn about(sentence: &str) -> Option<String> {
     let words: Vec<&str> = sentence.split_whitespace().collect();
-    let name = match words.as_slice() {
-        [
-            _,
-            "spawned:" | "killing" | "success:" | "exited:" | "stopped:",
-            name,
-            ..,
-        ]
-        | [_, "gave", "up:", name, ..] => name,
-        _ => return None,
+    let ([
+        _,
+        "spawned:" | "killing" | "success:" | "exited:" | "stopped:",
+        name,
+        ..,
+    ]
+    | [_, "gave", "up:", name, ..]) = words.as_slice()
+    else {
+        return None;
     };
     Some(name.trim_matches('\'').to_owned())
 }
@@ -71,7 +71,12 @@ fn lives(rig: &Rig) -> Lives {
             continue;
         }
         if let Some(name) = about(&sentence) {
-            lives.entry(name).or_default().push(unnumbered(&sentence));
+            let sentence = unnumbered(&sentence);
+            let life = lives.entry(name).or_default();
+            // The real one may kill again before it sees that the first time was enough.
+            if !(sentence.contains(" killing ") && life.last() == Some(&sentence)) {
+                life.push(sentence);
+            }
         } else if let Some(failure) = failure(&sentence) {
             lives.entry(failure.clone()).or_default().push(failure);
         }
