@@ -82,7 +82,8 @@ fn with_default_places(sandbox: &Sandbox, prepare: &str) -> std::process::Child 
     command
         .args(["-m", "/bin/sh", "-c", &script, "sh"])
         .arg(sandbox.dir())
-        .arg(Sandbox::executable())
+        // A copy within, for the original may lie below the /tmp that is replaced.
+        .arg(sandbox.copied_as("taskmaster"))
         .args(["daemon", "-n", "-c"])
         .arg(sandbox.config_path());
     let stream = |name: &str| fs::File::create(sandbox.path(name)).unwrap();
