@@ -71,7 +71,12 @@ fn lives(rig: &Rig) -> Lives {
             continue;
         }
         if let Some(name) = about(&sentence) {
-            lives.entry(name).or_default().push(unnumbered(&sentence));
+            let sentence = unnumbered(&sentence);
+            let life = lives.entry(name).or_default();
+            // The real one may kill again before it sees that the first time was enough.
+            if !(sentence.contains(" killing ") && life.last() == Some(&sentence)) {
+                life.push(sentence);
+            }
         } else if let Some(failure) = failure(&sentence) {
             lives.entry(failure.clone()).or_default().push(failure);
         }
