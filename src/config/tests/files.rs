@@ -10,20 +10,20 @@ use std::path::{Path, PathBuf};
 #[test]
 fn includes_are_sorted_nested_and_relative_to_the_main_file() {
     let host = FakeHost::with("[include]\nfiles=d/*.ini\n")
-        .and("/work/d/b.ini", "[taskmasterd]\nidentifier=b\n")
+        .and("/base/d/b.ini", "[taskmasterd]\nidentifier=b\n")
         .and(
-            "/work/d/a.ini",
+            "/base/d/a.ini",
             "[include]\nfiles=deep/x.ini\n[taskmasterd]\nidentifier=a\n",
         )
-        .and("/work/deep/x.ini", "[taskmasterd]\nidentifier=x\n");
+        .and("/base/deep/x.ini", "[taskmasterd]\nidentifier=x\n");
     let loaded = host.load();
     assert_eq!(messages(&loaded), [""; 0]);
     let config = loaded.config.unwrap();
     let files = [
-        "/work/main.ini",
-        "/work/d/a.ini",
-        "/work/deep/x.ini",
-        "/work/d/b.ini",
+        "/base/main.ini",
+        "/base/d/a.ini",
+        "/base/deep/x.ini",
+        "/base/d/b.ini",
     ];
     assert_eq!(config.files, files.map(PathBuf::from));
     assert_eq!(config.daemon.identifier, "b");
@@ -57,9 +57,9 @@ fn depth_and_number_of_files_are_bounded() {
         let mut host = FakeHost::with("[include]\nfiles=1.inc\n");
         for level in 1..length {
             let text = format!("[include]\nfiles={}.inc\n", level + 1);
-            host = host.and(&format!("/work/{level}.inc"), &text);
+            host = host.and(&format!("/base/{level}.inc"), &text);
         }
-        host.and(&format!("/work/{length}.inc"), "")
+        host.and(&format!("/base/{length}.inc"), "")
     };
     assert_eq!(messages(&chain(8).load()), [""; 0]);
     assert_eq!(
@@ -69,7 +69,7 @@ fn depth_and_number_of_files_are_bounded() {
     let many = |count: usize| {
         let mut host = FakeHost::with("[include]\nfiles=d/*\n");
         for index in 0..count {
-            host = host.and(&format!("/work/d/{index:05}"), "");
+            host = host.and(&format!("/base/d/{index:05}"), "");
         }
         host
     };
@@ -116,11 +116,11 @@ fn files_that_others_may_write_to_are_warned_about() {
             uid: owner,
             mode,
         };
-        host.facts.insert("/work/main.ini".into(), facts);
+        host.facts.insert("/base/main.ini".into(), facts);
         host.facts
             .insert("/etc/taskmaster/taskmaster.ini".into(), facts);
         let expected = warning
-            .map(|text| format!("warning[unsafe-file]: /work/main.ini is not safe: {text}: "));
+            .map(|text| format!("warning[unsafe-file]: /base/main.ini is not safe: {text}: "));
         let loaded = host.load();
         assert_eq!(messages(&loaded), expected.into_iter().collect::<Vec<_>>());
         assert!(loaded.config.is_some());
@@ -151,7 +151,7 @@ fn the_usual_places_are_searched_in_order() {
     };
     assert_eq!(tried, places.map(PathBuf::from));
     for place in places.into_iter().rev() {
-        host = host.and(Path::new("/work").join(place).to_str().unwrap(), "");
+        host = host.and(Path::new("/base").join(place).to_str().unwrap(), "");
         assert_eq!(find(Role::Taskmaster, &host), Ok(PathBuf::from(place)));
     }
     host.uid = 0;

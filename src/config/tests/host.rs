@@ -22,7 +22,7 @@ impl Default for FakeHost {
     fn default() -> Self {
         Self {
             files: BTreeMap::from([(PathBuf::from("/bin/cat"), String::new())]),
-            directories: ["/", "/etc", "/tmp", "/var/log", "/work", "/srv/www"]
+            directories: ["/", "/etc", "/tmp", "/var/log", "/base", "/srv/www"]
                 .map(PathBuf::from)
                 .into(),
             facts: BTreeMap::new(),
@@ -36,9 +36,9 @@ impl Default for FakeHost {
 }
 
 impl FakeHost {
-    /// A machine with one configuration file, `/work/main.ini`.
+    /// A machine with one configuration file, `/base/main.ini`.
     pub fn with(text: &str) -> Self {
-        Self::default().and("/work/main.ini", text)
+        Self::default().and("/base/main.ini", text)
     }
 
     /// Adds a file.
@@ -47,7 +47,7 @@ impl FakeHost {
         self
     }
 
-    /// Loads `/work/main.ini`.
+    /// Loads `/base/main.ini`.
     pub fn load(&self) -> Loaded {
         self.load_with(&[])
     }
@@ -134,7 +134,7 @@ impl Host for FakeHost {
     }
 
     fn current_dir(&self) -> PathBuf {
-        PathBuf::from("/work")
+        PathBuf::from("/base")
     }
 
     fn temp_dir(&self) -> PathBuf {

@@ -60,7 +60,7 @@ fn an_empty_file_has_the_native_defaults() {
     assert_eq!(daemon.identifier, "taskmaster");
     assert_eq!(config.console.socket, daemon.socket);
     assert_eq!(config.console.prompt, "taskmasterd>");
-    assert_eq!(config.files, [PathBuf::from("/work/main.ini")]);
+    assert_eq!(config.files, [PathBuf::from("/base/main.ini")]);
     assert!(config.groups.is_empty());
 }
 
@@ -107,7 +107,7 @@ fn every_key_of_a_program_reaches_the_model() {
     let launch = &program.launch;
     assert_eq!(launch.argv, ["/bin/cat", "-n", "x y"]);
     assert_eq!(launch.command, "/bin/cat -n 'x y'");
-    assert_eq!(launch.directory.as_deref(), Some(Path::new("/work/sub")));
+    assert_eq!(launch.directory.as_deref(), Some(Path::new("/base/sub")));
     assert_eq!(launch.umask, 0o077);
     let user = launch.user.as_ref().unwrap();
     assert_eq!(
@@ -240,7 +240,7 @@ fn log_files_of_copies_and_of_shared_programs_differ() {
 #[test]
 fn variables_are_those_of_their_place() {
     let host = FakeHost::with("[include]\nfiles=sub/*.ini\n[program.a]\ncommand=/bin/cat %(here)s\n").and(
-        "/work/sub/b.ini",
+        "/base/sub/b.ini",
         "[program.b]\ncommand=/bin/cat %(here)s %(program_name)s %(group_name)s %(numprocs)d %(process_num)d %(host_node_name)s %(ENV_HOME)s %(ENV_OWN)s\n\
          environment=OWN=\"own%(process_num)d\"\n[group.g]\nprograms=b\npriority=3\n",
     );
@@ -254,8 +254,8 @@ fn variables_are_those_of_their_place() {
     assert_eq!(
         commands,
         [
-            "/bin/cat /work",
-            "/bin/cat /work/sub b g 1 0 alpha /home/me own0"
+            "/bin/cat /base",
+            "/bin/cat /base/sub b g 1 0 alpha /home/me own0"
         ]
     );
     let priorities: Vec<_> = config
@@ -266,7 +266,7 @@ fn variables_are_those_of_their_place() {
     assert_eq!(priorities, [(999, false), (3, true)]);
     assert_eq!(
         config.files,
-        ["/work/main.ini", "/work/sub/b.ini"].map(PathBuf::from)
+        ["/base/main.ini", "/base/sub/b.ini"].map(PathBuf::from)
     );
 }
 
@@ -274,7 +274,7 @@ fn variables_are_those_of_their_place() {
 fn a_later_file_overrides_the_daemon_section() {
     let host =
         FakeHost::with("[include]\nfiles=over.ini\n[taskmasterd]\nloglevel=debug\numask=027\n")
-            .and("/work/over.ini", "[taskmasterd]\nloglevel=error\n");
+            .and("/base/over.ini", "[taskmasterd]\nloglevel=error\n");
     let loaded = host.load();
     assert_eq!(messages(&loaded), [""; 0]);
     let daemon = loaded.config.unwrap().daemon;
@@ -307,7 +307,7 @@ fn a_flag_beats_the_file_and_is_checked_like_it() {
     let daemon = loaded.config.unwrap().daemon;
     assert_eq!(daemon.loglevel, LogLevel::Error);
     assert_eq!(daemon.user.unwrap().uid, 33);
-    assert_eq!(daemon.logfile.as_deref(), Some(Path::new("/work/100%.log")));
+    assert_eq!(daemon.logfile.as_deref(), Some(Path::new("/base/100%.log")));
     assert_eq!(daemon.minprocs, 7);
     let loaded = host.load_with(&[
         flag("loglevel", "-e", "loud"),
@@ -342,8 +342,8 @@ fn sockets_are_found_in_both_dialects() {
         ),
         (
             "[taskmasterctl]\nserverurl=a.sock\n",
-            "/work/a.sock",
-            "/work/a.sock",
+            "/base/a.sock",
+            "/base/a.sock",
         ),
         (
             "[supervisord]\n[unix_http_server]\nfile=/tmp/b.sock\n",
