@@ -283,6 +283,16 @@ pub enum LogTarget {
     },
 }
 
+impl LogTarget {
+    /// The file, if it is one.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::File { path, .. } => Some(path),
+            Self::Discard => None,
+        }
+    }
+}
+
 /// An account, resolved when the file was loaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {

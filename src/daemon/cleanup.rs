@@ -6,7 +6,7 @@
 //! directory for its life, and only who gets it alone cleans up. Nothing is removed either from a directory that
 //! everybody may write to, such as `/tmp`: what lies there may be the logs of a daemon that is down at the moment.
 
-use crate::config::model::{Config, LogTarget};
+use crate::config::model::Config;
 use std::collections::BTreeSet;
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -56,10 +56,7 @@ fn logs_of(config: &Config) -> BTreeSet<PathBuf> {
         .values()
         .flat_map(|group| group.processes.values())
         .flat_map(|process| [&process.stdout.target, &process.stderr.target])
-        .filter_map(|target| match target {
-            LogTarget::File { path, .. } => Some(path.clone()),
-            LogTarget::Discard => None,
-        })
+        .filter_map(|target| target.path().map(Path::to_owned))
         .collect()
 }
 

@@ -359,8 +359,9 @@ impl Daemon {
     }
 
     fn on_child_ends(&mut self) {
+        let mut next = reap::peek();
         for _ in 0..REAPS_PER_TURN {
-            let Some((pid, status)) = reap::peek() else {
+            let Some((pid, status)) = next else {
                 return;
             };
             self.on_exec_status(pid);
@@ -369,12 +370,14 @@ impl Daemon {
             }
             let event = self.children.end_of(pid, status);
             self.feed(event);
-            if reap::peek().is_some_and(|(next, _)| next == pid) {
+            next = reap::peek();
+            if next.is_some_and(|(same, _)| same == pid) {
                 log::error!("bug: the end of pid {pid} was told and not collected");
                 reap::collect(pid);
+                next = reap::peek();
             }
         }
-        self.more_ends = true;
+        self.more_ends = next.is_some();
     }
 
     fn on_exec_status(&mut self, pid: Pid) {

@@ -167,10 +167,10 @@ pub fn prepare(options: &DaemonOptions, called_as: &str) -> Result<Prepared, Fai
         Role::Taskmaster
     };
     let path = match &options.configuration {
-        Some(path) => std::path::absolute(path).map_err(Failure::surroundings)?,
-        None => std::path::absolute(config::find(role, &RealHost::new())?)
-            .map_err(Failure::surroundings)?,
+        Some(path) => path.clone(),
+        None => config::find(role, &RealHost::new())?,
     };
+    let path = std::path::absolute(path).map_err(Failure::surroundings)?;
     let loader = Loader::new(path, options);
     let config = check(&loader)?;
     let settings = &config.daemon;

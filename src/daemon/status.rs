@@ -2,7 +2,7 @@
 
 use super::capture::LogHealth;
 use super::convert;
-use crate::config::model::{LogTarget, ProcessSettings};
+use crate::config::model::ProcessSettings;
 use crate::engine::view::ProcessView;
 use crate::sys::clock;
 use crate::types::Monotonic;
@@ -54,10 +54,7 @@ pub fn log_path(settings: &ProcessSettings, channel: Channel) -> Option<&Path> {
         Channel::Stderr if settings.launch.redirect_stderr => return None,
         Channel::Stderr => &settings.stderr.target,
     };
-    match target {
-        LogTarget::File { path, .. } => Some(path),
-        LogTarget::Discard => None,
-    }
+    target.path()
 }
 
 /// Seconds since 1970 of the moment `ago` before now, by the wall clock of now.

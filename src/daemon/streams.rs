@@ -8,12 +8,11 @@ use super::event_loop::{Daemon, Wake};
 use super::inputs::Progress;
 use super::jobs::{Read, SubscribedTo, Subscription, Tail};
 use super::status;
-use crate::config::model::LogTarget;
 use crate::engine::Resolution;
 use crate::sys::poller::Interest;
 use crate::types::{Monotonic, ProcessKey};
 use crate::wire::{Channel, LogChunk, NamedResult, Outcome, Refusal, Response, Topic};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Most bytes of a log in one reply.
 pub(super) const TAIL_BYTES_MAX: u64 = 16 << 20;
@@ -125,10 +124,7 @@ impl Daemon {
                         ];
                         let paths: Vec<PathBuf> = paths
                             .into_iter()
-                            .filter_map(|target| match target {
-                                LogTarget::File { path, .. } => Some(path.clone()),
-                                LogTarget::Discard => None,
-                            })
+                            .filter_map(|target| target.path().map(Path::to_owned))
                             .collect();
                         if !paths.is_empty() {
                             logs.push((results.len(), paths));

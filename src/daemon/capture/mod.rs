@@ -30,7 +30,7 @@ mod strip;
 mod tests;
 mod thread;
 
-use crate::config::model::{LogSettings, LogTarget};
+use crate::config::model::LogSettings;
 use crate::sys::poller::Poller;
 use crate::types::{ByteSize, ProcessKey};
 use crate::wire::Channel;
@@ -39,7 +39,7 @@ use queue::{Attach, Command, Shared};
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::{Builder, JoinHandle};
@@ -213,10 +213,7 @@ impl Capture {
         options: AttachOptions,
     ) {
         let health = Arc::clone(self.healths.entry(stream.clone()).or_default());
-        let path = match &settings.target {
-            LogTarget::Discard => None,
-            LogTarget::File { path, .. } => Some(path.clone()),
-        };
+        let path = settings.target.path().map(Path::to_owned);
         self.shared.ask(Command::Attach(Box::new(Attach {
             stream,
             pipe,

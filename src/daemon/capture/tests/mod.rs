@@ -14,6 +14,7 @@ mod streams;
 mod thread;
 
 use super::*;
+use crate::config::model::LogTarget;
 use crate::sys::pipe;
 use crate::sys::poller::{Interest, Poller};
 use crate::types::{GroupName, ProcessName};
