@@ -75,16 +75,6 @@ pub fn group_lives(group: Pid) -> Option<bool> {
     Some(all.any(|(_, stat)| stat.group == group.as_raw() && lives(stat.state)))
 }
 
-/// All living members of a session, whatever process groups they made; `None` when `/proc` cannot be read.
-pub fn session_members(session: Pid) -> Option<Vec<Pid>> {
-    let mut members: Vec<Pid> = processes()?
-        .filter(|(_, stat)| stat.session == session.as_raw() && lives(stat.state))
-        .map(|(pid, _)| pid)
-        .collect();
-    members.sort_unstable();
-    Some(members)
-}
-
 fn processes() -> Option<impl Iterator<Item = (Pid, Stat)>> {
     let entries = fs::read_dir("/proc").ok()?;
     Some(entries.filter_map(|entry| {
@@ -170,14 +160,8 @@ mod tests {
             !survives(pid, ticks + 1),
             "another process of the same number"
         );
-        assert_eq!(session_of(pid), session_of(own));
         assert_eq!(group_of(pid), group_of(own));
         assert_eq!(uid_of(pid), Some(nix::unistd::geteuid().as_raw()));
-        assert!(
-            session_members(session_of(pid).unwrap())
-                .unwrap()
-                .contains(&pid)
-        );
         kill::process(pid, Signal::KILL).unwrap();
         await_end(pid);
         assert!(!survives(pid, ticks), "ended, though not collected");
