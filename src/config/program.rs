@@ -248,6 +248,7 @@ fn policy(context: &mut Context<'_>, program: &Named<'_>, variables: &Variables<
         priority: number(context, table, "priority", variables),
         stopasgroup,
         killasgroup: killasgroup.unwrap_or(stopasgroup),
+        essential: boolean(context, table, "essential", variables).unwrap_or_default(),
     }
 }
 
