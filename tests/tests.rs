@@ -27,6 +27,7 @@ mod exit_policy;
 mod groups;
 mod harness_check;
 mod hup;
+mod init;
 mod json;
 mod life;
 mod logs;

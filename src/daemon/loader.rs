@@ -31,10 +31,13 @@ impl Loader {
         let overrides = options
             .overrides()
             .into_iter()
-            .map(|(key, flag, value)| Override {
+            .map(|preset| (preset, false))
+            .chain(options.presets().into_iter().map(|preset| (preset, true)))
+            .map(|((key, flag, value), weak)| Override {
                 key,
                 flag,
                 value: value.to_owned(),
+                weak,
             })
             .collect();
         Self {
