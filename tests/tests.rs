@@ -24,6 +24,7 @@ mod console;
 mod container;
 mod dispatch;
 mod exit_policy;
+mod faults;
 mod groups;
 mod harness_check;
 mod hup;

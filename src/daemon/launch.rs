@@ -8,7 +8,7 @@ use crate::config::model::{Environment, LogTarget, ProcessSettings, User};
 use crate::engine::event::{SpawnFailure, SpawnStep};
 use crate::sys::limits::Limit;
 use crate::sys::spawn::{self, Identity, Journal, SpawnSpec, Spawned};
-use crate::sys::{lookup, notify, pipe};
+use crate::sys::{limits, lookup, notify, pipe};
 use nix::errno::Errno;
 use std::collections::BTreeMap;
 use std::ffi::{CString, OsString};
@@ -18,6 +18,9 @@ use std::path::Path;
 
 /// Search path where neither the program nor the daemon has one.
 const DEFAULT_PATH: &str = "/bin:/usr/bin:/usr/local/bin";
+/// Descriptors that programs leave: for the rest of the start that is under way, for logs, and for an operator who comes
+/// to see why no more programs start.
+const RESERVED_DESCRIPTORS: u64 = 24;
 
 /// Variables that speak to the daemon alone: readiness and socket hand-over of a service manager.
 const NOT_FOR_CHILDREN: [&str; 5] = [
@@ -60,7 +63,8 @@ impl Launcher {
         let null = std::fs::OpenOptions::new()
             .read(true)
             .write(true)
-            .open("/dev/null")?;
+            .open("/dev/null")
+            .map_err(|error| std::io::Error::other(format!("can't open /dev/null: {error}")))?;
         Ok(Self {
             environment,
             server_url: socket.map(|socket| format!("unix://{}", socket.display())),
@@ -126,6 +130,9 @@ impl Launcher {
             failed(SpawnStep::Pipe, &name, errno)
         };
         let (stdin, stdin_writer) = pipe::input().map_err(piped)?;
+        if limits::is_nearly_the_last(&stdin_writer, RESERVED_DESCRIPTORS) {
+            return Err(failed(SpawnStep::Pipe, &name, Errno::EMFILE));
+        }
         let stdout = Output::open(&settings.stdout.target).map_err(piped)?;
         let stderr = if launch.redirect_stderr {
             Output::Same

@@ -25,6 +25,7 @@ mod launch;
 mod loader;
 mod logging;
 mod manager;
+mod orders;
 mod orphans;
 mod queries;
 mod readiness;
