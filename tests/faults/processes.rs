@@ -363,7 +363,7 @@ fn a_number_that_was_given_to_somebody_else_is_not_signalled() {
     });
     // A stranger gets the number that the program had, and leads a session and a group of this number, too.
     let script = format!(
-        "echo {} >/proc/sys/kernel/ns_last_pid && {{ setsid sleep 1001 & }}; sleep 0.2; echo $!",
+        "echo {} >/proc/sys/kernel/ns_last_pid && {{ setsid sleep 1001 >/dev/null 2>&1 & }}; sleep 0.2; echo $!",
         number - 1
     );
     let mut enter = container.sandbox.command("nsenter");
