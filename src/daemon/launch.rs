@@ -7,7 +7,7 @@
 use crate::config::model::{Environment, LogTarget, ProcessSettings, User};
 use crate::engine::event::{SpawnFailure, SpawnStep};
 use crate::sys::limits::Limit;
-use crate::sys::spawn::{self, Identity, Journal, SpawnSpec, Spawned};
+use crate::sys::spawn::{self, Identity, Journal, SpawnSpec, Spawned, Spawner};
 use crate::sys::{lookup, notify, pipe};
 use nix::errno::Errno;
 use std::collections::BTreeMap;
@@ -35,12 +35,13 @@ pub struct Launcher {
     server_url: String,
     limits: Vec<Limit>,
     null: OwnedFd,
+    spawner: Spawner,
 }
 
 /// A process that was made, and the daemon's ends of its pipes.
 #[derive(Debug)]
 pub struct Launched {
-    /// The process and its status pipe.
+    /// The process, and how its start went.
     pub spawned: Spawned,
     /// Its standard input.
     pub stdin: OwnedFd,
@@ -65,12 +66,13 @@ impl Launcher {
             server_url: format!("unix://{}", socket.display()),
             limits,
             null: null.into(),
+            spawner: Spawner::new()?,
         })
     }
 
     /// Makes the process. `journal` is where it writes itself down before it executes its program.
     pub fn launch(
-        &self,
+        &mut self,
         settings: &ProcessSettings,
         journal: BorrowedFd<'_>,
     ) -> Result<Launched, SpawnFailure> {
@@ -153,8 +155,9 @@ impl Launcher {
                 file: journal,
                 prefix: prefix.as_bytes(),
             }),
+            may_hang: launch.directory.is_some(),
         };
-        let spawned = spawn::spawn(&spec).map_err(|error| {
+        let spawned = self.spawner.spawn(&spec).map_err(|error| {
             failed(
                 step(error.step),
                 &subject(settings, step(error.step)),
