@@ -127,7 +127,7 @@ impl Start {
 
 /// Starts a program with one descriptor for all three, and nothing else.
 fn minimal(
-    road: &mut Spawner,
+    maker: &mut Spawner,
     program: &CStr,
     standard: BorrowedFd<'_>,
     may_hang: bool,

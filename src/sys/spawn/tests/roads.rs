@@ -72,7 +72,7 @@ fn the_clock_tells_the_same_start_as_the_kernel() {
     let null = null();
     for round in 0..20 {
         let argv = [text("/bin/sleep"), text("1000")];
-        let spawned = road
+        let spawned = maker
             .spawn(&SpawnSpec {
                 program: &argv[0],
                 argv: &argv,
