@@ -8,7 +8,8 @@ use crate::config::model::{Environment, LogTarget, ProcessSettings, User};
 use crate::engine::event::{SpawnFailure, SpawnStep};
 use crate::sys::limits::Limit;
 use crate::sys::spawn::{self, Identity, Journal, SpawnSpec, Spawned, Spawner};
-use crate::sys::{lookup, notify, pipe};
+use crate::sys::lookup::Lookups;
+use crate::sys::{notify, pipe};
 use nix::errno::Errno;
 use std::collections::BTreeMap;
 use std::ffi::{CString, OsString};
@@ -36,6 +37,8 @@ pub struct Launcher {
     limits: Vec<Limit>,
     null: OwnedFd,
     spawner: Spawner,
+    lookups: Lookups,
+    uid: u32,
 }
 
 /// A process that was made, and the daemon's ends of its pipes.
@@ -67,6 +70,8 @@ impl Launcher {
             limits,
             null: null.into(),
             spawner: Spawner::new()?,
+            lookups: Lookups::default(),
+            uid: nix::unistd::geteuid().as_raw(),
         })
     }
 
@@ -82,12 +87,12 @@ impl Launcher {
         let path = environment
             .get(std::ffi::OsStr::new("PATH"))
             .map(|path| path.to_string_lossy());
-        let program = lookup::lookup(
+        let found = self.lookups.lookup(
             word,
             Some(path.as_deref().unwrap_or(DEFAULT_PATH)),
             launch.directory.as_deref(),
-        )
-        .map_err(|errno| failed(SpawnStep::Lookup, word, errno))?;
+        );
+        let program = found.map_err(|errno| failed(SpawnStep::Lookup, word, errno))?;
 
         let exec = |errno| failed(SpawnStep::Exec, word, errno);
         let program = c_string(program.into_os_string()).map_err(exec)?;
@@ -113,8 +118,7 @@ impl Launcher {
             .transpose()
             .map_err(|errno| failed(SpawnStep::Directory, word, errno))?;
         // Nobody but root can set groups, and nobody needs to who is the user already.
-        let own = nix::unistd::geteuid();
-        let foreign = |user: &&User| own.is_root() || user.uid != own.as_raw();
+        let foreign = |user: &&User| self.uid == 0 || user.uid != self.uid;
         let identity = launch.user.as_ref().filter(foreign).map(|user| Identity {
             uid: user.uid,
             gid: user.gid,
