@@ -1,10 +1,10 @@
 //! The daemon's children between the engine's decision and the kernel: spawns that wait for their turn, processes that
 //! have not executed their program yet, and ends that have to be told before they are collected.
 //!
-//! The order matters twice. A status pipe, where there is one, is read before the end of its process is told, so that an end is never taken
-//! for an exit of the program when the program was never executed. And an end is told while the kernel still holds the
-//! process (`WNOWAIT`), so that the engine can signal what is left of its group under a number that cannot have been
-//! given to anybody else.
+//! The order matters twice. A status pipe, where there is one, is read before the end of its process is told, so that an
+//! end is never taken for an exit of the program when the program was never executed. And an end is told while the
+//! kernel still holds the process (`WNOWAIT`), so that the engine can signal what is left of its group under a number
+//! that cannot have been given to anybody else.
 
 use super::launch::{self, Launched, Launcher};
 use crate::config::model::ProcessSettings;

@@ -7,8 +7,9 @@
 use crate::config::model::{Environment, LogTarget, ProcessSettings, User};
 use crate::engine::event::{SpawnFailure, SpawnStep};
 use crate::sys::limits::Limit;
-use crate::sys::spawn::{self, Identity, Journal, SpawnSpec, Spawned, Spawner};
 use crate::sys::lookup::Lookups;
+use crate::sys::mounts::Mounts;
+use crate::sys::spawn::{self, Identity, Journal, SpawnSpec, Spawned, Spawner};
 use crate::sys::{notify, pipe};
 use nix::errno::Errno;
 use std::collections::BTreeMap;
@@ -38,6 +39,8 @@ pub struct Launcher {
     null: OwnedFd,
     spawner: Spawner,
     lookups: Lookups,
+    /// `None` where the kernel does not list them.
+    mounts: Option<Mounts>,
     uid: u32,
 }
 
@@ -71,6 +74,7 @@ impl Launcher {
             null: null.into(),
             spawner: Spawner::new()?,
             lookups: Lookups::default(),
+            mounts: Mounts::read().ok(),
             uid: nix::unistd::geteuid().as_raw(),
         })
     }
@@ -143,6 +147,10 @@ impl Launcher {
             Output::Null | Output::Pipe { .. } => stderr.child_end().unwrap_or(self.null.as_fd()),
         };
 
+        let is_prompt = self
+            .mounts
+            .as_mut()
+            .is_some_and(|mounts| mounts.can_start(&program, directory.as_deref()));
         let prefix = format!("+ {} {}", settings.key.group, settings.key.process);
         let spec = SpawnSpec {
             program: &program,
@@ -159,7 +167,7 @@ impl Launcher {
                 file: journal,
                 prefix: prefix.as_bytes(),
             }),
-            may_hang: launch.directory.is_some(),
+            may_hang: !is_prompt,
         };
         let spawned = self.spawner.spawn(&spec).map_err(|error| {
             failed(

@@ -163,7 +163,10 @@ mod tests {
         let at = |name: &str| root.path().join(name);
         let path = format!("{}:{}", at("other").display(), at("bin").display());
         let mut lookups = Lookups::default();
-        assert_eq!(lookups.lookup("tool", Some(&path), None), Ok(at("bin/tool")));
+        assert_eq!(
+            lookups.lookup("tool", Some(&path), None),
+            Ok(at("bin/tool"))
+        );
         fs::rename(at("bin/tool"), at("other/tool")).unwrap();
         assert_eq!(
             lookups.lookup("tool", Some(&path), None),
@@ -171,10 +174,7 @@ mod tests {
         );
         // The same word along another path is another question.
         let bin = at("bin").display().to_string();
-        assert_eq!(
-            lookups.lookup("tool", Some(&bin), None),
-            Err(Errno::ENOENT)
-        );
+        assert_eq!(lookups.lookup("tool", Some(&bin), None), Err(Errno::ENOENT));
         // In a second, what comes earlier in the path is seen again.
         fs::copy(at("other/tool"), at("bin/tool")).unwrap();
         let both = format!("{bin}:{path}");
