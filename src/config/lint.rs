@@ -194,11 +194,32 @@ pub fn log(
     settings: &LogSettings,
     redirect_stderr: bool,
 ) {
+    let table = &program.table;
     if stream == Stream::Stderr && redirect_stderr {
+        let [capture, events, syslog] = stream.taps();
+        for (key, is_on) in [
+            (capture, settings.capture_maxbytes.0 > 0),
+            (events, settings.events_enabled),
+            (syslog, settings.syslog),
+        ] {
+            if let Some(field) = table.field(key).filter(|_| is_on) {
+                context.report(
+                    Diagnostic::warning(
+                        "no-effect",
+                        format!("{} has no effect", table.subject(key)),
+                    )
+                    .at(
+                        field.value.span(),
+                        "standard error goes where standard output goes",
+                    )
+                    .help("leave it out, or remove `redirect_stderr`"),
+                );
+            }
+        }
         return;
     }
-    let table = &program.table;
     let [log, maxbytes, backups] = stream.keys();
+    let [_, _, syslog] = stream.taps();
     let given = |key: &str| table.field(key).map(|field| field.value.span());
     let endless = settings.maxbytes.0 == 0;
     match &settings.target {
@@ -217,12 +238,14 @@ pub fn log(
                 && matches!(value::child_log(&field.value.text), ChildLog::Syslog)
             {
                 context.report(
-                    Diagnostic::warning("no-effect", format!("`{log}=syslog` has no effect"))
+                    Diagnostic::warning("deprecated", format!("`{log}=syslog` is deprecated"))
                         .at(
                             field.value.span(),
-                            "this version does not write to the system log",
+                            "sent to the system log, and kept in no file",
                         )
-                        .help("the output is discarded; name a file, or write AUTO"),
+                        .help(format!(
+                            "write `{syslog}=true`, and `{log}=NONE` if there is to be no file"
+                        )),
                 );
             }
         }

@@ -39,6 +39,8 @@ pub struct DaemonSettings {
     pub socket_mode: u32,
     /// The daemon's own log; `None` writes no file.
     pub logfile: Option<PathBuf>,
+    /// The daemon's own log goes to the system log.
+    pub syslog: bool,
     /// Size at which the log is rotated; 0 never.
     pub logfile_maxbytes: ByteSize,
     /// Rotated files that are kept; 0 discards the full file.
@@ -183,8 +185,8 @@ impl ProcessSettings {
     /// Whether going from these settings to `new` needs the process to be started anew.
     pub fn needs_restart(&self, new: &Self) -> bool {
         self.launch != new.launch
-            || self.stdout.target != new.stdout.target
-            || self.stderr.target != new.stderr.target
+            || self.stdout.needs_restart(&new.stdout)
+            || self.stderr.needs_restart(&new.stderr)
     }
 }
 
@@ -267,6 +269,38 @@ pub struct LogSettings {
     pub maxbytes: ByteSize,
     /// Rotated files that are kept; 0 discards the full file.
     pub backups: u32,
+    /// The most that is kept of a section between the tokens for capturing; 0 leaves them in the log.
+    pub capture_maxbytes: ByteSize,
+    /// Post what is written as events.
+    pub events_enabled: bool,
+    /// Send every line to the system log.
+    pub syslog: bool,
+}
+
+impl LogSettings {
+    /// Whether anything is done with the bytes at all.
+    pub fn is_read(&self) -> bool {
+        self.target != LogTarget::Discard
+            || self.capture_maxbytes.0 > 0
+            || self.events_enabled
+            || self.syslog
+    }
+
+    /// Whether going from these settings to `new` needs the process to be started anew.
+    fn needs_restart(&self, new: &Self) -> bool {
+        let Self {
+            target,
+            maxbytes: _,
+            backups: _,
+            capture_maxbytes,
+            events_enabled,
+            syslog,
+        } = self;
+        *target != new.target
+            || *capture_maxbytes != new.capture_maxbytes
+            || *events_enabled != new.events_enabled
+            || *syslog != new.syslog
+    }
 }
 
 /// Destination of one output stream.

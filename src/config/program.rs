@@ -59,6 +59,22 @@ impl Stream {
         }
     }
 
+    /// The keys that say what is done with this stream besides its log: capturing, events, the system log.
+    pub fn taps(self) -> [&'static str; 3] {
+        match self {
+            Self::Stdout => [
+                "stdout_capture_maxbytes",
+                "stdout_events_enabled",
+                "stdout_syslog",
+            ],
+            Self::Stderr => [
+                "stderr_capture_maxbytes",
+                "stderr_events_enabled",
+                "stderr_syslog",
+            ],
+        }
+    }
+
     fn suffix(self) -> &'static str {
         match self {
             Self::Stdout => "out",
@@ -370,14 +386,18 @@ impl Builder<'_> {
     ) -> LogSettings {
         let table = &self.program.table;
         let [log, maxbytes, backups] = stream.keys();
+        let [capture, events, syslog] = stream.taps();
         let target = context.value_with(table, log, variables, |context, text, _| {
             let (path, auto) = match value::child_log(text) {
                 ChildLog::Auto => (self.auto(stream, index), true),
-                ChildLog::None | ChildLog::Syslog => return Ok(LogTarget::Discard),
+                ChildLog::None => return Ok((LogTarget::Discard, false)),
+                ChildLog::Syslog => return Ok((LogTarget::Discard, true)),
                 ChildLog::Path(path) => (self.numbered(context, &path, log, index)?, false),
             };
-            Ok(LogTarget::File { path, auto })
+            Ok((LogTarget::File { path, auto }, false))
         });
+        let (target, old_syslog) =
+            target.map_or((None, false), |(target, old)| (Some(target), old));
         if let Some(LogTarget::File { path, auto: false }) = &target {
             check_parent(context, table, log, path, &self.daemon.childlogdir);
         }
@@ -385,6 +405,9 @@ impl Builder<'_> {
             target: target.unwrap_or(LogTarget::Discard),
             maxbytes: size(context, table, maxbytes, variables),
             backups: number(context, table, backups, variables),
+            capture_maxbytes: size(context, table, capture, variables),
+            events_enabled: boolean(context, table, events, variables).unwrap_or_default(),
+            syslog: boolean(context, table, syslog, variables).unwrap_or_default() || old_syslog,
         };
         if index == 0 {
             lint::log(

@@ -41,7 +41,7 @@ pub enum ValueType {
     Owner,
     /// A path.
     Path,
-    /// A path, or nothing for no log.
+    /// A path, `syslog`, or nothing for no log.
     MainLog,
     /// `AUTO`, `NONE` or a path.
     ChildLog,
@@ -164,7 +164,7 @@ impl ValueType {
             Self::Account => "an existing user, by name or number".into(),
             Self::Owner => "`USER` or `USER:GROUP`".into(),
             Self::Path => "a path".into(),
-            Self::MainLog => "the path of a file, or NONE".into(),
+            Self::MainLog => "the path of a file, syslog or NONE".into(),
             Self::ChildLog => "AUTO, NONE or the path of a file".into(),
             Self::Environment => "variables such as NAME=\"value\",OTHER=\"value\"".into(),
             Self::Socket => "the path of a Unix socket, plain or as unix://PATH".into(),

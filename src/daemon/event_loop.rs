@@ -7,7 +7,7 @@
 
 use super::access::Access;
 use super::api::Waiter;
-use super::capture::{Capture, CaptureEvent, StreamId};
+use super::capture::{Capture, CaptureEvent, StreamId, Wanted};
 use super::children::{Children, SPAWNS_PER_TURN};
 use super::clients::{Client, ClientId};
 use super::connections::SocketReady;
@@ -23,6 +23,7 @@ use crate::sys::poller::{Interest, Poller, Ready};
 use crate::sys::signals::SignalSource;
 use crate::sys::{clock, reap};
 use crate::types::{Monotonic, Pid, ProcessKey, Signal, Ticket};
+use crate::wire::Channel;
 use nix::errno::Errno;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -234,6 +235,10 @@ impl Daemon {
 
     /// Serves until the engine says that it is over.
     pub fn serve(&mut self) -> io::Result<Ending> {
+        self.capture.want(Wanted {
+            communicated: log::log_enabled!(log::Level::Debug),
+            logged: false,
+        });
         self.feed(Event::Boot);
         let mut ready = Vec::new();
         loop {
@@ -436,6 +441,24 @@ impl Daemon {
                     owner(stream.as_ref()),
                     path.display()
                 ),
+                CaptureEvent::Communicated { stream, .. } => log::debug!(
+                    "'{}' {} emitted a comm event",
+                    stream.key,
+                    channel_word(stream.channel)
+                ),
+                CaptureEvent::Logged { .. } => {}
+                CaptureEvent::EventsLost { stream, events } => log::warn!(
+                    "{}: {events} events of its {} were lost, because they came too fast; its log is whole",
+                    stream.key,
+                    channel_word(stream.channel)
+                ),
+                CaptureEvent::SyslogTrouble { errno } => log::error!(
+                    "can't write to the system log: {}; what is meant for it is lost until that is mended",
+                    Errno::from_raw(errno).desc()
+                ),
+                CaptureEvent::SyslogRecovered { lost } => {
+                    log::warn!("the system log is written again; {lost} lines were lost");
+                }
             }
         }
     }
@@ -465,6 +488,13 @@ fn owner(stream: Option<&StreamId>) -> String {
         || "the daemon's log".to_owned(),
         |stream| stream.key.to_string(),
     )
+}
+
+fn channel_word(channel: Channel) -> &'static str {
+    match channel {
+        Channel::Stdout => "stdout",
+        Channel::Stderr => "stderr",
+    }
 }
 
 #[cfg(test)]

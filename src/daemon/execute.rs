@@ -109,6 +109,7 @@ impl Daemon {
                         key: key.clone(),
                         channel,
                     },
+                    pid,
                     pipe,
                     log,
                     options,

@@ -4,7 +4,7 @@
 //! the same at every start: the environment the daemon was started with, then `SUPERVISOR_*` and `TASKMASTER_*`, then
 //! the account's variables, then those of the file.
 
-use crate::config::model::{Environment, LogTarget, ProcessSettings, User};
+use crate::config::model::{Environment, LogSettings, ProcessSettings, User};
 use crate::engine::event::{SpawnFailure, SpawnStep};
 use crate::sys::limits::Limit;
 use crate::sys::spawn::{self, Identity, Journal, SpawnSpec, Spawned};
@@ -125,11 +125,11 @@ impl Launcher {
             failed(SpawnStep::Pipe, &name, errno)
         };
         let (stdin, stdin_writer) = pipe::input().map_err(piped)?;
-        let stdout = Output::open(&settings.stdout.target).map_err(piped)?;
+        let stdout = Output::open(&settings.stdout).map_err(piped)?;
         let stderr = if launch.redirect_stderr {
             Output::Same
         } else {
-            Output::open(&settings.stderr.target).map_err(piped)?
+            Output::open(&settings.stderr).map_err(piped)?
         };
         let stdout_end = stdout.child_end().unwrap_or(self.null.as_fd());
         let stderr_end = match &stderr {
@@ -220,13 +220,11 @@ enum Output {
 }
 
 impl Output {
-    fn open(target: &LogTarget) -> std::io::Result<Self> {
-        match target {
-            LogTarget::Discard => Ok(Self::Null),
-            LogTarget::File { .. } => {
-                pipe::output().map(|(reader, writer)| Self::Pipe { reader, writer })
-            }
+    fn open(log: &LogSettings) -> std::io::Result<Self> {
+        if !log.is_read() {
+            return Ok(Self::Null);
         }
+        pipe::output().map(|(reader, writer)| Self::Pipe { reader, writer })
     }
 
     fn child_end(&self) -> Option<BorrowedFd<'_>> {

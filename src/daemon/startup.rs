@@ -275,7 +275,7 @@ impl Prepared {
         } = self;
         let settings = &config.daemon;
         let ready = lock.record_pid().map_err(Failure::from).and_then(|()| {
-            let capture = Capture::start().map_err(Failure::surroundings)?;
+            let capture = Capture::start(called_as).map_err(Failure::surroundings)?;
             let logger = open_log(&capture, settings)?;
             let journal = put_away_survivors(&config)?;
             let logs = LogDirectory::take(&config).map_err(|source| Failure::Directory {
@@ -347,6 +347,9 @@ fn open_log(capture: &Capture, settings: &DaemonSettings) -> Result<LoggerHandle
             settings.logfile_maxbytes,
             settings.logfile_backups,
         );
+    }
+    if settings.syslog {
+        capture.send_main_to_syslog();
     }
     let echo = settings.nodaemon && !settings.silent;
     Ok(logging::start(settings.loglevel, capture.main_log(), echo)?)

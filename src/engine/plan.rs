@@ -202,7 +202,7 @@ mod tests {
         let quietly = "-[] ~[] .[a] +[] ";
         let live = "-[] ~[] .[a] +[] Changed a";
         let restart = "-[] ~[a] .[] +[] Changed a";
-        let cases: [(&str, Change, &str); 25] = [
+        let cases: [(&str, Change, &str); 28] = [
             ("nothing", |_| (), nothing),
             ("origin", |s| s.origin = "other.ini:9".to_owned(), quietly),
             (
@@ -256,6 +256,13 @@ mod tests {
                 },
                 restart,
             ),
+            (
+                "stdout capture",
+                |s| s.stdout.capture_maxbytes.0 = 1,
+                restart,
+            ),
+            ("stderr events", |s| s.stderr.events_enabled = true, restart),
+            ("stdout syslog", |s| s.stdout.syslog = true, restart),
             ("argv", |s| s.launch.argv.push("-v".to_owned()), restart),
             ("command", |s| s.launch.command.push_str(" -v"), restart),
             (
