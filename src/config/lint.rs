@@ -495,7 +495,7 @@ fn own_files(config: &Config) -> BTreeMap<&OsStr, &'static str> {
         .collect()
 }
 
-/// `FastCGI` programs and event listeners: their values are checked although they are not run.
+/// Event listeners: their values are checked although they are not run.
 pub fn foreign(context: &mut Context<'_>, table: &Table<'_>) {
     let name = table.name.unwrap_or_default();
     let variables = Variables {
@@ -508,7 +508,7 @@ pub fn foreign(context: &mut Context<'_>, table: &Table<'_>) {
         // Reading reports what is wrong; the value itself has no use.
         let _unused = context.value(table, key, &variables, |text, key| {
             match (table.kind, key.value) {
-                (Kind::FcgiProgram | Kind::EventListener, ValueType::Account) => Ok(()),
+                (Kind::EventListener, ValueType::Account) => Ok(()),
                 (_, value) => value.check(text),
             }
         });

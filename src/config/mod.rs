@@ -15,6 +15,7 @@ mod diagnostic;
 mod document;
 mod environment;
 mod expand;
+mod fcgi;
 mod find;
 mod group;
 mod host;

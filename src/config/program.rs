@@ -6,6 +6,7 @@
 use super::context::{Context, Variables};
 use super::daemon::check_parent;
 use super::diagnostic::Diagnostic;
+use super::fcgi;
 use super::lint;
 use super::model::{
     Autorestart, DaemonSettings, Environment, KeyOrigin, Launch, LogSettings, LogTarget, Policy,
@@ -104,6 +105,7 @@ pub fn build(
         ..once
     };
     let told_apart = check_copies(context, program, numprocs);
+    let user = user(context, table, &once);
     let builder = Builder {
         daemon,
         program,
@@ -114,7 +116,8 @@ pub fn build(
         origins: origins(context, program),
         policy: policy(context, program, &once),
         umask: mode(context, table, "umask").unwrap_or(daemon.umask),
-        user: user(context, table, &once),
+        listen: fcgi::Common::read(context, daemon, table, &once, user.as_ref()),
+        user,
         redirect_stderr: boolean(context, table, "redirect_stderr", &once).unwrap_or_default(),
         server_url: context
             .value(table, "serverurl", &once, |text, _| value::url(text))
@@ -281,6 +284,7 @@ struct Builder<'b> {
     user: Option<super::model::User>,
     redirect_stderr: bool,
     server_url: Option<String>,
+    listen: Option<fcgi::Common>,
 }
 
 impl Builder<'_> {
@@ -303,6 +307,10 @@ impl Builder<'_> {
         let directory = context.value_with(table, "directory", &variables, |context, text, _| {
             context.path(&value::filled(text)?)
         });
+        let listen = self
+            .listen
+            .as_ref()
+            .and_then(|common| common.of_copy(context, table, &variables, index == 0));
         let stdout = self.log(context, Stream::Stdout, index, &variables);
         let stderr = self.log(context, Stream::Stderr, index, &variables);
         let mut environment = self.daemon.environment.0.clone();
@@ -326,6 +334,7 @@ impl Builder<'_> {
                 redirect_stderr: self.redirect_stderr,
                 strip_ansi: self.daemon.strip_ansi,
                 server_url: self.server_url.clone(),
+                listen,
             },
             policy: self.policy.clone(),
             stdout,

@@ -6,8 +6,8 @@
 
 use super::value_type::ValueType::{
     self, Account, Autorestart, Boolean, ChildLog, Command, EditMode, Environment, ExitCodes,
-    Integer, LogLevel, MainLog, Mode, Name, Names, Owner, Path, Patterns, Signal, Size, Socket,
-    Text, Url,
+    Integer, Listen, LogLevel, MainLog, Mode, Name, Names, Owner, Path, Patterns, Signal, Size,
+    Socket, Text, Url,
 };
 use std::collections::BTreeMap;
 use std::fmt;
@@ -30,7 +30,7 @@ pub enum Kind {
     UnixServer,
     /// `[inet_http_server]`.
     InetServer,
-    /// `[fcgi-program:NAME]`: the keys of a program and its own.
+    /// `[fcgi-program.NAME]`, `[fcgi-program:NAME]`: the keys of a program and its own.
     FcgiProgram,
     /// `[eventlistener:NAME]`: the keys of a program and its own.
     EventListener,
@@ -180,7 +180,6 @@ pub const DEFAULT_DIRECTORY: &str = "/tmp/taskmaster.d";
 const PEER: &str = "the socket itself says who connects, so no password is asked for";
 const EVENTS: &str = "this version publishes no events to listeners";
 const INET: &str = "this version does not listen on the network";
-const FCGI: &str = "this version does not run FastCGI programs";
 
 /// Every key.
 #[rustfmt::skip]
@@ -260,10 +259,10 @@ pub static KEYS: &[Key] = {
         key(InetServer, "username", Text, "Name to log in with").idle(INET),
         key(InetServer, "password", Text, "Password to log in with").idle(INET),
         // Kinds of programs that are known and not run.
-        key(FcgiProgram, "socket", Text, "Socket that the program inherits").idle(FCGI),
-        key(FcgiProgram, "socket_backlog", whole(1, 65_535), "Connections that may wait").idle(FCGI),
-        key(FcgiProgram, "socket_owner", Owner, "Owner of the socket").idle(FCGI),
-        key(FcgiProgram, "socket_mode", Mode, "Mode of the socket").idle(FCGI),
+        key(FcgiProgram, "socket", Listen, "Socket that all copies inherit as their standard input: tcp://HOST:PORT or unix:///PATH").each(),
+        key(FcgiProgram, "socket_backlog", whole(1, 65_535), "Connections that may wait; as many as the system allows unless given"),
+        key(FcgiProgram, "socket_owner", Owner, "Owner of a Unix socket; the program's user unless given"),
+        key(FcgiProgram, "socket_mode", Mode, "Mode of a Unix socket").or("0700", "0700"),
         key(EventListener, "events", Names, "Events it listens to").idle(EVENTS),
         key(EventListener, "buffer_size", whole(1, INT_MAX), "Events that may wait").idle(EVENTS),
         key(EventListener, "result_handler", Text, "What reads its answers").idle(EVENTS),

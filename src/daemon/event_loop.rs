@@ -17,6 +17,7 @@ use super::journal::Journal;
 use super::loader::Loader;
 use super::manager::Manager;
 use super::runtime_files::RuntimeFiles;
+use super::sockets::Sockets;
 use crate::config::model::DaemonSettings;
 use crate::engine::{Engine, Event};
 use crate::sys::poller::{Interest, Poller, Ready};
@@ -46,6 +47,7 @@ pub struct Daemon {
     pub(super) children: Children,
     pub(super) journal: Journal,
     pub(super) inputs: Inputs,
+    pub(super) sockets: Sockets,
     pub(super) input_tokens: BTreeMap<u64, ProcessKey>,
     pub(super) clients: BTreeMap<ClientId, Client>,
     pub(super) waiters: BTreeMap<Ticket, Waiter>,
@@ -215,6 +217,7 @@ impl Daemon {
             children,
             journal,
             inputs: Inputs::default(),
+            sockets: Sockets::default(),
             input_tokens: BTreeMap::new(),
             clients: BTreeMap::new(),
             waiters: BTreeMap::new(),
@@ -286,6 +289,7 @@ impl Daemon {
                 self.on_child_ends();
             }
             self.spawn_some();
+            self.tend_sockets();
             self.tend_clients(now);
             self.tend_listener(now);
         }
@@ -299,9 +303,10 @@ impl Daemon {
             journal,
             listener,
             runtime_files,
+            sockets,
             ..
         } = self;
-        drop(listener);
+        drop((listener, sockets));
         if !processes_left && let Err(error) = journal.remove() {
             log::warn!("can't remove the record of processes: {error}");
         }

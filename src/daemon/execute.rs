@@ -84,7 +84,12 @@ impl Daemon {
     pub(super) fn spawn(&mut self, spawn: Waiting) {
         let (key, generation) = (spawn.key.clone(), spawn.generation);
         let settings = spawn.settings.clone();
-        let launched = match self.children.launch(&spawn, self.journal.fd()) {
+        let (children, journal) = (&mut self.children, self.journal.fd());
+        let launched = self
+            .sockets
+            .acquire(&settings)
+            .and_then(|listener| children.launch(&spawn, journal, listener));
+        let launched = match launched {
             Ok(launched) => launched,
             Err(failure) => {
                 return self.feed(Event::SpawnFailed {
@@ -117,7 +122,9 @@ impl Daemon {
             }
         }
         self.close_input(&key);
-        self.inputs.open(key.clone(), launched.stdin);
+        if let Some(stdin) = launched.stdin {
+            self.inputs.open(key.clone(), stdin);
+        }
         if let Err(error) = self.poller.add(
             &launched.spawned.status,
             Wake::ExecStatus(pid).token(),
@@ -167,6 +174,7 @@ impl Daemon {
             State::Stopped | State::Exited | State::Backoff | State::Fatal
         ) {
             self.close_input(key);
+            self.sockets.look_again();
         }
         self.publish_notice(&Notice::State {
             name: key.to_string(),
@@ -185,6 +193,7 @@ impl Daemon {
 
     fn forget(&mut self, key: &ProcessKey) {
         self.close_input(key);
+        self.sockets.look_again();
         self.end_output_subscriptions(key);
         self.capture.forget(key);
     }

@@ -42,8 +42,8 @@ pub struct Launcher {
 pub struct Launched {
     /// The process and its status pipe.
     pub spawned: Spawned,
-    /// Its standard input.
-    pub stdin: OwnedFd,
+    /// Its standard input, unless that is a listening socket.
+    pub stdin: Option<OwnedFd>,
     /// Its standard output, where it is captured.
     pub stdout: Option<OwnedFd>,
     /// Its standard error, where it is captured apart from its output.
@@ -68,11 +68,13 @@ impl Launcher {
         })
     }
 
-    /// Makes the process. `journal` is where it writes itself down before it executes its program.
+    /// Makes the process. `journal` is where it writes itself down before it executes its program; `listener` becomes its
+    /// standard input where it has one.
     pub fn launch(
         &self,
         settings: &ProcessSettings,
         journal: BorrowedFd<'_>,
+        listener: Option<BorrowedFd<'_>>,
     ) -> Result<Launched, SpawnFailure> {
         let launch = &settings.launch;
         let environment = self.environment_of(settings);
@@ -124,7 +126,14 @@ impl Launcher {
             let errno = error.raw_os_error().map_or(Errno::EIO, Errno::from_raw);
             failed(SpawnStep::Pipe, &name, errno)
         };
-        let (stdin, stdin_writer) = pipe::input().map_err(piped)?;
+        let (input, stdin_writer) = match listener {
+            Some(_) => (None, None),
+            None => {
+                let (reader, writer) = pipe::input().map_err(piped)?;
+                (Some(reader), Some(writer))
+            }
+        };
+        let stdin = listener.or(input.as_ref().map(OwnedFd::as_fd));
         let stdout = Output::open(&settings.stdout).map_err(piped)?;
         let stderr = if launch.redirect_stderr {
             Output::Same
@@ -146,7 +155,7 @@ impl Launcher {
             umask: launch.umask,
             identity: identity.as_ref(),
             limits: &self.limits,
-            stdin: stdin.as_fd(),
+            stdin: stdin.unwrap_or(self.null.as_fd()),
             stdout: stdout_end,
             stderr: stderr_end,
             journal: Some(Journal {
@@ -256,6 +265,11 @@ pub fn subject(settings: &ProcessSettings, step: SpawnStep) -> String {
             .user
             .as_ref()
             .map(|user| user.name.clone())
+            .unwrap_or_default(),
+        SpawnStep::Socket => launch
+            .listen
+            .as_ref()
+            .map(|listen| listen.address.to_string())
             .unwrap_or_default(),
         SpawnStep::Pipe
         | SpawnStep::Fork

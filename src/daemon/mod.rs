@@ -31,6 +31,7 @@ mod reexec;
 mod renew;
 mod runtime_files;
 mod sentences;
+mod sockets;
 mod startup;
 mod status;
 mod story;

@@ -58,6 +58,7 @@ pub fn settings(name: &str) -> ProcessSettings {
             redirect_stderr: false,
             strip_ansi: false,
             server_url: None,
+            listen: None,
         },
         policy: Policy {
             autostart: false,
