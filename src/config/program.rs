@@ -267,6 +267,7 @@ fn policy(context: &mut Context<'_>, program: &Named<'_>, variables: &Variables<
         priority: number(context, table, "priority", variables),
         stopasgroup,
         killasgroup: killasgroup.unwrap_or(stopasgroup),
+        essential: boolean(context, table, "essential", variables).unwrap_or_default(),
     }
 }
 
@@ -398,8 +399,8 @@ impl Builder<'_> {
         let [capture, events, syslog] = stream.taps();
         let target = context.value_with(table, log, variables, |context, text, _| {
             let (path, auto) = match value::child_log(text) {
-                ChildLog::Auto => (self.auto(stream, index), true),
-                ChildLog::None => return Ok((LogTarget::Discard, false)),
+                ChildLog::Auto if self.daemon.auto_logs => (self.auto(stream, index), true),
+                ChildLog::Auto | ChildLog::None => return Ok((LogTarget::Discard, false)),
                 ChildLog::Syslog => return Ok((LogTarget::Discard, true)),
                 ChildLog::Path(path) => (self.numbered(context, &path, log, index)?, false),
             };

@@ -54,23 +54,19 @@ impl Sockets {
         };
         // Whatever becomes of the start, somebody has to look whether the socket is still needed.
         self.stale = true;
-        let place = match self
-            .open
-            .iter()
-            .position(|open| open.is_of(process, listen))
-        {
-            Some(place) => place,
-            None => {
-                log::info!("Creating socket {}", listen.address);
-                let listening = open(listen).map_err(|errno| failed(listen, errno))?;
-                self.open.push(Open {
-                    group: process.key.group.clone(),
-                    program: process.program.clone(),
-                    settings: Arc::clone(listen),
-                    listening,
-                });
-                self.open.len() - 1
-            }
+        let known = |open: &Open| open.is_of(process, listen);
+        let place = if let Some(place) = self.open.iter().position(known) {
+            place
+        } else {
+            log::info!("Creating socket {}", listen.address);
+            let listening = open(listen).map_err(|errno| failed(listen, errno))?;
+            self.open.push(Open {
+                group: process.key.group.clone(),
+                program: process.program.clone(),
+                settings: Arc::clone(listen),
+                listening,
+            });
+            self.open.len() - 1
         };
         let Some(open) = self.open.get_mut(place) else {
             return Ok(None);

@@ -225,14 +225,9 @@ impl Shared {
         }
     }
 
-    /// Tells the loop of an event of a stream's output, or drops and counts it when too many wait.
-    pub(super) fn post(&self, stream: &StreamId, event: CaptureEvent) {
-        let length = match &event {
-            CaptureEvent::Communicated { data, .. } | CaptureEvent::Logged { data, .. } => {
-                data.len() + EVENT_BYTES
-            }
-            _ => EVENT_BYTES,
-        };
+    /// Tells the loop of an event of a stream's output that carries `bytes`, or drops and counts it when too many wait.
+    pub(super) fn post(&self, stream: &StreamId, bytes: usize, event: CaptureEvent) {
+        let length = bytes + EVENT_BYTES;
         let has_room = |waiting: usize, most| waiting == 0 || waiting + length <= most;
         let mut outbox = lock(&self.outbox);
         let all = has_room(outbox.posted_bytes, ALL_POSTED_BYTES);

@@ -198,10 +198,9 @@ impl Syslog {
                 Ok(_) => return Ok(()),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
-                    return Err(match errno_of(&error) {
-                        Errno::ENOBUFS => Errno::EAGAIN,
-                        errno => errno,
-                    });
+                    let errno = errno_of(&error);
+                    let is_full = errno == Errno::ENOBUFS;
+                    return Err(if is_full { Errno::EAGAIN } else { errno });
                 }
             }
         }
@@ -409,21 +408,21 @@ mod tests {
         assert!(syslog.is_waiting());
         assert!(syslog.pending_bytes <= PENDING_BYTES);
         let mut buffer = [0; 4096];
-        let mut received = 0;
+        let mut count = 0;
         loop {
             while let Ok(length) = receiver.recv(&mut buffer) {
-                let tail = format!("t: {received:01000}");
-                assert!(buffer[..length].ends_with(tail.as_bytes()), "{received}");
-                received += 1;
+                let tail = format!("t: {count:01000}");
+                assert!(buffer[..length].ends_with(tail.as_bytes()), "{count}");
+                count += 1;
             }
             if syslog.resume(now).0 == Progress::Done {
                 while receiver.recv(&mut buffer).is_ok() {
-                    received += 1;
+                    count += 1;
                 }
                 break;
             }
         }
-        assert_eq!(received, sent - 1, "all but the one that had no room");
+        assert_eq!(count, sent - 1, "all but the one that had no room");
         assert!(!syslog.is_waiting() && syslog.pending_bytes == 0);
     }
 }

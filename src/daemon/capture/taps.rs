@@ -120,19 +120,18 @@ struct Poster<'p> {
 impl Poster<'_> {
     fn logged(self, data: &[u8]) {
         if self.events && !data.is_empty() && self.shared.wanted().logged {
-            let (stream, pid, data) = (self.stream.clone(), self.pid, data.to_vec());
-            self.shared
-                .post(self.stream, CaptureEvent::Logged { stream, pid, data });
+            let (stream, pid, bytes) = (self.stream.clone(), self.pid, data.len());
+            let data = data.to_vec();
+            let event = CaptureEvent::Logged { stream, pid, data };
+            self.shared.post(self.stream, bytes, event);
         }
     }
 
     fn communicated(self, data: Vec<u8>) {
         if self.shared.wanted().communicated {
-            let (stream, pid) = (self.stream.clone(), self.pid);
-            self.shared.post(
-                self.stream,
-                CaptureEvent::Communicated { stream, pid, data },
-            );
+            let (stream, pid, bytes) = (self.stream.clone(), self.pid, data.len());
+            let event = CaptureEvent::Communicated { stream, pid, data };
+            self.shared.post(self.stream, bytes, event);
         }
     }
 }

@@ -78,7 +78,7 @@ fn sections_leave_the_log_and_are_posted_with_the_output_around_them() {
     rig.capture.want(ALL);
     let settings = tapped(&rig, "log", 1000, true);
     let mut pipe = rig.attach_to(stdout("web"), &settings);
-    write!(pipe, "before{BEGIN}inside{END}after\n").unwrap();
+    writeln!(pipe, "before{BEGIN}inside{END}after").unwrap();
     let (posted, _) = rig.posted();
     assert_eq!(
         posted,
