@@ -8,6 +8,7 @@ use super::daemon::check_parent;
 use super::diagnostic::Diagnostic;
 use super::fcgi;
 use super::lint;
+use super::lint_output;
 use super::model::{
     Autorestart, DaemonSettings, Environment, KeyOrigin, Launch, LogSettings, LogTarget, Policy,
     ProcessSettings,
@@ -420,7 +421,7 @@ impl Builder<'_> {
             syslog: boolean(context, table, syslog, variables).unwrap_or_default() || old_syslog,
         };
         if index == 0 {
-            lint::log(
+            lint_output::log(
                 context,
                 self.program,
                 stream,

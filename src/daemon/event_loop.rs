@@ -7,7 +7,7 @@
 
 use super::access::Access;
 use super::api::Waiter;
-use super::capture::{Capture, CaptureEvent, StreamId, Wanted};
+use super::capture::Capture;
 use super::children::{Children, SPAWNS_PER_TURN};
 use super::clients::{Client, ClientId};
 use super::connections::SocketReady;
@@ -24,8 +24,6 @@ use crate::sys::poller::{Interest, Poller, Ready};
 use crate::sys::signals::SignalSource;
 use crate::sys::{clock, reap};
 use crate::types::{Monotonic, Pid, ProcessKey, Signal, Ticket};
-use crate::wire::Channel;
-use nix::errno::Errno;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::os::unix::net::UnixListener;
@@ -245,10 +243,7 @@ impl Daemon {
 
     /// Serves until the engine says that it is over.
     pub fn serve(&mut self) -> io::Result<Ending> {
-        self.capture.want(Wanted {
-            communicated: log::log_enabled!(log::Level::Debug),
-            logged: false,
-        });
+        self.want_events();
         self.feed(Event::Boot);
         let mut ready = Vec::new();
         loop {
@@ -296,9 +291,9 @@ impl Daemon {
                 self.on_child_ends();
             }
             self.spawn_some();
-            self.tend_sockets();
             self.tend_clients(now);
             self.tend_listener(now);
+            self.tend_sockets();
         }
     }
 
@@ -427,54 +422,6 @@ impl Daemon {
         }
     }
 
-    fn on_capture(&mut self, now: Monotonic) {
-        for event in self.capture.events() {
-            match event {
-                CaptureEvent::Output { subscription, data } => {
-                    self.on_output(subscription, data, now);
-                }
-                CaptureEvent::Gap { subscription, lost } => {
-                    self.on_output_gap(subscription, lost, now);
-                }
-                CaptureEvent::Tailed { job, result } => self.on_tailed(job, result, now),
-                CaptureEvent::Cleared { job, result } => self.on_cleared(job, result, now),
-                CaptureEvent::LogTrouble {
-                    stream,
-                    path,
-                    errno,
-                } => log::error!(
-                    "{}: can't write {}: {}; what it writes is lost until that is mended",
-                    owner(stream.as_ref()),
-                    path.display(),
-                    Errno::from_raw(errno).desc()
-                ),
-                CaptureEvent::LogRecovered { stream, path, lost } => log::warn!(
-                    "{}: {} is written again; {lost} bytes were lost",
-                    owner(stream.as_ref()),
-                    path.display()
-                ),
-                CaptureEvent::Communicated { stream, .. } => log::debug!(
-                    "'{}' {} emitted a comm event",
-                    stream.key,
-                    channel_word(stream.channel)
-                ),
-                CaptureEvent::Logged { .. } => {}
-                CaptureEvent::EventsLost { stream, events } => log::warn!(
-                    "{}: {events} events of its {} were lost, because they came too fast; its log is whole",
-                    stream.key,
-                    channel_word(stream.channel)
-                ),
-                CaptureEvent::SyslogTrouble { errno } => log::error!(
-                    "can't write to the system log: {}; what is meant for it is lost until that is mended",
-                    Errno::from_raw(errno).desc()
-                ),
-                CaptureEvent::SyslogRecovered { lost } => {
-                    log::warn!("the system log is written again; {lost} lines were lost");
-                }
-            }
-        }
-    }
-
     fn tend_listener(&mut self, now: Monotonic) {
         if self.listener_rests_until.is_some_and(|until| until <= now) {
             self.listener_rests_until = None;
@@ -492,21 +439,6 @@ impl Daemon {
         if let Err(error) = self.poller.remove(fd) {
             log::error!("bug: a descriptor could not be taken out of the loop: {error}");
         }
-    }
-}
-
-/// Whose log it is, for messages.
-fn owner(stream: Option<&StreamId>) -> String {
-    stream.map_or_else(
-        || "the daemon's log".to_owned(),
-        |stream| stream.key.to_string(),
-    )
-}
-
-fn channel_word(channel: Channel) -> &'static str {
-    match channel {
-        Channel::Stdout => "stdout",
-        Channel::Stderr => "stderr",
     }
 }
 

@@ -26,6 +26,7 @@ mod loader;
 mod logging;
 mod manager;
 mod orphans;
+mod output_events;
 mod queries;
 mod readiness;
 mod reexec;
