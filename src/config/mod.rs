@@ -25,6 +25,7 @@ mod lint_output;
 pub mod model;
 mod program;
 mod readers;
+mod role;
 pub mod scan;
 pub mod schema;
 mod sections;
@@ -129,7 +130,9 @@ fn build(
         console,
         groups,
         files: document.files.clone(),
+        roles: role::build(context, &sorted),
     };
+    role::check_way(context, &config, &sorted);
     lint::shared_files(context, &config, &sorted);
     config
 }

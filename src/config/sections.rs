@@ -23,6 +23,8 @@ pub struct Sorted<'d> {
     pub programs: Vec<Named<'d>>,
     /// The groups in the order of the file.
     pub groups: Vec<Named<'d>>,
+    /// The roles in the order of the file.
+    pub roles: Vec<Named<'d>>,
     /// Event listeners, which are checked and not run.
     pub foreign: Vec<Table<'d>>,
 }
@@ -51,6 +53,7 @@ pub fn sort<'d>(context: &mut Context<'_>, sections: &'d [Section]) -> Sorted<'d
             unix_server: None,
             programs: Vec::new(),
             groups: Vec::new(),
+            roles: Vec::new(),
             foreign: Vec::new(),
         },
         once: BTreeMap::new(),
@@ -185,6 +188,7 @@ impl<'d> Sorter<'d> {
             Kind::Default
             | Kind::Program
             | Kind::Group
+            | Kind::Role
             | Kind::FcgiProgram
             | Kind::EventListener
             | Kind::RpcInterface
@@ -213,6 +217,7 @@ impl<'d> Sorter<'d> {
             Kind::Program
             | Kind::FcgiProgram
             | Kind::Group
+            | Kind::Role
             | Kind::Daemon
             | Kind::Console
             | Kind::Include
@@ -258,6 +263,7 @@ impl<'d> Sorter<'d> {
         match kind {
             Kind::Program | Kind::FcgiProgram => self.sorted.programs.push(named(table)),
             Kind::Group => self.sorted.groups.push(named(table)),
+            Kind::Role => self.sorted.roles.push(named(table)),
             Kind::EventListener
             | Kind::RpcInterface
             | Kind::CtlPlugin
