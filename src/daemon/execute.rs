@@ -93,7 +93,12 @@ impl Daemon {
     pub(super) fn spawn(&mut self, spawn: Waiting) {
         let (key, generation) = (spawn.key.clone(), spawn.generation);
         let settings = spawn.settings.clone();
-        let launched = match self.children.launch(&spawn, self.journal.fd()) {
+        let (children, journal) = (&mut self.children, self.journal.fd());
+        let launched = self
+            .sockets
+            .acquire(&settings)
+            .and_then(|listener| children.launch(&spawn, journal, listener));
+        let launched = match launched {
             Ok(launched) => launched,
             Err(failure) => {
                 return self.feed(Event::SpawnFailed {
@@ -118,6 +123,7 @@ impl Daemon {
                         key: key.clone(),
                         channel,
                     },
+                    pid,
                     pipe,
                     log,
                     options,
@@ -125,7 +131,9 @@ impl Daemon {
             }
         }
         self.close_input(&key);
-        self.inputs.open(key.clone(), launched.stdin);
+        if let Some(stdin) = launched.stdin {
+            self.inputs.open(key.clone(), stdin);
+        }
         let executed = match launched.spawned.status {
             Status::Settled(told) => self.children.settle(pid, spawn, told),
             Status::Awaited(pipe) => {
@@ -181,6 +189,7 @@ impl Daemon {
             State::Stopped | State::Exited | State::Backoff | State::Fatal
         ) {
             self.close_input(key);
+            self.sockets.look_again();
         }
         let notice = Notice::State {
             name: key.to_string(),
@@ -214,6 +223,7 @@ impl Daemon {
 
     fn forget(&mut self, key: &ProcessKey) {
         self.close_input(key);
+        self.sockets.look_again();
         self.end_output_subscriptions(key);
         self.capture.forget(key);
     }
