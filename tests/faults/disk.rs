@@ -125,7 +125,7 @@ fn the_daemons_own_log_on_a_full_disk_costs_lines_and_nothing_else() {
         scene.ctl("restart web").code(0);
         own().contains("is written again")
     });
-    scene.close();
+    scene.knowing(&["$DIR/small", "$DIR/small/own.log"]).close();
 }
 
 #[test]

@@ -26,11 +26,11 @@ fn size(path: &Path) -> u64 {
 #[test]
 fn what_is_no_file_is_no_log_and_blocks_nobody() {
     let sandbox = Sandbox::new();
-    nix::unistd::mkfifo(&sandbox.path("out/fifo"), Mode::S_IRWXU).unwrap();
-    let _socket = UnixListener::bind(sandbox.path("out/socket")).unwrap();
+    nix::unistd::mkfifo(&sandbox.path("log/fifo"), Mode::S_IRWXU).unwrap();
+    let _socket = UnixListener::bind(sandbox.path("log/socket")).unwrap();
     let program = |name: &str| {
         format!(
-            "[program.{name}]\ncommand=$ZOO lines {name} 100000 100\nautostart=true\nstartsecs=0\nstdout_logfile=$OUT/{name}\n"
+            "[program.{name}]\ncommand=$ZOO lines {name} 100000 100\nautostart=true\nstartsecs=0\nstdout_logfile=$DIR/log/{name}\n"
         )
     };
     let scene = Scene::of(
@@ -52,7 +52,7 @@ fn what_is_no_file_is_no_log_and_blocks_nobody() {
     let reader = fs::File::options()
         .read(true)
         .write(true)
-        .open(scene.sandbox.path("out/fifo"))
+        .open(scene.sandbox.path("log/fifo"))
         .unwrap();
     wait::for_condition("writing to begin", || {
         scene.row("fifo").stdout_log.errno.is_none()
@@ -221,7 +221,7 @@ fn a_working_directory_that_is_removed_is_missed_by_nobody() {
     scene.edit_config("[program.web]\ncommand=sleep 1001\nautostart=true\nstartsecs=0\n");
     scene.ctl("update").code(0);
     scene.wait_state("web", "RUNNING");
-    scene.close();
+    scene.knowing(&["$DIR/gone (deleted)"]).close();
 }
 
 #[test]

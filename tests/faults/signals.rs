@@ -135,11 +135,13 @@ fn signals_of_every_kind_to_a_program_change_no_state() {
     scene.sandbox.wait_mark("web", "ready");
     scene.sandbox.wait_mark("slow", "ready");
     let pid = scene.pid("web");
-    for bad in ["0", "-1", "65", "RTMAX+1", "SIGSIG", "\u{1b}[2J", "KILL;ls"] {
+    for bad in ["-1", "65", "RTMAX+1", "SIGSIG", "\u{1b}[2J", "KILL;ls"] {
         let said = scene.ctl(&["signal", bad, "web"]);
         assert_eq!(said.code, 1, "{said:?}");
         assert!(!said.stdout.contains('\u{1b}'), "{said:?}");
     }
+    // No signal at all asks only whether it is there, as with Supervisor.
+    scene.ctl("signal 0 web").is(0, "web: signalled\n");
     // Stopped by a signal it is still running, and goes on by another.
     scene.ctl("signal STOP web").is(0, "web: signalled\n");
     wait::for_condition("it to stop", || {

@@ -108,16 +108,23 @@ pub struct Injection {
 }
 
 impl Injection {
-    /// Lets calls of a daemon, its threads and its children fail: each as `CALLS:WHAT`, in strace's words. `None`, and a
+    /// Lets calls of a daemon's threads fail, but not those of its children: each as `CALLS:WHAT`, in strace's words. `None`, and a
     /// printed reason, where processes cannot be traced.
     pub fn on(daemon: &Daemon, faults: &[&str]) -> Option<Self> {
         if !can_trace() {
             return None;
         }
         let process = daemon.process();
+        let tasks = || {
+            let entries = fs::read_dir(format!("/proc/{process}/task")).unwrap();
+            entries.flatten().collect::<Vec<_>>()
+        };
         let mut command = Command::new("strace");
+        command.args(["-qq", "-o", "/dev/null"]);
+        for task in tasks() {
+            command.arg("-p").arg(task.file_name());
+        }
         command
-            .args(["-f", "-qq", "-o", "/dev/null", "-p", &process.to_string()])
             .args(["-e", &format!("trace={}", calls(faults))])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -132,14 +139,11 @@ impl Injection {
                 None,
                 "the tracer ended: {faults:?}"
             );
-            fs::read_dir(format!("/proc/{process}/task"))
-                .unwrap()
-                .flatten()
-                .all(|task| {
-                    fs::read_to_string(task.path().join("status")).is_ok_and(|status| {
-                        proc::field_of(&status, "TracerPid").is_some_and(|pid| pid != "0")
-                    })
+            tasks().iter().all(|task| {
+                fs::read_to_string(task.path().join("status")).is_ok_and(|status| {
+                    proc::field_of(&status, "TracerPid").is_some_and(|pid| pid != "0")
                 })
+            })
         });
         Some(Self { tracer })
     }
