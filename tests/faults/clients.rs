@@ -44,7 +44,7 @@ fn a_thousand_clients_are_served_and_the_next_are_told_that_it_is_busy() {
         }
     }
     assert_eq!((clients.len(), busy), (1024, 76));
-    scene.ctl("version").mentions("busy");
+    scene.ctl("version").mentions("too many clients");
     // All of them at once, and one after the other has its answer soon.
     let mut slowest = Duration::ZERO;
     for client in &mut clients {

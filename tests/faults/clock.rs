@@ -121,8 +121,8 @@ fn a_clock_that_is_far_away_spoils_no_answer() {
             .as_secs(),
     )
     .unwrap();
-    // The first second, one before it, after 2038, after 2106, the year 9999 and later.
-    for moment in [0, -1, 1 << 31, 1 << 32, 253_402_300_799, 300_000_000_000] {
+    // The first second (the kernel lets nobody go back further), after 2038, after 2106, the year 9999 and later.
+    for moment in [0, 1 << 31, 1 << 32, 253_402_300_799, 300_000_000_000] {
         tools::set_clock(&scene.sandbox, moment - now);
         for words in [
             "restart web",

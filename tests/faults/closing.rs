@@ -183,7 +183,11 @@ fn kinds(process: i32, tag: &str) -> BTreeMap<String, usize> {
             continue;
         };
         if number > 2 {
-            let target = target.to_string_lossy().replace(tag, "$DIR");
+            let target = target
+                .to_string_lossy()
+                .replace(tag, "$DIR")
+                .replace(&format!("/proc/{process}/"), "/proc/self/")
+                .replace("/proc/1/", "/proc/self/");
             let kind = target.split(":[").next().unwrap_or_default().to_owned();
             *kinds.entry(kind).or_insert(0) += 1;
         }

@@ -164,7 +164,7 @@ fn signals_of_every_kind_to_a_program_change_no_state() {
     assert_eq!(scene.state("slow"), "STOPPED");
     // A real-time signal ends it, as it does by default.
     scene.ctl("signal RTMIN+3 web").is(0, "web: signalled\n");
-    scene.wait_log("exited: web (terminated by SIGRTMIN+3; not expected)");
+    scene.wait_log("exited: web (terminated by signal 37; not expected)");
     scene.close();
 }
 

@@ -66,7 +66,10 @@ fn without_accounts_numbers_of_users_are_still_numbers() {
     scene.wait_content(scene.child_log("web_0_out.log"), "hello\n");
     // Anybody else cannot be looked up, which is said before anything is changed.
     scene.edit_config("[program.web]\ncommand=sleep 1000\nuser=1000\n");
-    scene.ctl("update").code(1).mentions("1000");
+    scene
+        .ctl("update")
+        .code(1)
+        .mentions("must name an existing user");
     assert_eq!(scene.state("web"), "RUNNING");
     scene.close();
 }
