@@ -144,10 +144,7 @@ impl Launcher {
         let (input, stdin_writer) = if listener.is_some() {
             (None, None)
         } else {
-            let (reader, writer) = pipe::input().map_err(piped)?;
-            if limits::is_nearly_the_last(&writer, RESERVED_DESCRIPTORS) {
-                return Err(failed(SpawnStep::Pipe, &name, Errno::EMFILE));
-            }
+            let (reader, writer) = input().map_err(piped)?;
             (Some(reader), Some(writer))
         };
         let stdin = listener.or(input.as_ref().map(OwnedFd::as_fd));
@@ -228,6 +225,15 @@ impl Launcher {
         }
         environment
     }
+}
+
+/// The pipe of a standard input, unless that takes one of the descriptors that programs leave.
+fn input() -> std::io::Result<(OwnedFd, OwnedFd)> {
+    let (reader, writer) = pipe::input()?;
+    if limits::is_nearly_the_last(&writer, RESERVED_DESCRIPTORS) {
+        return Err(Errno::EMFILE.into());
+    }
+    Ok((reader, writer))
 }
 
 /// A program that runs as another account finds that account's variables, not those of whoever started the daemon.
