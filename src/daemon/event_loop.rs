@@ -253,7 +253,9 @@ impl Daemon {
                 return Ok(ending);
             }
             ready.clear();
+            self.capture.let_go();
             self.poller.wait(&mut ready, self.timeout())?;
+            self.capture.hold();
             let now = clock::now();
             if self
                 .engine
