@@ -22,6 +22,7 @@ mod host;
 mod include;
 mod lint;
 mod lint_output;
+mod listen;
 pub mod model;
 mod program;
 mod readers;
