@@ -33,6 +33,7 @@ mod notify;
 mod order;
 mod package;
 mod pid_avail_version;
+mod plan;
 mod protocol;
 mod reload;
 mod restart;

@@ -44,6 +44,7 @@ pub fn build(
         let mut group = Group {
             priority,
             explicit: true,
+            origins: section.table.origins(&context.sources),
             processes: BTreeMap::new(),
         };
         for program in members {
@@ -78,6 +79,7 @@ pub fn build(
         let mut group = Group {
             priority: 0,
             explicit: false,
+            origins: Arc::from([]),
             processes: BTreeMap::new(),
         };
         add(context, daemon, program, place, &mut group);

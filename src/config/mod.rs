@@ -12,6 +12,7 @@
 mod context;
 mod daemon;
 mod diagnostic;
+pub mod difference;
 mod document;
 mod environment;
 mod expand;
@@ -125,6 +126,7 @@ fn build(
         console,
         groups,
         files: document.files.clone(),
+        origins: sorted.daemon.origins(&context.sources),
     };
     lint::shared_files(context, &config, &sorted);
     config

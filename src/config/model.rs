@@ -21,6 +21,8 @@ pub struct Config {
     pub groups: BTreeMap<GroupName, Group>,
     /// Every file that was read, the main one first. Absolute paths.
     pub files: Vec<PathBuf>,
+    /// Where each key of the daemon's section stands, sorted by key; what is not here has its default or is a flag's.
+    pub origins: Arc<[KeyOrigin]>,
 }
 
 impl Config {
@@ -130,6 +132,8 @@ pub struct Group {
     pub priority: i32,
     /// Whether it stands in a `[group.NAME]` section of its own.
     pub explicit: bool,
+    /// Where each key of that section stands, sorted by key.
+    pub origins: Arc<[KeyOrigin]>,
     /// Its processes.
     pub processes: BTreeMap<ProcessName, Arc<ProcessSettings>>,
 }
@@ -188,7 +192,7 @@ impl ProcessSettings {
     }
 }
 
-/// Where a key of a program was given its value.
+/// Where a key was given its value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyOrigin {
     /// The key's own name, whatever spelling the file uses.

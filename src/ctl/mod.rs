@@ -24,6 +24,7 @@ mod interrupt;
 mod json;
 mod long;
 mod output;
+mod plan;
 mod procfs;
 mod render;
 mod session;

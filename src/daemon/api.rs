@@ -109,11 +109,12 @@ impl Daemon {
             Request::Add { groups } => Command::Add { groups },
             Request::Remove { groups } => Command::Remove { groups },
             Request::Shutdown => Command::Shutdown,
-            Request::Reread | Request::Update { .. } | Request::Reload
+            Request::Reread | Request::Update { .. } | Request::Plan { .. } | Request::Reload
                 if self.engine.is_shutting_down() =>
             {
                 return Some(Response::Refused(Refusal::ShuttingDown));
             }
+            Request::Plan { groups } => return Some(self.plan(&groups, now)),
             Request::Reread => match self.loader.load_and_log() {
                 Ok(config) => Command::Reread { config },
                 Err(faults) => return Some(Response::Refused(Refusal::BadConfig(faults))),
@@ -215,6 +216,7 @@ fn targets_of(request: &Request) -> Option<&[String]> {
         | Request::Pid { targets }
         | Request::Clear { targets }
         | Request::Update { groups: targets }
+        | Request::Plan { groups: targets }
         | Request::Add { groups: targets }
         | Request::Remove { groups: targets } => Some(targets),
         Request::Tail { .. }

@@ -25,6 +25,7 @@ mod launch;
 mod loader;
 mod logging;
 mod manager;
+mod plan;
 mod queries;
 mod readiness;
 mod reexec;

@@ -221,6 +221,23 @@ impl Engine {
                 return out.act(Action::Reply { ticket, reply });
             }
         };
+        let (changes, stops) = self.adopt(now, config, only, out);
+        self.requests.open(ticket, Form::Changes(changes), true);
+        for (key, verdict) in stops {
+            self.requests.record(ticket, &key, Half::Stop, verdict);
+        }
+        self.requests.close(ticket, out);
+    }
+
+    /// Makes a configuration the active one, or some groups of it. Returns what to tell the user, and the stops that are
+    /// under way.
+    pub(super) fn adopt(
+        &mut self,
+        now: Monotonic,
+        config: Arc<Config>,
+        only: Option<BTreeSet<GroupName>>,
+        out: &mut Outbox,
+    ) -> (Vec<GroupChange>, Vec<(ProcessKey, Verdict)>) {
         let plan = plan(&self.config.groups, &config.groups, only.as_ref());
         match only {
             None => self.config = Arc::clone(&config),
@@ -235,12 +252,7 @@ impl Engine {
             }
         }
         self.last_read = config;
-        let (changes, stops) = self.carry_out(now, plan, out);
-        self.requests.open(ticket, Form::Changes(changes), true);
-        for (key, verdict) in stops {
-            self.requests.record(ticket, &key, Half::Stop, verdict);
-        }
-        self.requests.close(ticket, out);
+        self.carry_out(now, plan, out)
     }
 
     /// Makes a plan come true whose configuration is already the active one. Returns what to tell the user, and the stops
@@ -423,7 +435,7 @@ impl Engine {
 }
 
 /// Which groups an update is about; `None` for all of them, an error for a name that is in neither configuration.
-fn named_groups(
+pub(super) fn named_groups(
     names: &[String],
     old: &Config,
     new: &Config,

@@ -58,6 +58,7 @@
 pub mod action;
 mod commands;
 pub mod event;
+pub mod forecast;
 mod outbox;
 mod plan;
 mod process;

@@ -82,6 +82,7 @@ pub fn config(processes: impl IntoIterator<Item = ProcessSettings>) -> Config {
             .or_insert_with(|| Group {
                 priority: 999,
                 explicit: false,
+                origins: Arc::from([]),
                 processes: BTreeMap::new(),
             })
             .processes
@@ -121,5 +122,6 @@ pub fn config(processes: impl IntoIterator<Item = ProcessSettings>) -> Config {
         },
         groups,
         files: vec![PathBuf::from("/etc/test.ini")],
+        origins: Arc::from([]),
     }
 }

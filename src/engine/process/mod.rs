@@ -327,6 +327,17 @@ impl Process {
         )
     }
 
+    /// Whether it is on its way down, to be started again from there.
+    pub fn starts_again(&self) -> bool {
+        matches!(
+            self.current,
+            Current::Stopping {
+                then: Then::Start,
+                ..
+            }
+        )
+    }
+
     /// When it wants to be stepped again without any other cause.
     pub fn deadline(&self) -> Option<Monotonic> {
         match self.current {
