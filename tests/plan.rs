@@ -51,6 +51,13 @@ fn steps(plan: &Plan) -> Vec<String> {
 /// Asks for the plan, makes the update, and holds what happened to each process against what was told.
 #[track_caller]
 fn told_and_done(daemon: &Daemon, groups: &[&str]) -> Plan {
+    wait::for_condition("every process to be at rest", || {
+        let between = ["STARTING", "STOPPING", "BACKOFF"];
+        !daemon
+            .rows()
+            .iter()
+            .any(|row| between.contains(&row.state.name()))
+    });
     let before = daemon.rows();
     let plan = ask(daemon, groups);
     assert_eq!(ask(daemon, groups), plan, "asking changes nothing");
@@ -78,11 +85,7 @@ fn told_and_done(daemon: &Daemon, groups: &[&str]) -> Plan {
             let new = row(daemon, name);
             let now = new.as_ref().and_then(|row| row.pid);
             match planned.step {
-                PlannedStep::Unchanged | PlannedStep::Apply => {
-                    new.is_some()
-                        && now == pid
-                        && old.map(|row| row.state) == new.map(|row| row.state)
-                }
+                PlannedStep::Unchanged | PlannedStep::Apply => new.is_some() && now == pid,
                 PlannedStep::Restart => pid.is_some() && now.is_some() && now != pid,
                 PlannedStep::Start => pid.is_none() && now.is_some(),
                 PlannedStep::Stop => pid.is_some() && now.is_none(),
@@ -203,9 +206,9 @@ fn what_an_operator_said_is_part_of_the_plan() {
 fn whole_sections_and_some_groups() {
     let daemon = daemon();
     let file = "[program.web]\ncommand=sleep 1000\nautostart=true\nstartsecs=0\nnumprocs=2\n\
-                [program.cache]\ncommand=sleep 7\nautostart=true\nstartsecs=0\n\
-                [program.fresh]\ncommand=sleep 8\nautostart=true\nstartsecs=0\n\
-                [program.later]\ncommand=sleep 9\n\
+                [program.cache]\ncommand=sleep 2007\nautostart=true\nstartsecs=0\n\
+                [program.fresh]\ncommand=sleep 2008\nautostart=true\nstartsecs=0\n\
+                [program.later]\ncommand=sleep 2009\n\
                 [group.site]\nprograms=web\n";
     daemon.edit_config(file);
     let line = u32::try_from(
@@ -292,16 +295,16 @@ fn the_console_tells_the_plan_in_text_and_json() {
         .is(0, "No config updates to processes\n");
     daemon.edit_config(
         &PROGRAMS
-            .replace("command=sleep 1000", "command=sleep 5\npriority=1")
+            .replace("command=sleep 1000", "command=sleep 2005\npriority=1")
             .replace("[program.job]\ncommand=sleep 1003\nstartsecs=0\n", ""),
     );
     let text = daemon.sandbox.read("tm.ini");
     let at = |wanted: &str| text.lines().position(|line| line == wanted).unwrap() + 1;
-    let (command, priority) = (at("command=sleep 5"), at("priority=1"));
+    let (command, priority) = (at("command=sleep 2005"), at("priority=1"));
     let said = daemon.ctl("update --dry-run");
     said.code(0);
     let reasons = format!(
-        "    command: sleep 1000 -> sleep 5 ({path}:{command})\n    \
+        "    command: sleep 1000 -> sleep 2005 ({path}:{command})\n    \
          priority: 999 -> 1 ({path}:{priority}), needs no restart\n"
     );
     assert!(

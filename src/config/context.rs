@@ -10,7 +10,7 @@ use super::diagnostic::Diagnostic;
 use super::document::SourceText;
 use super::expand::{self, ExpandErrorKind, Scope, Variable};
 use super::host::{FileFacts, FileKind, Host};
-use super::model::{Config, User};
+use super::model::{Config, Owner, User};
 use super::schema::{self, Key};
 use super::source::{Sources, Span};
 use super::table::{Field, Table};
@@ -160,6 +160,52 @@ impl<'a> Context<'a> {
         let found = self.look_up(text);
         self.accounts.insert(text.to_owned(), found.clone());
         found
+    }
+
+    /// The user and group of `USER` or `USER:GROUP`, by names or numbers.
+    pub fn owner(&mut self, text: &str) -> Result<Owner, ValueFault> {
+        let (user, group) = match text.split_once(':') {
+            Some((user, group)) => (user, Some((group, user.len() + 1))),
+            None => (text, None),
+        };
+        let uid = match self.account(user) {
+            Ok(account) => account.uid,
+            Err(fault) if group.is_some() => return Err(fault.at(0..user.len())),
+            Err(fault) => return Err(fault),
+        };
+        let gid = match group {
+            Some((group, at)) => Some(
+                self.group(group)
+                    .map_err(|fault| fault.at(at..at + group.len()))?,
+            ),
+            None => None,
+        };
+        Ok(Owner { uid, gid })
+    }
+
+    fn group(&self, text: &str) -> Result<u32, ValueFault> {
+        if text.is_empty() {
+            return Err(ValueFault::new("a group is missing here"));
+        }
+        let failed = |error: std::io::Error| {
+            let reason = super::host::describe(&error);
+            ValueFault::new(format!("the group could not be looked up: {reason}"))
+        };
+        let (gid, unknown) = if text.bytes().all(|byte| byte.is_ascii_digit()) {
+            let gid = text.parse::<u32>().ok();
+            let known = match gid {
+                Some(gid) => self.host.has_gid(gid).map_err(failed)?,
+                None => false,
+            };
+            (
+                gid.filter(|_| known),
+                format!("no group has the number {text}"),
+            )
+        } else {
+            let gid = self.host.group_by_name(text).map_err(failed)?;
+            (gid, format!("there is no group `{text}` on this machine"))
+        };
+        gid.ok_or_else(|| ValueFault::new(unknown).help("`getent group` lists the groups"))
     }
 
     fn look_up(&self, text: &str) -> Result<User, ValueFault> {

@@ -5,8 +5,8 @@ use super::context::{Context, Variables};
 use super::diagnostic::Diagnostic;
 use super::document::SourceText;
 use super::host::FileKind;
-use super::model::{ConsoleSettings, DaemonSettings, User};
-use super::readers::{boolean, environment, mode, number, path, size, text, user};
+use super::model::{ConsoleSettings, DaemonSettings, Owner, User};
+use super::readers::{boolean, environment, mode, number, path, seconds, size, text, user};
 use super::schema::{self, DEFAULT_DIRECTORY, Dialect, Kind};
 use super::sections::Sorted;
 use super::source::Span;
@@ -67,6 +67,7 @@ pub fn daemon(context: &mut Context<'_>, table: &Table<'_>, sockets: &Sockets) -
     DaemonSettings {
         socket: sockets.daemon.clone(),
         socket_mode: sockets.mode,
+        socket_owner: sockets.owner,
         logfile,
         logfile_maxbytes: size(context, table, "logfile_maxbytes", &Variables::default()),
         logfile_backups: number(context, table, "logfile_backups", &Variables::default()),
@@ -99,6 +100,12 @@ pub fn daemon(context: &mut Context<'_>, table: &Table<'_>, sockets: &Sockets) -
             .unwrap_or_default(),
         identifier: text(context, table, "identifier").unwrap_or_default(),
         environment,
+        exit_when: context
+            .value(table, "exit_when", &Variables::default(), |text, _| {
+                value::exit_when(text)
+            })
+            .unwrap_or_default(),
+        shutdown_timeout: seconds(context, table, "shutdown_timeout", &Variables::default()),
     }
 }
 
@@ -161,6 +168,8 @@ pub struct Sockets {
     pub daemon: PathBuf,
     /// Its mode.
     pub mode: u32,
+    /// Whom it is given to.
+    pub owner: Option<Owner>,
     /// Where the console connects.
     pub console: PathBuf,
 }
@@ -173,11 +182,18 @@ pub fn sockets(context: &mut Context<'_>, sorted: &Sorted<'_>) -> Sockets {
         return Sockets {
             daemon: socket.clone(),
             mode: 0o600,
+            owner: None,
             console: socket,
         };
     };
-    server.report_idle(context, &Variables::default());
+    credentials(context, server);
     let mode = mode(context, server, "chmod").unwrap_or(0o700);
+    let owner = context.value_with(
+        server,
+        "chown",
+        &Variables::default(),
+        |context, text, _| context.owner(text),
+    );
     let listening = socket_path(context, server, "file");
     if server.field("file").is_none()
         && let Some(header) = server.header
@@ -207,6 +223,71 @@ pub fn sockets(context: &mut Context<'_>, sorted: &Sorted<'_>) -> Sockets {
         console: console.unwrap_or_else(|| daemon.clone()),
         daemon,
         mode,
+        owner,
+    }
+}
+
+/// `username` and `password`, which the socket makes needless: one warning for both. One without the other is refused,
+/// as Supervisor does: somebody meant to have a lock and forgot the key.
+fn credentials(context: &mut Context<'_>, table: &Table<'_>) {
+    let given: Vec<&Field<'_>> = ["username", "password"]
+        .into_iter()
+        .filter_map(|name| table.field(name))
+        .collect();
+    for field in &given {
+        // Reports what cannot be expanded; the value itself has no use.
+        let subject = table.subject(&field.shown);
+        let _unused = context.expanded(&field.value, &subject, &Variables::default());
+    }
+    match given.as_slice() {
+        [] => {}
+        [one] if table.kind != Kind::Console => {
+            let section = table.kind;
+            let missing = if one.shown == "username" {
+                "password"
+            } else {
+                "username"
+            };
+            context.report(
+                Diagnostic::error(
+                    "missing-key",
+                    format!("{section} has `{}` and no `{missing}`", one.shown),
+                )
+                .at(one.key_span, format!("`{missing}` is missing"))
+                .help("give both, or neither"),
+            );
+        }
+        _ if table.kind == Kind::InetServer => {}
+        [first, rest @ ..] => {
+            let names: Vec<String> = given
+                .iter()
+                .map(|field| format!("`{}`", field.shown))
+                .collect();
+            let verb = if rest.is_empty() { "has" } else { "have" };
+            context.report(
+                Diagnostic::warning(
+                    "no-effect",
+                    format!("{} {verb} no effect", names.join(" and ")),
+                )
+                .at(first.key_span, schema::PEER),
+            );
+        }
+    }
+}
+
+/// Checks the sections of servers that do not exist here, as Supervisor's loader would: port and credentials.
+pub fn network(context: &mut Context<'_>, sections: &[Table<'_>]) {
+    for table in sections {
+        if let (None, Some(header)) = (table.field("port"), table.header) {
+            context.report(
+                Diagnostic::error("missing-key", "[inet_http_server] names no port")
+                    .at(header, "`port` is missing"),
+            );
+        }
+        let _checked = context.value(table, "port", &Variables::default(), |text, _| {
+            value::inet_address(text)
+        });
+        credentials(context, table);
     }
 }
 
@@ -271,7 +352,7 @@ pub fn console(
     socket: PathBuf,
     server: Option<&User>,
 ) -> ConsoleSettings {
-    table.report_idle(context, &Variables::default());
+    credentials(context, table);
     ConsoleSettings {
         socket,
         server_uid: server.map(|user| user.uid),

@@ -275,6 +275,7 @@ impl Finder<'_> {
             priority,
             stopasgroup,
             killasgroup,
+            essential,
         } = new;
         let seconds = Duration::as_secs;
         self.numbers("priority", old.priority, *priority);
@@ -291,6 +292,7 @@ impl Finder<'_> {
         );
         self.flags("stopasgroup", old.stopasgroup, *stopasgroup);
         self.flags("killasgroup", old.killasgroup, *killasgroup);
+        self.flags("essential", old.essential, *essential);
     }
 
     fn log(&mut self, keys: [&'static str; 3], old: &LogSettings, new: &LogSettings) {

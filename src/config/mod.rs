@@ -107,6 +107,7 @@ fn build(
     let mut sorted = sections::sort(context, &document.sections);
     daemon::overrule(context, &mut sorted.daemon, overrides);
     let sockets = daemon::sockets(context, &sorted);
+    daemon::network(context, &sorted.inet_servers);
     let daemon = daemon::daemon(context, &sorted.daemon, &sockets);
     let console = daemon::console(
         context,

@@ -39,6 +39,8 @@ pub struct DaemonSettings {
     pub socket: PathBuf,
     /// Mode of the control socket.
     pub socket_mode: u32,
+    /// Whom the control socket is given to; `None` leaves it to the daemon's own user and group.
+    pub socket_owner: Option<Owner>,
     /// The daemon's own log; `None` writes no file.
     pub logfile: Option<PathBuf>,
     /// Size at which the log is rotated; 0 never.
@@ -73,6 +75,44 @@ pub struct DaemonSettings {
     pub identifier: String,
     /// Variables that every child gets.
     pub environment: Environment,
+    /// When the daemon ends by itself.
+    pub exit_when: ExitWhen,
+    /// How long an orderly shutdown may take before everything is killed; zero for ever. `None` leaves it to the daemon.
+    pub shutdown_timeout: Option<Duration>,
+}
+
+/// When the daemon ends by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum ExitWhen {
+    /// Never: it ends when it is told to.
+    #[default]
+    Never,
+    /// An essential program has failed and is not started again.
+    EssentialFailed,
+    /// An essential program has ended, in whatever way, and is not started again.
+    EssentialExited,
+    /// No program runs or will be started again.
+    AllExited,
+}
+
+impl ExitWhen {
+    /// Every rule, by the word that a file has for it.
+    pub const WORDS: [(&'static str, Self); 4] = [
+        ("never", Self::Never),
+        ("essential-failed", Self::EssentialFailed),
+        ("essential-exited", Self::EssentialExited),
+        ("all-exited", Self::AllExited),
+    ];
+
+    /// The word that a file has for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Never => "never",
+            Self::EssentialFailed => "essential-failed",
+            Self::EssentialExited => "essential-exited",
+            Self::AllExited => "all-exited",
+        }
+    }
 }
 
 /// Severity from which the daemon's log is written, in Supervisor's words.
@@ -249,6 +289,8 @@ pub struct Policy {
     pub stopasgroup: bool,
     /// When it ends by itself, kill what is left of its process group.
     pub killasgroup: bool,
+    /// The daemon's `exit_when` looks at it.
+    pub essential: bool,
 }
 
 /// When a process that ended by itself is started again.
@@ -312,6 +354,15 @@ pub struct User {
     pub home: Option<PathBuf>,
     /// Login shell, for `SHELL`.
     pub shell: Option<PathBuf>,
+}
+
+/// Whom a file is given to, resolved when the file was loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Owner {
+    /// User id.
+    pub uid: u32,
+    /// Group id; `None` leaves the group as it is.
+    pub gid: Option<u32>,
 }
 
 /// Environment variables. Values may be secrets, so `Debug` prints only how many there are.

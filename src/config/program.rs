@@ -28,7 +28,7 @@ pub struct Place<'p> {
     pub group: &'p GroupName,
     /// Whether the group has a section of its own.
     pub explicit: bool,
-    /// Whether the program is in more than one group, so that its AUTO logs need the group's name too.
+    /// Whether the program is in another group before this one, so that its AUTO logs need the group's name too.
     pub shared: bool,
 }
 
@@ -227,6 +227,7 @@ fn policy(context: &mut Context<'_>, program: &Named<'_>, variables: &Variables<
         priority: number(context, table, "priority", variables),
         stopasgroup,
         killasgroup: killasgroup.unwrap_or(stopasgroup),
+        essential: boolean(context, table, "essential", variables).unwrap_or_default(),
     }
 }
 

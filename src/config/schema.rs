@@ -6,8 +6,8 @@
 
 use super::value_type::ValueType::{
     self, Account, Autorestart, Boolean, ChildLog, Command, EditMode, Environment, ExitCodes,
-    Integer, LogLevel, MainLog, Mode, Name, Names, Owner, Path, Patterns, Signal, Size, Socket,
-    Text, Url,
+    ExitWhen, InetAddress, Integer, LogLevel, MainLog, Mode, Name, Names, Owner, Path, Patterns,
+    Signal, Size, Socket, Text, Url,
 };
 use std::collections::BTreeMap;
 use std::fmt;
@@ -177,7 +177,8 @@ pub const BACKUPS_MAX: i64 = 9_999;
 /// The directory of the native defaults, which the daemon creates.
 pub const DEFAULT_DIRECTORY: &str = "/tmp/taskmaster.d";
 
-const PEER: &str = "the socket itself says who connects, so no password is asked for";
+/// Why a password has no use.
+pub const PEER: &str = "the socket itself says who connects, so no password is asked for";
 const EVENTS: &str = "this version publishes no events to listeners";
 const SYSLOG: &str = "this version does not write to the system log";
 const INET: &str = "this version does not listen on the network";
@@ -206,6 +207,8 @@ pub static KEYS: &[Key] = {
         key(Daemon, "strip_ansi", Boolean, "Remove ANSI escape sequences from the programs' output").or("false", "false"),
         key(Daemon, "identifier", Text, "Name of this daemon in its answers").or("taskmaster", "supervisor"),
         key(Daemon, "environment", Environment, "Variables that every program gets").or("", ""),
+        key(Daemon, "exit_when", ExitWhen, "When the daemon ends by itself: never, essential-failed, essential-exited or all-exited").or("never", "never").live(),
+        key(Daemon, "shutdown_timeout", whole(0, INT_MAX), "Seconds that a shutdown may take before everything is killed; 0 for ever").live(),
         // The console.
         key(Console, "serverurl", Socket, "Socket of the daemon: a path, or unix://PATH").or("/tmp/taskmaster.d/taskmasterd.sock", ""),
         key(Console, "prompt", Text, "Prompt of the shell").or("taskmasterd>", "supervisor"),
@@ -229,6 +232,7 @@ pub static KEYS: &[Key] = {
         key(Program, "stopwaitsecs", whole(0, INT_MAX), "Seconds it may take to stop before it is killed").alias(&["stopwaitsec"]).or("3", "10").live(),
         key(Program, "stopasgroup", Boolean, "Send the stop signal to its whole process group").or("false", "false").live(),
         key(Program, "killasgroup", Boolean, "When it ends, kill what is left of its process group").live(),
+        key(Program, "essential", Boolean, "The daemon's exit_when looks at it; where no program says so, at all").or("false", "false").live(),
         key(Program, "user", Account, "User that it runs as").alias(&["userid"]),
         key(Program, "redirect_stderr", Boolean, "Send its standard error where its standard output goes").or("false", "false"),
         key(Program, "stdout_logfile", ChildLog, "Log of its standard output: AUTO, NONE or a path").or("AUTO", "AUTO").each(),
@@ -254,10 +258,10 @@ pub static KEYS: &[Key] = {
         // Servers.
         key(UnixServer, "file", Socket, "Path of the control socket"),
         key(UnixServer, "chmod", Mode, "Mode of the control socket").or("0700", "0700"),
-        key(UnixServer, "chown", Owner, "Owner of the control socket").idle("the socket belongs to the user that the daemon runs as"),
+        key(UnixServer, "chown", Owner, "User, and perhaps group, that the control socket is given to"),
         key(UnixServer, "username", Text, "Name to log in with").idle(PEER),
         key(UnixServer, "password", Text, "Password to log in with").idle(PEER),
-        key(InetServer, "port", Text, "Address to listen on").idle(INET),
+        key(InetServer, "port", InetAddress, "Address to listen on").idle(INET),
         key(InetServer, "username", Text, "Name to log in with").idle(INET),
         key(InetServer, "password", Text, "Password to log in with").idle(INET),
         // Kinds of programs that are known and not run.

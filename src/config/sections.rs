@@ -19,6 +19,8 @@ pub struct Sorted<'d> {
     pub console: Table<'d>,
     /// The section that names Supervisor's socket, if there is one.
     pub unix_server: Option<Table<'d>>,
+    /// The sections of servers on the network, which are checked and not served.
+    pub inet_servers: Vec<Table<'d>>,
     /// The programs in the order of the file.
     pub programs: Vec<Named<'d>>,
     /// The groups in the order of the file.
@@ -49,6 +51,7 @@ pub fn sort<'d>(context: &mut Context<'_>, sections: &'d [Section]) -> Sorted<'d
             daemon: single(sections, Kind::Daemon),
             console: single(sections, Kind::Console),
             unix_server: None,
+            inet_servers: Vec::new(),
             programs: Vec::new(),
             groups: Vec::new(),
             foreign: Vec::new(),
@@ -67,6 +70,7 @@ pub fn sort<'d>(context: &mut Context<'_>, sections: &'d [Section]) -> Sorted<'d
         let tables = named.map(|named| &mut named.table);
         for table in tables
             .chain(&mut result.unix_server)
+            .chain(&mut result.inet_servers)
             .chain(&mut result.foreign)
         {
             table.fall_back(default);
@@ -179,7 +183,9 @@ impl<'d> Sorter<'d> {
             }
             Kind::Include => Table::empty(kind, dialect, None).extend(context, section),
             Kind::InetServer => {
-                Table::empty(kind, dialect, None).extend(context, section);
+                let mut table = Table::empty(kind, dialect, None);
+                table.extend(context, section);
+                self.sorted.inet_servers.push(table);
                 context.report(unsupported(section, "nothing listens on the network"));
             }
             Kind::Default

@@ -4,7 +4,7 @@
 //! asks the machine: whether an account or a directory exists is the loader's question.
 
 use super::environment::{self, ListError};
-use super::model::{Autorestart, EditMode, LogLevel};
+use super::model::{Autorestart, EditMode, ExitWhen, LogLevel};
 use super::suggest;
 use super::value_type::ValueFault;
 use super::words::{self, Word, WordsError};
@@ -210,6 +210,12 @@ pub fn autorestart(text: &str) -> Result<Autorestart, ValueFault> {
     }
 }
 
+/// When the daemon ends by itself.
+pub fn exit_when(text: &str) -> Result<ExitWhen, ValueFault> {
+    word(text, &ExitWhen::WORDS)
+        .ok_or_else(|| unknown_word(text, "no such rule", ExitWhen::WORDS.map(|(name, _)| name)))
+}
+
 /// A log level in Supervisor's words.
 pub fn log_level(text: &str) -> Result<LogLevel, ValueFault> {
     const WORDS: [(&str, LogLevel); 8] = [
@@ -339,6 +345,21 @@ pub fn url(text: &str) -> Result<Option<String>, ValueFault> {
         Some(_) | None => Err(ValueFault::new(format!("`{}` is not a URL", shown(text)))
             .help("write unix:///PATH, http://HOST:PORT or AUTO")),
     }
+}
+
+/// `PORT`, `:PORT`, `*:PORT` or `HOST:PORT`.
+pub fn inet_address(text: &str) -> Result<(), ValueFault> {
+    if text.is_empty() {
+        return Err(empty());
+    }
+    let at = text.rfind(':').map_or(0, |colon| colon + 1);
+    let port = text.get(at..).unwrap_or_default();
+    if port.is_empty() {
+        return Err(ValueFault::new("the port is missing").help("write HOST:PORT, or a port alone"));
+    }
+    integer(port, 1, 65_535)
+        .map(drop)
+        .map_err(|fault| fault.at(at..text.len()))
 }
 
 /// One member of a comma list.

@@ -35,6 +35,8 @@ pub enum ValueType {
     LogLevel,
     /// Keys of the line editor.
     EditMode,
+    /// When the daemon ends by itself.
+    ExitWhen,
     /// A login name or a number.
     Account,
     /// `USER` or `USER:GROUP`.
@@ -51,6 +53,8 @@ pub enum ValueType {
     Socket,
     /// `AUTO` or any URL.
     Url,
+    /// A port, perhaps of one host.
+    InetAddress,
     /// A list of names.
     Names,
     /// File patterns separated by white space.
@@ -135,12 +139,14 @@ impl ValueType {
             | Self::Autorestart
             | Self::LogLevel
             | Self::EditMode
+            | Self::ExitWhen
             | Self::Owner
             | Self::Path
             | Self::MainLog
             | Self::ChildLog
             | Self::Socket
             | Self::Url
+            | Self::InetAddress
             | Self::Names
             | Self::Patterns => format!("{subject} must be {}", self.expected()),
         }
@@ -161,6 +167,9 @@ impl ValueType {
             Self::Autorestart => "`true`, `false` or `unexpected`".into(),
             Self::LogLevel => "a log level".into(),
             Self::EditMode => "`emacs` or `vi`".into(),
+            Self::ExitWhen => {
+                "`never`, `essential-failed`, `essential-exited` or `all-exited`".into()
+            }
             Self::Account => "an existing user, by name or number".into(),
             Self::Owner => "`USER` or `USER:GROUP`".into(),
             Self::Path => "a path".into(),
@@ -169,6 +178,7 @@ impl ValueType {
             Self::Environment => "variables such as NAME=\"value\",OTHER=\"value\"".into(),
             Self::Socket => "the path of a Unix socket, plain or as unix://PATH".into(),
             Self::Url => "AUTO or a URL".into(),
+            Self::InetAddress => "a port from 1 to 65535, or HOST:PORT".into(),
             Self::Names => "names separated by commas".into(),
             Self::Patterns => "file names or patterns separated by blanks".into(),
         }
@@ -190,9 +200,11 @@ impl ValueType {
             Self::Autorestart => value::autorestart(text).map(drop),
             Self::LogLevel => value::log_level(text).map(drop),
             Self::EditMode => value::edit_mode(text).map(drop),
+            Self::ExitWhen => value::exit_when(text).map(drop),
             Self::Environment => value::variables(text).map(drop),
             Self::Socket => value::socket(text).map(drop),
             Self::Url => value::url(text).map(drop),
+            Self::InetAddress => value::inet_address(text),
             Self::Names => value::names(text).map(drop),
             Self::Patterns => value::patterns(text).map(drop),
         }

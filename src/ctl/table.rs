@@ -119,7 +119,8 @@ pub fn colour_of(state: ProcessState) -> &'static str {
     match state {
         ProcessState::Running => "32",
         ProcessState::Starting | ProcessState::Stopping => "36",
-        ProcessState::Backoff => "33",
+        // Not yellow, which a white terminal swallows.
+        ProcessState::Backoff => "35",
         ProcessState::Fatal | ProcessState::Unknown => "1;31",
         ProcessState::Stopped | ProcessState::Exited => "2",
     }

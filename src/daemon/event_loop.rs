@@ -95,6 +95,8 @@ pub struct Ending {
     pub left: Vec<ProcessKey>,
     /// Start anew instead of ending.
     pub reload: bool,
+    /// The exit status of the program for which the daemon ends by itself.
+    pub status: Option<u8>,
 }
 
 /// What the loop was started with.

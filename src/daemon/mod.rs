@@ -130,7 +130,11 @@ fn serve(
             return Ok(DaemonExit::Internal.code(called_as));
         }
     };
-    let Ending { left, reload } = ending;
+    let Ending {
+        left,
+        reload,
+        status,
+    } = ending;
     for key in &left {
         log::error!("{key}: still running at the end of the shutdown");
     }
@@ -139,6 +143,9 @@ fn serve(
         let error = origin.start_anew(&limits);
         complain(called_as, &format!("can't start anew: {error}"));
         return Ok(DaemonExit::Internal.code(called_as));
+    }
+    if let Some(status) = status {
+        return Ok(status);
     }
     let status = if left.is_empty() {
         DaemonExit::Clean

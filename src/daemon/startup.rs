@@ -26,7 +26,7 @@ use crate::sys::dirs::Private;
 use crate::sys::limits::Limit;
 use crate::sys::pidfile::{Pidfile, PidfileError};
 use crate::sys::signals::SignalSource;
-use crate::sys::socket::{self, Lock, LockError};
+use crate::sys::socket::{self, Lock, LockError, Rights};
 use crate::sys::{descriptors, dirs, identity, limits};
 use crate::types::Signal;
 use flexi_logger::LoggerHandle;
@@ -189,8 +189,8 @@ pub fn prepare(options: &DaemonOptions, called_as: &str) -> Result<Prepared, Fai
     }
     nix::sys::stat::umask(Mode::from_bits_truncate(settings.umask));
     prepare_directories(settings)?;
-    let lock = Lock::acquire(&settings.socket)?;
-    let listener = lock.bind(settings.socket_mode, BACKLOG)?;
+    let mut lock = Lock::acquire(&settings.socket)?;
+    let listener = lock.bind(rights(settings), BACKLOG)?;
     Ok(Prepared {
         loader,
         config: Arc::new(config),
@@ -198,6 +198,14 @@ pub fn prepare(options: &DaemonOptions, called_as: &str) -> Result<Prepared, Fai
         lock,
         listener,
     })
+}
+
+/// Who may use the control socket.
+fn rights(settings: &DaemonSettings) -> Rights {
+    Rights {
+        mode: settings.socket_mode,
+        owner: settings.socket_owner.map(|owner| (owner.uid, owner.gid)),
+    }
 }
 
 /// Reads the file, shows what is wrong with it, and gives it back if it can be used.
@@ -295,11 +303,11 @@ impl Prepared {
         };
         let launcher =
             Launcher::new(&settings.socket, limits.clone()).map_err(Failure::surroundings)?;
+        let socket = std::fs::metadata(&settings.socket).map_err(Failure::surroundings)?;
         let access = Access {
             uid: nix::unistd::geteuid().as_raw(),
-            gid: std::fs::metadata(&settings.socket)
-                .map_err(Failure::surroundings)?
-                .gid(),
+            owner: socket.uid(),
+            gid: socket.gid(),
             mode: settings.socket_mode,
         };
         let daemon = Daemon::new(Parts {
@@ -310,7 +318,7 @@ impl Prepared {
             capture,
             children: Children::new(launcher),
             journal,
-            runtime_files: RuntimeFiles::new(&settings.socket, settings.socket_mode, lock),
+            runtime_files: RuntimeFiles::new(&settings.socket, rights(settings), lock),
             executable: executable.to_owned(),
             access,
             manager: Manager::from_environment(),

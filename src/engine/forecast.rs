@@ -75,6 +75,7 @@ impl Engine {
             table: self.table.clone(),
             requests: Requests::default(),
             closing: None,
+            verdict: None,
         };
         // Nobody carries out what the trial asks for.
         let mut actions = Outbox::default();

@@ -58,6 +58,7 @@
 pub mod action;
 mod commands;
 pub mod event;
+mod exit_policy;
 pub mod forecast;
 mod outbox;
 mod plan;
@@ -77,6 +78,7 @@ pub mod view;
 
 pub use action::Action;
 pub use event::Event;
+pub use exit_policy::Verdict;
 pub use resolve::Resolution;
 
 use crate::config::model::Config;
@@ -101,6 +103,7 @@ pub struct Engine {
     table: Table,
     requests: Requests,
     closing: Option<Closing>,
+    verdict: Option<Verdict>,
 }
 
 impl Engine {
@@ -119,6 +122,7 @@ impl Engine {
             table,
             requests: Requests::default(),
             closing: None,
+            verdict: None,
         }
     }
 
@@ -130,6 +134,7 @@ impl Engine {
         for key in self.table.due(now) {
             self.apply(now, &key, Input::Due, &mut out);
         }
+        self.judge_exit(now, &mut out);
         self.go_on_closing(now, &mut out);
         out.actions
     }
@@ -251,7 +256,9 @@ impl Engine {
             Event::Terminate => match &mut self.closing {
                 None => self.shut_down(now, false, out),
                 Some(closing) => {
-                    if !closing.end_for_good() {
+                    if closing.end_for_good() {
+                        self.limit_shutdown(now);
+                    } else {
                         self.hurry(now, out);
                     }
                 }

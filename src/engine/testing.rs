@@ -1,8 +1,8 @@
 //! Small pieces that the engine's tests are made of.
 
 use crate::config::model::{
-    Autorestart, Config, ConsoleSettings, DaemonSettings, EditMode, Environment, Group, Launch,
-    LogLevel, LogSettings, LogTarget, Policy, ProcessSettings,
+    Autorestart, Config, ConsoleSettings, DaemonSettings, EditMode, Environment, ExitWhen, Group,
+    Launch, LogLevel, LogSettings, LogTarget, Policy, ProcessSettings,
 };
 use crate::types::{
     ByteSize, GroupName, Monotonic, Pid, ProcessKey, ProcessName, ProgramName, Signal,
@@ -67,6 +67,7 @@ pub fn settings(name: &str) -> ProcessSettings {
             priority: 999,
             stopasgroup: false,
             killasgroup: false,
+            essential: false,
         },
         stdout: discard.clone(),
         stderr: discard,
@@ -92,6 +93,7 @@ pub fn config(processes: impl IntoIterator<Item = ProcessSettings>) -> Config {
         daemon: DaemonSettings {
             socket: PathBuf::from("/run/test.sock"),
             socket_mode: 0o600,
+            socket_owner: None,
             logfile: None,
             logfile_maxbytes: ByteSize(0),
             logfile_backups: 0,
@@ -109,6 +111,8 @@ pub fn config(processes: impl IntoIterator<Item = ProcessSettings>) -> Config {
             strip_ansi: false,
             identifier: "test".to_owned(),
             environment: Environment::default(),
+            exit_when: ExitWhen::Never,
+            shutdown_timeout: None,
         },
         console: ConsoleSettings {
             server_uid: None,
