@@ -158,7 +158,11 @@ impl<'d> Sorter<'d> {
     ) {
         // Another file may override a section; twice in one file is more likely a mistake.
         let before = self.once.insert((kind, section.header.file), section);
-        if let Some(first) = before.filter(|_| kind != Kind::Default) {
+        // Each server of the network is one of its own.
+        let one = |first: &&Section| {
+            kind != Kind::Default && (kind != Kind::InetServer || first.name == section.name)
+        };
+        if let Some(first) = before.filter(one) {
             let message = if first.name == section.name {
                 format!("the section [{}] stands twice in one file", section.name)
             } else {

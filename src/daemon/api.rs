@@ -99,9 +99,17 @@ impl Daemon {
                 });
                 return Some(Response::Accepted);
             }
-            Request::Start { targets, wait } => Command::Start { targets, wait },
+            Request::Start { targets, wait } => Command::Start {
+                unrunnable: self.unrunnable(&targets),
+                targets,
+                wait,
+            },
             Request::Stop { targets, wait } => Command::Stop { targets, wait },
-            Request::Restart { targets, wait } => Command::Restart { targets, wait },
+            Request::Restart { targets, wait } => Command::Restart {
+                unrunnable: self.unrunnable(&targets),
+                targets,
+                wait,
+            },
             Request::Signal { targets, signal } => match signal_to_send(&signal) {
                 Ok(signal) => Command::Signal { targets, signal },
                 Err(_) => return Some(Response::Refused(Refusal::BadSignal(signal))),

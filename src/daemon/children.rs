@@ -77,6 +77,11 @@ impl Children {
         !self.executing.is_empty()
     }
 
+    /// Why the program of a process could not be executed, as far as that is seen without trying.
+    pub fn look(&self, settings: &ProcessSettings) -> Result<(), SpawnFailure> {
+        self.launcher.look(settings)
+    }
+
     /// Makes the process of a spawn.
     pub fn launch(
         &mut self,

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::ffi::{CString, OsString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Search path where neither the program nor the daemon has one.
 const DEFAULT_PATH: &str = "/bin:/usr/bin:/usr/local/bin";
@@ -68,6 +68,11 @@ impl Launcher {
         })
     }
 
+    /// Why the program of a process could not be executed, as far as that is seen without trying.
+    pub fn look(&self, settings: &ProcessSettings) -> Result<(), SpawnFailure> {
+        program_of(settings, &self.environment_of(settings)).map(drop)
+    }
+
     /// Makes the process. `journal` is where it writes itself down before it executes its program.
     pub fn launch(
         &self,
@@ -77,15 +82,7 @@ impl Launcher {
         let launch = &settings.launch;
         let environment = self.environment_of(settings);
         let word = launch.argv.first().map_or("", String::as_str);
-        let path = environment
-            .get(std::ffi::OsStr::new("PATH"))
-            .map(|path| path.to_string_lossy());
-        let program = lookup::lookup(
-            word,
-            Some(path.as_deref().unwrap_or(DEFAULT_PATH)),
-            launch.directory.as_deref(),
-        )
-        .map_err(|errno| failed(SpawnStep::Lookup, word, errno))?;
+        let program = program_of(settings, &environment)?;
 
         let exec = |errno| failed(SpawnStep::Exec, word, errno);
         let program = c_string(program.into_os_string()).map_err(exec)?;
@@ -282,6 +279,24 @@ pub fn step(step: spawn::Step) -> SpawnStep {
         spawn::Step::Directory => SpawnStep::Directory,
         spawn::Step::Exec => SpawnStep::Exec,
     }
+}
+
+/// The file that the first word of a command stands for.
+fn program_of(
+    settings: &ProcessSettings,
+    environment: &BTreeMap<OsString, OsString>,
+) -> Result<PathBuf, SpawnFailure> {
+    let launch = &settings.launch;
+    let word = launch.argv.first().map_or("", String::as_str);
+    let path = environment
+        .get(std::ffi::OsStr::new("PATH"))
+        .map(|path| path.to_string_lossy());
+    lookup::lookup(
+        word,
+        Some(path.as_deref().unwrap_or(DEFAULT_PATH)),
+        launch.directory.as_deref(),
+    )
+    .map_err(|errno| failed(SpawnStep::Lookup, word, errno))
 }
 
 fn failed(step: SpawnStep, subject: &str, errno: Errno) -> SpawnFailure {

@@ -322,6 +322,7 @@ impl Prepared {
             executable: executable.to_owned(),
             access,
             manager: Manager::from_environment(),
+            looks_first: called_as == "supervisord",
         })
         .map_err(Failure::surroundings)?;
         log::info!(

@@ -132,8 +132,7 @@ fn processes(config: &Config) -> impl Iterator<Item = &Arc<ProcessSettings>> {
 
 /// What happened between `before` and `after`.
 fn fate(before: Option<&Process>, after: Option<&Process>, settings: &Settings<'_>) -> Fate {
-    let was_up =
-        before.is_some_and(|process| process.is_live() || process.state() == State::Backoff);
+    let was_up = before.is_some_and(Process::is_up);
     let spawns = match (before, after) {
         (_, None) => false,
         (None, Some(after)) => after.was_spawned(),

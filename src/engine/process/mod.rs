@@ -338,6 +338,11 @@ impl Process {
         )
     }
 
+    /// Whether it counts as up: something of it lives, or another attempt is due.
+    pub fn is_up(&self) -> bool {
+        self.is_live() || self.state() == State::Backoff
+    }
+
     /// When it wants to be stepped again without any other cause.
     pub fn deadline(&self) -> Option<Monotonic> {
         match self.current {
