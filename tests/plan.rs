@@ -238,7 +238,11 @@ fn whole_sections_and_some_groups() {
     let plan = told_and_done(&daemon, &[]);
     assert_eq!(
         steps(&plan),
-        ["cache: Restart command", "later: Add", "site:db: Stop"]
+        [
+            "cache: Restart command",
+            "later: Add",
+            "site:db: Stop programs"
+        ]
     );
     daemon.close();
 }

@@ -143,8 +143,9 @@ where
             None => format!("unknown error (try \"tail {}\")", row.name),
         },
         ProcessState::Stopped | ProcessState::Exited => row
-            .started_at
-            .and_then(|started| DateTime::from_timestamp(row.stopped_at.unwrap_or(started), 0))
+            .stopped_at
+            .or(row.started_at)
+            .and_then(|moment| DateTime::from_timestamp(moment, 0))
             .map_or_else(
                 || "Not started".to_owned(),
                 |stopped| {
@@ -247,6 +248,12 @@ mod tests {
             (at(ProcessState::Stopped, None, None), "Not started", true),
             (
                 at(ProcessState::Stopped, Some(1), Some(stop)),
+                "Nov 24 08:59 AM",
+                true,
+            ),
+            // Given up before anything of it lived.
+            (
+                at(ProcessState::Stopped, None, Some(stop)),
                 "Nov 24 08:59 AM",
                 true,
             ),

@@ -1,7 +1,7 @@
 //! Who may talk to the daemon.
 //!
-//! Root and the daemon's own user always; the user that the socket was given to and others only as far as the configured mode of the socket says so. The mode of
-//! the file itself does not count: somebody may have loosened it.
+//! Root and the daemon's own user always; the user that the socket was given to and others only as far as the configured
+//! mode of the socket says so. The mode of the file itself does not count: somebody may have loosened it.
 
 use crate::sys::peer::Peer;
 
