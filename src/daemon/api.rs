@@ -99,17 +99,9 @@ impl Daemon {
                 });
                 return Some(Response::Accepted);
             }
-            Request::Start { targets, wait } => Command::Start {
-                unrunnable: self.unrunnable(&targets),
-                targets,
-                wait,
-            },
+            Request::Start { targets, wait } => self.start_command(targets, wait),
             Request::Stop { targets, wait } => Command::Stop { targets, wait },
-            Request::Restart { targets, wait } => Command::Restart {
-                unrunnable: self.unrunnable(&targets),
-                targets,
-                wait,
-            },
+            Request::Restart { targets, wait } => self.restart_command(targets, wait),
             Request::Signal { targets, signal } => match signal_to_send(&signal) {
                 Ok(signal) => Command::Signal { targets, signal },
                 Err(_) => return Some(Response::Refused(Refusal::BadSignal(signal))),
@@ -154,6 +146,22 @@ impl Daemon {
         );
         self.feed(Event::Command { ticket, command });
         None
+    }
+
+    fn start_command(&self, targets: Vec<String>, wait: bool) -> Command {
+        Command::Start {
+            unrunnable: self.unrunnable(&targets),
+            targets,
+            wait,
+        }
+    }
+
+    fn restart_command(&self, targets: Vec<String>, wait: bool) -> Command {
+        Command::Restart {
+            unrunnable: self.unrunnable(&targets),
+            targets,
+            wait,
+        }
     }
 
     /// Whether there is something that `reload` can execute.

@@ -449,7 +449,7 @@ impl Engine {
         let Some(members) = self.table.groups().get(&name) else {
             return GroupOutcome::NoSuchGroup;
         };
-        let busy = members.processes.values().any(|process| process.is_up());
+        let busy = members.processes.values().any(Process::is_up);
         if busy {
             return GroupOutcome::StillRunning;
         }
