@@ -27,6 +27,7 @@ mod readers;
 pub mod scan;
 pub mod schema;
 mod sections;
+mod servers;
 mod source;
 mod suggest;
 mod table;
@@ -109,7 +110,7 @@ fn build(
     let mut sorted = sections::sort(context, &document.sections);
     daemon::overrule(context, &mut sorted.daemon, overrides);
     let sockets = daemon::sockets(context, &sorted);
-    daemon::network(context, &sorted.inet_servers);
+    servers::network(context, &sorted.inet_servers);
     let daemon = daemon::daemon(context, &sorted.daemon, &sockets);
     let console = daemon::console(
         context,

@@ -4,6 +4,9 @@
 //! mode of the socket says so. The mode of the file itself does not count: somebody may have loosened it.
 
 use crate::sys::peer::Peer;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 /// The rule for this daemon's socket.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +22,24 @@ pub struct Access {
 }
 
 impl Access {
+    /// The rule for the socket as it is, made with this mode; without a socket nobody connects.
+    pub fn to(socket: Option<&Path>, mode: u32) -> io::Result<Self> {
+        let uid = nix::unistd::geteuid().as_raw();
+        let (owner, gid) = match socket {
+            Some(socket) => {
+                let metadata = std::fs::metadata(socket)?;
+                (metadata.uid(), metadata.gid())
+            }
+            None => (uid, nix::unistd::getegid().as_raw()),
+        };
+        Ok(Self {
+            uid,
+            owner,
+            gid,
+            mode,
+        })
+    }
+
     /// Whether this peer, a member of `groups` too, may send requests.
     pub fn allows(&self, peer: &Peer, groups: &[u32]) -> bool {
         const OWNER_WRITE: u32 = 0o200;

@@ -58,7 +58,6 @@ pub struct Daemon {
     pub(super) executable: PathBuf,
     pub(super) access: Access,
     pub(super) manager: Manager,
-    pub(super) looks_first: bool,
     queue: VecDeque<Event>,
     more_ends: bool,
     pub(super) listener_rests_until: Option<Monotonic>,
@@ -126,8 +125,6 @@ pub struct Parts {
     pub access: Access,
     /// Who is told how the daemon is.
     pub manager: Manager,
-    /// Whether a program that cannot be executed is left as it is when somebody asks for its start, as Supervisor does.
-    pub looks_first: bool,
 }
 
 /// Causes of a wake-up.
@@ -195,7 +192,6 @@ impl Daemon {
             executable,
             access,
             manager,
-            looks_first,
         } = parts;
         let started_with = engine.config().daemon.clone();
         let poller = Poller::new()?;
@@ -236,7 +232,6 @@ impl Daemon {
             executable,
             access,
             manager,
-            looks_first,
             queue: VecDeque::new(),
             more_ends: false,
             listener_rests_until: None,

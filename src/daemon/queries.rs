@@ -131,14 +131,11 @@ impl Daemon {
     /// Called as Supervisor's daemon: which of these processes are not to be tried, because their program cannot be
     /// executed. Under its own name the daemon tries, and the process tells why it failed.
     pub(super) fn unrunnable(&self, targets: &[String]) -> Unrunnable {
-        if !self.looks_first {
-            return Unrunnable::new();
-        }
         let (keys, _unknown) = self.resolve_all(targets);
         keys.into_iter()
             .filter_map(|key| {
                 let process = self.engine.process(&key)?;
-                let failure = self.children.look(&process.settings).err()?;
+                let failure = self.children.refusal(&process.settings)?;
                 Some((key, failure))
             })
             .collect()

@@ -7,6 +7,7 @@
 
 use super::event_loop::{Daemon, Wake};
 use super::journal::Journal;
+use crate::config::model::DaemonSettings;
 use crate::sys::poller::Interest;
 use crate::sys::socket::{Lock, LockError, Rights};
 use crate::sys::watch::Watch;
@@ -91,6 +92,14 @@ impl RuntimeFiles {
     /// Removes the socket and the lock.
     pub fn remove(self) -> Result<(), LockError> {
         self.lock.remove()
+    }
+}
+
+/// Who may use the control socket.
+pub fn rights(settings: &DaemonSettings) -> Rights {
+    Rights {
+        mode: settings.socket_mode,
+        owner: settings.socket_owner.map(|owner| (owner.uid, owner.gid)),
     }
 }
 

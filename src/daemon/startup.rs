@@ -16,7 +16,7 @@ use super::launch::Launcher;
 use super::loader::Loader;
 use super::logging::{self, Echo};
 use super::manager::Manager;
-use super::runtime_files::RuntimeFiles;
+use super::runtime_files::{RuntimeFiles, rights};
 use crate::check_config::render;
 use crate::cli::DaemonOptions;
 use crate::config::model::{Config, DaemonSettings};
@@ -27,13 +27,12 @@ use crate::sys::dirs::Private;
 use crate::sys::limits::Limit;
 use crate::sys::pidfile::{Pidfile, PidfileError};
 use crate::sys::signals::SignalSource;
-use crate::sys::socket::{self, Lock, LockError, Rights};
+use crate::sys::socket::{self, Lock, LockError};
 use crate::sys::{descriptors, dirs, identity, limits};
 use crate::types::Signal;
 use flexi_logger::LoggerHandle;
 use nix::sys::stat::Mode;
 use std::io::{self, Write};
-use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -239,14 +238,6 @@ pub fn prepare(options: &DaemonOptions, called_as: &str) -> Result<Prepared, Fai
     })
 }
 
-/// Who may use the control socket.
-fn rights(settings: &DaemonSettings) -> Rights {
-    Rights {
-        mode: settings.socket_mode,
-        owner: settings.socket_owner.map(|owner| (owner.uid, owner.gid)),
-    }
-}
-
 /// Reads the file, shows what is wrong with it, and gives it back if it can be used.
 fn check(loader: &Loader) -> Result<Config, Failure> {
     let Loaded {
@@ -357,20 +348,7 @@ impl Prepared {
         };
         let socket = meeting.is_some().then_some(settings.socket.as_path());
         let launcher = Launcher::new(socket, limits.clone()).map_err(Failure::surroundings)?;
-        let own = nix::unistd::geteuid().as_raw();
-        let (owner, gid) = match socket {
-            Some(socket) => {
-                let metadata = std::fs::metadata(socket).map_err(Failure::surroundings)?;
-                (metadata.uid(), metadata.gid())
-            }
-            None => (own, nix::unistd::getegid().as_raw()),
-        };
-        let access = Access {
-            uid: own,
-            owner,
-            gid,
-            mode: settings.socket_mode,
-        };
+        let access = Access::to(socket, settings.socket_mode).map_err(Failure::surroundings)?;
         let (listener, runtime_files) = meeting
             .map(|Meeting { lock, listener }| {
                 let files = RuntimeFiles::new(&settings.socket, rights(settings), lock);
@@ -383,13 +361,12 @@ impl Prepared {
             signals,
             listener,
             capture,
-            children: Children::new(launcher),
+            children: Children::new(launcher, called_as == "supervisord"),
             journal,
             runtime_files,
             executable: executable.to_owned(),
             access,
             manager: Manager::from_environment(),
-            looks_first: called_as == "supervisord",
         })
         .map_err(Failure::surroundings)?;
         log::info!(
