@@ -246,7 +246,10 @@ fn a_start_during_a_stop_never_makes_two() {
     assert!((1..=2).contains(&spawned), "{spawned} spawns");
     assert!(!proc::is_alive(old));
     if spawned == 2 {
-        // The new one began after the old one had ended.
+        // The new one began after the old one had ended. It was started before it could tell.
+        wait::for_condition("the mark of the new one", || {
+            daemon.sandbox.count_marks("slow", "start") == 2
+        });
         let marks = daemon.sandbox.marks("slow");
         let ended = marks.iter().find(|mark| mark.word == "term").unwrap().at;
         assert!(

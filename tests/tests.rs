@@ -39,6 +39,7 @@ mod plan;
 mod protocol;
 mod reload;
 mod restart;
+mod roles;
 mod security;
 mod shell;
 mod signal;

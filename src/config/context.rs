@@ -183,7 +183,8 @@ impl<'a> Context<'a> {
         Ok(Owner { uid, gid })
     }
 
-    fn group(&self, text: &str) -> Result<u32, ValueFault> {
+    /// The number of a group, by name or number.
+    pub fn group(&self, text: &str) -> Result<u32, ValueFault> {
         if text.is_empty() {
             return Err(ValueFault::new("a group is missing here"));
         }

@@ -24,6 +24,7 @@ mod lint;
 pub mod model;
 mod program;
 mod readers;
+mod role;
 pub mod scan;
 pub mod schema;
 mod sections;
@@ -131,7 +132,9 @@ fn build(
         groups,
         files: document.files.clone(),
         origins: sorted.daemon.origins(&context.sources),
+        roles: role::build(context, &sorted),
     };
+    role::check_way(context, &config, &sorted);
     lint::shared_files(context, &config, &sorted);
     config
 }

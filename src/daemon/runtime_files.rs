@@ -7,7 +7,6 @@
 
 use super::event_loop::{Daemon, Wake};
 use super::journal::Journal;
-use crate::config::model::DaemonSettings;
 use crate::sys::poller::Interest;
 use crate::sys::socket::{Lock, LockError, Rights};
 use crate::sys::watch::Watch;
@@ -95,14 +94,6 @@ impl RuntimeFiles {
     }
 }
 
-/// Who may use the control socket.
-pub fn rights(settings: &DaemonSettings) -> Rights {
-    Rights {
-        mode: settings.socket_mode,
-        owner: settings.socket_owner.map(|owner| (owner.uid, owner.gid)),
-    }
-}
-
 fn identity(path: &Path) -> Option<(u64, u64)> {
     let metadata = std::fs::symlink_metadata(path).ok()?;
     Some((metadata.dev(), metadata.ino()))
@@ -117,7 +108,7 @@ impl Daemon {
         if let Some(watch) = files.watch() {
             watch.drain();
         }
-        match files.mend(super::startup::BACKLOG) {
+        match files.mend(super::meeting::BACKLOG) {
             Ok(None) => {}
             Ok(Some(listener)) => {
                 log::warn!("the control socket was removed; it is there again");

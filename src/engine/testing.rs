@@ -130,5 +130,6 @@ pub fn config(processes: impl IntoIterator<Item = ProcessSettings>) -> Config {
         groups,
         files: vec![PathBuf::from("/etc/test.ini")],
         origins: Arc::from([]),
+        roles: Vec::new(),
     }
 }

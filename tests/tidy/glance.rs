@@ -14,6 +14,7 @@ const TABLES: &[(&str, Kind)] = &[
     ),
     ("Programs: [program.NAME], [program:NAME]", Kind::Program),
     ("Groups: [group.NAME], [group:NAME]", Kind::Group),
+    ("Roles: [role.NAME]", Kind::Role),
     ("[include]", Kind::Include),
     ("[unix_http_server]", Kind::UnixServer),
     ("[inet_http_server]", Kind::InetServer),
