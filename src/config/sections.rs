@@ -218,7 +218,12 @@ impl<'d> Sorter<'d> {
         let name_span = section.name_span(at, name.len());
         match kind {
             Kind::RpcInterface | Kind::CtlPlugin => {
-                context.report(unsupported(section, "this section has no effect"));
+                let why = if kind == Kind::RpcInterface {
+                    "there is no XML-RPC; the console speaks a protocol of its own"
+                } else {
+                    "a plug-in is code for Python"
+                };
+                context.report(unsupported(section, why));
                 return;
             }
             Kind::FcgiProgram => {
