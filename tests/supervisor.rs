@@ -5,7 +5,9 @@
 
 mod console;
 mod daemon;
+mod fcgi;
 mod install;
 mod mask;
+mod output;
 mod rig;
 mod states;

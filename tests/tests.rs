@@ -17,6 +17,7 @@
 
 mod harness;
 
+mod attack;
 mod check_config;
 mod child;
 mod clear_tail;
@@ -24,6 +25,7 @@ mod console;
 mod container;
 mod dispatch;
 mod exit_policy;
+mod fcgi;
 mod groups;
 mod harness_check;
 mod hup;
@@ -33,6 +35,7 @@ mod life;
 mod logs;
 mod notify;
 mod order;
+mod output;
 mod package;
 mod pid_avail_version;
 mod plan;

@@ -6,8 +6,8 @@
 //! not. Nothing is decided here: what a difference leads to is the engine's matter.
 
 use super::model::{
-    Autorestart, Config, Environment, Group, KeyOrigin, Launch, LogSettings, LogTarget, Policy,
-    ProcessSettings, User,
+    Autorestart, Config, Environment, Group, KeyOrigin, Launch, ListenAddress, ListenSettings,
+    LogSettings, LogTarget, Owner, Policy, ProcessSettings, User,
 };
 use super::schema::{self, Applies, Kind};
 use crate::types::{ProcessKey, ProgramName, Signal};
@@ -218,6 +218,9 @@ impl Finder<'_> {
                 "stdout_logfile",
                 "stdout_logfile_maxbytes",
                 "stdout_logfile_backups",
+                "stdout_capture_maxbytes",
+                "stdout_events_enabled",
+                "stdout_syslog",
             ],
             &old.stdout,
             stdout,
@@ -227,6 +230,9 @@ impl Finder<'_> {
                 "stderr_logfile",
                 "stderr_logfile_maxbytes",
                 "stderr_logfile_backups",
+                "stderr_capture_maxbytes",
+                "stderr_events_enabled",
+                "stderr_syslog",
             ],
             &old.stderr,
             stderr,
@@ -244,6 +250,7 @@ impl Finder<'_> {
             redirect_stderr,
             strip_ansi,
             server_url,
+            listen,
         } = new;
         let path = |path: &Option<std::path::PathBuf>| {
             path.as_ref().map(|path| path.display().to_string())
@@ -261,6 +268,7 @@ impl Finder<'_> {
         self.flags("redirect_stderr", old.redirect_stderr, *redirect_stderr);
         self.flags("strip_ansi", old.strip_ansi, *strip_ansi);
         self.differ("serverurl", &url(&old.server_url), &url(server_url));
+        self.listen(old.listen.as_deref(), listen.as_deref());
     }
 
     fn policy(&mut self, old: &Policy, new: &Policy) {
@@ -295,13 +303,16 @@ impl Finder<'_> {
         self.flags("essential", old.essential, *essential);
     }
 
-    fn log(&mut self, keys: [&'static str; 3], old: &LogSettings, new: &LogSettings) {
+    fn log(&mut self, keys: [&'static str; 6], old: &LogSettings, new: &LogSettings) {
         let LogSettings {
             target,
             maxbytes,
             backups,
+            capture_maxbytes,
+            events_enabled,
+            syslog,
         } = new;
-        let [log, size, kept] = keys;
+        let [log, size, kept, capture, events, system] = keys;
         match (&old.target, target) {
             (
                 LogTarget::File {
@@ -332,6 +343,37 @@ impl Finder<'_> {
         }
         self.differ(size, &old.maxbytes.to_string(), &maxbytes.to_string());
         self.numbers(kept, old.backups, *backups);
+        self.differ(
+            capture,
+            &old.capture_maxbytes.to_string(),
+            &capture_maxbytes.to_string(),
+        );
+        self.flags(events, old.events_enabled, *events_enabled);
+        self.flags(system, old.syslog, *syslog);
+    }
+
+    fn listen(&mut self, old: Option<&ListenSettings>, new: Option<&ListenSettings>) {
+        let both = [old, new].map(|listen| {
+            let ListenSettings { address, backlog } = listen?;
+            let (mode, owner) = match address {
+                ListenAddress::Tcp { .. } => (None, None),
+                ListenAddress::Unix { mode, owner, .. } => (Some(*mode), *owner),
+            };
+            let owner = owner.map(|Owner { uid, gid }| {
+                gid.map_or_else(|| uid.to_string(), |gid| format!("{uid}:{gid}"))
+            });
+            Some([
+                Some(address.to_string()),
+                backlog.map(|backlog| backlog.to_string()),
+                owner,
+                mode.map(|mode| format!("{mode:04o}")),
+            ])
+        });
+        let keys = ["socket", "socket_backlog", "socket_owner", "socket_mode"];
+        let [old, new] = both.map(Option::unwrap_or_default);
+        for ((key, old), new) in keys.into_iter().zip(old).zip(new) {
+            self.maybe(key, old, new);
+        }
     }
 
     fn user(&mut self, old: Option<&User>, new: Option<&User>) {

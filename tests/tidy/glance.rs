@@ -114,7 +114,7 @@ fn unit(key: &Key) -> &'static str {
         ValueType::Boolean => "boolean",
         ValueType::Signal => "signal",
         ValueType::Command => "command",
-        ValueType::Url => "URL",
+        ValueType::Url | ValueType::Listen => "URL",
         ValueType::InetAddress => "port",
         ValueType::Account | ValueType::Owner => "user",
         ValueType::Text | ValueType::Name => "text",

@@ -78,8 +78,6 @@ fn is_right(key: &Key, value: &str) -> bool {
     match key.value {
         ValueType::Text | ValueType::MainLog | ValueType::ChildLog | ValueType::Names => true,
         ValueType::Path | ValueType::Patterns | ValueType::Socket => !value.is_empty(),
-        // A FastCGI program's is not looked up.
-        ValueType::Owner if key.section == Kind::FcgiProgram => !value.is_empty(),
         ValueType::Owner => ["www", "33", "1000", "www:www-group", "33:34"].contains(&value),
         ValueType::InetAddress => {
             unsigned
@@ -111,6 +109,7 @@ fn is_right(key: &Key, value: &str) -> bool {
         ValueType::Account => ["www", "33", "1000"].contains(&value),
         ValueType::Command => !["", "\"open"].contains(&value),
         ValueType::Environment => ["", "A=1"].contains(&value),
+        ValueType::Listen => value == "unix:///tmp/x",
         ValueType::Url => ["AUTO", "unix:///tmp/x"].contains(&value),
     }
 }
@@ -140,7 +139,22 @@ fn file(key: &Key, dialect: Dialect, value: &str) -> Option<String> {
             ("inet_http_server", "port=9001\n")
         }
         (Kind::InetServer, Dialect::Supervisor) => ("inet_http_server", ""),
-        (Kind::FcgiProgram, Dialect::Supervisor) => ("fcgi-program:a", ""),
+        (Kind::FcgiProgram, dialect) => {
+            let section = match dialect {
+                Dialect::Native => "fcgi-program.a",
+                Dialect::Supervisor => "fcgi-program:a",
+            };
+            let socket = "command=/bin/cat\nsocket=unix:///tmp/s\n";
+            let without = "command=/bin/cat\n";
+            (
+                section,
+                if key.name == "socket" {
+                    without
+                } else {
+                    socket
+                },
+            )
+        }
         (Kind::EventListener, Dialect::Supervisor) => ("eventlistener:a", ""),
         _ => return None,
     };
