@@ -74,6 +74,15 @@ fn every_key_that_differs_is_named_with_its_line() {
         ),
         ("stderr_logfile_backups=2", "stderr_logfile_backups! 10 2 5"),
         ("numprocs_start=4", "numprocs_start 0 4 5"),
+        (
+            "stdout_capture_maxbytes=1KB",
+            "stdout_capture_maxbytes 0 1KB 5",
+        ),
+        (
+            "stderr_events_enabled=true",
+            "stderr_events_enabled false true 5",
+        ),
+        ("stdout_syslog=true", "stdout_syslog false true 5"),
     ] {
         let with = format!("{BASE}{line}\n");
         assert_eq!(between(BASE, &with), [expected], "{line}");
@@ -234,5 +243,27 @@ fn a_group_differs_in_its_own_section() {
                 .unwrap()
         };
         assert_eq!(words(&compared.group(&group(&old), &group(&new))), expected);
+    }
+}
+
+#[test]
+fn the_socket_of_a_program_differs_in_its_own_keys() {
+    let file = |lines: &str| format!("[fcgi-program.a]\ncommand=/bin/cat\n{lines}\n");
+    let unix = file("socket=unix:///tmp/s");
+    for (lines, expected) in [
+        (
+            "socket=unix:///tmp/t",
+            &["socket unix:///tmp/s unix:///tmp/t 3"][..],
+        ),
+        (
+            "socket=unix:///tmp/s\nsocket_backlog=7\nsocket_mode=0770\nsocket_owner=www",
+            &[
+                "socket_backlog - 7 4",
+                "socket_owner - 33 6",
+                "socket_mode 0700 0770 5",
+            ],
+        ),
+    ] {
+        assert_eq!(between(&unix, &file(lines)), expected, "{lines}");
     }
 }
