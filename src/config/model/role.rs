@@ -1,4 +1,4 @@
-//! Roles: what some users may ask of the daemon.
+//! What users other than root and the daemon's own may ask for.
 
 use crate::types::{ProcessKey, ProgramName};
 use std::collections::BTreeSet;
