@@ -26,6 +26,8 @@ pub struct Config {
     pub groups: BTreeMap<GroupName, Group>,
     /// Every file that was read, the main one first. Absolute paths.
     pub files: Vec<PathBuf>,
+    /// Where each key of the daemon's section stands, sorted by key; what is not here has its default or is a flag's.
+    pub origins: Arc<[KeyOrigin]>,
     /// What others than root and the daemon's user may ask for; nothing, where there is none.
     pub roles: Vec<Role>,
 }
@@ -44,6 +46,8 @@ pub struct DaemonSettings {
     pub socket: PathBuf,
     /// Mode of the control socket.
     pub socket_mode: u32,
+    /// Whom the control socket is given to; `None` leaves it to the daemon's own user and group.
+    pub socket_owner: Option<Owner>,
     /// The daemon's own log; `None` writes no file.
     pub logfile: Option<PathBuf>,
     /// The daemon's own log goes to the system log.
@@ -183,6 +187,8 @@ pub struct Group {
     pub priority: i32,
     /// Whether it stands in a `[group.NAME]` section of its own.
     pub explicit: bool,
+    /// Where each key of that section stands, sorted by key.
+    pub origins: Arc<[KeyOrigin]>,
     /// Its processes.
     pub processes: BTreeMap<ProcessName, Arc<ProcessSettings>>,
 }
@@ -241,7 +247,7 @@ impl ProcessSettings {
     }
 }
 
-/// Where a key of a program was given its value.
+/// Where a key was given its value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyOrigin {
     /// The key's own name, whatever spelling the file uses.
