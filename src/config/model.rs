@@ -5,6 +5,7 @@
 
 mod role;
 
+pub use super::listen::{ListenAddress, ListenSettings, Owner};
 pub use role::{Class, Role, Scope};
 
 use crate::types::{ByteSize, GroupName, ProcessKey, ProcessName, ProgramName, Signal};
@@ -25,6 +26,8 @@ pub struct Config {
     pub groups: BTreeMap<GroupName, Group>,
     /// Every file that was read, the main one first. Absolute paths.
     pub files: Vec<PathBuf>,
+    /// Where each key of the daemon's section stands, sorted by key; what is not here has its default or is a flag's.
+    pub origins: Arc<[KeyOrigin]>,
     /// What others than root and the daemon's user may ask for; nothing, where there is none.
     pub roles: Vec<Role>,
 }
@@ -43,6 +46,8 @@ pub struct DaemonSettings {
     pub socket: PathBuf,
     /// Mode of the control socket.
     pub socket_mode: u32,
+    /// Whom the control socket is given to; `None` leaves it to the daemon's own user and group.
+    pub socket_owner: Option<Owner>,
     /// The daemon's own log; `None` writes no file.
     pub logfile: Option<PathBuf>,
     /// The daemon's own log goes to the system log.
@@ -182,6 +187,8 @@ pub struct Group {
     pub priority: i32,
     /// Whether it stands in a `[group.NAME]` section of its own.
     pub explicit: bool,
+    /// Where each key of that section stands, sorted by key.
+    pub origins: Arc<[KeyOrigin]>,
     /// Its processes.
     pub processes: BTreeMap<ProcessName, Arc<ProcessSettings>>,
 }
@@ -240,7 +247,7 @@ impl ProcessSettings {
     }
 }
 
-/// Where a key of a program was given its value.
+/// Where a key was given its value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyOrigin {
     /// The key's own name, whatever spelling the file uses.
@@ -274,66 +281,6 @@ pub struct Launch {
     pub server_url: Option<String>,
     /// A listening socket as its standard input: that of a `FastCGI` program.
     pub listen: Option<Arc<ListenSettings>>,
-}
-
-/// A socket that the daemon listens on for a program.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ListenSettings {
-    /// Where.
-    pub address: ListenAddress,
-    /// Connections that may wait; as many as the system allows when that is `None`.
-    pub backlog: Option<u32>,
-}
-
-/// Where a program is connected to. Shown as it is written.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ListenAddress {
-    /// `tcp://HOST:PORT`.
-    Tcp {
-        /// A name or an address; every address of the machine when it is empty.
-        host: String,
-        /// The port.
-        port: u16,
-    },
-    /// `unix://PATH`.
-    Unix {
-        /// Absolute path.
-        path: PathBuf,
-        /// Permission bits.
-        mode: u32,
-        /// Whom it is given to; `None` leaves it with the daemon's user.
-        owner: Option<Owner>,
-    },
-}
-
-impl ListenAddress {
-    /// Whether both cannot be listened on at the same time. Owner and mode do not matter.
-    pub fn is_same_place(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Unix { path, .. }, Self::Unix { path: other, .. }) => path == other,
-            (Self::Tcp { .. }, Self::Tcp { .. }) => self == other,
-            (Self::Unix { .. }, Self::Tcp { .. }) | (Self::Tcp { .. }, Self::Unix { .. }) => false,
-        }
-    }
-}
-
-impl fmt::Display for ListenAddress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp { host, port } if host.contains(':') => write!(f, "tcp://[{host}]:{port}"),
-            Self::Tcp { host, port } => write!(f, "tcp://{host}:{port}"),
-            Self::Unix { path, .. } => write!(f, "unix://{}", path.display()),
-        }
-    }
-}
-
-/// Whom a file is given to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Owner {
-    /// User id.
-    pub uid: u32,
-    /// Group id; `None` leaves the group.
-    pub gid: Option<u32>,
 }
 
 /// What is decided about a process while it runs.
