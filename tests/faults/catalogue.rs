@@ -72,10 +72,10 @@ fn files_of(module: &str) -> Vec<String> {
 }
 
 /// Whether a file holds this test.
-fn holds(file: &str, test: &str) -> bool {
+fn holds(file: &str, name: &str) -> bool {
     let text = fs::read_to_string(root(file)).unwrap();
     let lines: Vec<&str> = text.lines().map(str::trim).collect();
-    let head = format!("fn {test}(");
+    let head = format!("fn {name}(");
     lines.iter().enumerate().any(|(number, line)| {
         line.starts_with(&head) && lines[number.saturating_sub(3)..number].contains(&"#[test]")
     })

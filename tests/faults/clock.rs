@@ -155,7 +155,7 @@ fn a_machine_that_has_been_up_for_years_is_no_trouble() {
         "--boottime",
         "3153600000",
     ];
-    let works = Command::new(words[0])
+    let answer = Command::new(words[0])
         .args(&words[1..])
         .args([
             "grep",
@@ -165,7 +165,7 @@ fn a_machine_that_has_been_up_for_years_is_no_trouble() {
         ])
         .stderr(std::process::Stdio::null())
         .status();
-    if !works.is_ok_and(|status| status.success()) {
+    if !answer.is_ok_and(|status| status.success()) {
         eprintln!("passed over: no clock of its own can be given to a process here");
         return;
     }

@@ -51,11 +51,11 @@ fn kill_at(sandbox: &Sandbox, start: &Command, call: &str, nth: u32) -> bool {
         .stdout(File::create(sandbox.path("stdout")).unwrap())
         .stderr(File::create(sandbox.path("stderr")).unwrap());
     let mut tracer = command.spawn().unwrap();
-    let traced = tracer.id().cast_signed();
+    let parent = tracer.id().cast_signed();
     let daemon = || {
         proc::all()
             .into_iter()
-            .find(|process| process.parent == traced && process.state != 'Z')
+            .find(|process| process.parent == parent && process.state != 'Z')
             .map(|process| process.pid)
     };
     let mut served = false;

@@ -64,21 +64,17 @@ fn what_is_no_file_is_no_log_and_blocks_nobody() {
 #[test]
 fn what_lies_in_the_way_of_a_rotation_is_neither_followed_nor_removed() {
     // A directory, a link to somebody's file, a link to nothing, in the place of the first backup.
-    let plants: [(&str, &dyn Fn(&Sandbox)); 3] = [
-        ("directory", &|sandbox| {
-            fs::create_dir(sandbox.path("log/web.log.1")).unwrap();
-        }),
-        ("link", &|sandbox| {
-            let victim = sandbox.write("out/victim", "precious\n");
-            symlink(victim, sandbox.path("log/web.log.1")).unwrap();
-        }),
-        ("dangling", &|sandbox| {
-            symlink(sandbox.path("out/made"), sandbox.path("log/web.log.1")).unwrap();
-        }),
-    ];
-    for (what, plant) in plants {
+    let plant = |what: &str, sandbox: &Sandbox| {
+        let place = sandbox.path("log/web.log.1");
+        match what {
+            "directory" => fs::create_dir(place).unwrap(),
+            "link" => symlink(sandbox.write("out/victim", "precious\n"), place).unwrap(),
+            _ => symlink(sandbox.path("out/made"), place).unwrap(),
+        }
+    };
+    for what in ["directory", "link", "link to nothing"] {
         let sandbox = Sandbox::new();
-        plant(&sandbox);
+        plant(what, &sandbox);
         let scene = Scene::of(writer().start_in(sandbox));
         let log = scene.sandbox.path("log/web.log");
         // Rotated past it, or written on beyond the limit: nothing is lost.
