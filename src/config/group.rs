@@ -2,7 +2,8 @@
 
 use super::context::{Context, Variables};
 use super::diagnostic::Diagnostic;
-use super::model::{DaemonSettings, Group, ProcessSettings};
+use super::listener;
+use super::model::{DaemonSettings, Group, GroupKind, ProcessSettings};
 use super::program::{self, Place};
 use super::readers::number;
 use super::sections::{Named, Sorted};
@@ -44,6 +45,7 @@ pub fn build(
         let mut group = Group {
             priority,
             explicit: true,
+            kind: GroupKind::Programs,
             processes: BTreeMap::new(),
         };
         for program in members {
@@ -78,6 +80,7 @@ pub fn build(
         let mut group = Group {
             priority: 0,
             explicit: false,
+            kind: GroupKind::Programs,
             processes: BTreeMap::new(),
         };
         add(context, daemon, program, place, &mut group);
@@ -86,6 +89,7 @@ pub fn build(
         group.priority = first.map_or(0, |process| process.policy.priority);
         groups.insert(name, group);
     }
+    listener::add(context, daemon, &sorted.listeners, &mut groups);
     groups
 }
 
@@ -238,6 +242,11 @@ fn members<'s>(
             format!("group `{name}` names an unknown program `{member}`"),
         )
         .at(span, "no such program");
+        let mut listeners = sorted.listeners.iter();
+        if listeners.any(|listener| listener.name == member) {
+            context.report(fault.help("an event listener is a group of its own"));
+            continue;
+        }
         context.report(match suggest::nearest(&member, programs.keys().copied()) {
             Some(meant) => fault.suggest(span, meant),
             None => fault.help(format!("define it in a section [program.{member}]")),

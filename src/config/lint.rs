@@ -361,11 +361,9 @@ fn executable_problem(context: &mut Context<'_>, word: &str, launch: &Launch) ->
 
 /// What can be seen only when everything is built: files that two things write to.
 pub fn shared_files(context: &mut Context<'_>, config: &Config, sorted: &Sorted<'_>) {
-    let programs: BTreeMap<&str, &Named<'_>> = sorted
-        .programs
-        .iter()
-        .map(|program| (program.name, program))
-        .collect();
+    let named = sorted.listeners.iter().chain(&sorted.programs);
+    let programs: BTreeMap<&str, &Named<'_>> =
+        named.map(|program| (program.name, program)).collect();
     let own = own_files(config);
     let mut writers: BTreeMap<&OsStr, (&ProcessKey, Option<Span>, Stream)> = BTreeMap::new();
     let mut reported: Vec<(Option<Span>, Option<Span>)> = Vec::new();
@@ -472,7 +470,7 @@ fn own_files(config: &Config) -> BTreeMap<&OsStr, &'static str> {
         .collect()
 }
 
-/// `FastCGI` programs and event listeners: their values are checked although they are not run.
+/// `FastCGI` programs: their values are checked although they are not run.
 pub fn foreign(context: &mut Context<'_>, table: &Table<'_>) {
     let name = table.name.unwrap_or_default();
     let variables = Variables {
@@ -485,7 +483,7 @@ pub fn foreign(context: &mut Context<'_>, table: &Table<'_>) {
         // Reading reports what is wrong; the value itself has no use.
         let _unused = context.value(table, key, &variables, |text, key| {
             match (table.kind, key.value) {
-                (Kind::FcgiProgram | Kind::EventListener, ValueType::Account) => Ok(()),
+                (Kind::FcgiProgram, ValueType::Account) => Ok(()),
                 (_, value) => value.check(text),
             }
         });

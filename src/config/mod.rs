@@ -3,7 +3,7 @@
 //! [`load`] is the one road: the daemon takes it at start and at every reload, the checker takes it to explain. It reads
 //! the file and what it includes (`include`, `document`, `scan`), sorts the sections (`sections`, `table`) by the schema
 //! (`schema`), reads each value (`readers`, `context`, `expand`, `value`, `environment`, `words`) and builds the model
-//! (`daemon`, `program`, `group`), and at last looks for what is allowed and probably not meant (`lint`). All findings are
+//! (`daemon`, `program`, `group`, `listener`), and at last looks for what is allowed and probably not meant (`lint`). All findings are
 //! [`Diagnostic`]s with places; a configuration comes out only when none is an error.
 //!
 //! Invariants: loading changes nothing on the machine, asks it only through [`Host`], keeps no state between two calls,
@@ -20,6 +20,7 @@ mod group;
 mod host;
 mod include;
 mod lint;
+mod listener;
 pub mod model;
 mod program;
 mod readers;

@@ -3,7 +3,7 @@
 //! Everything here has been checked: nothing after the loader looks at a string again. There is no behaviour and no I/O,
 //! and the only positions in a file are those of each program's section and keys, which messages name.
 
-use crate::types::{ByteSize, GroupName, ProcessKey, ProcessName, ProgramName, Signal};
+use crate::types::{ByteSize, EventType, GroupName, ProcessKey, ProcessName, ProgramName, Signal};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -130,8 +130,41 @@ pub struct Group {
     pub priority: i32,
     /// Whether it stands in a `[group.NAME]` section of its own.
     pub explicit: bool,
+    /// What its processes are to each other.
+    pub kind: GroupKind,
     /// Its processes.
     pub processes: BTreeMap<ProcessName, Arc<ProcessSettings>>,
+}
+
+/// What the processes of a group are to each other.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum GroupKind {
+    /// Nothing: they are started and stopped together.
+    #[default]
+    Programs,
+    /// A pool of event listeners, any of which may be given the next event.
+    Listeners(PoolSettings),
+}
+
+/// A pool of event listeners.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PoolSettings {
+    /// What it listens to, sorted, none twice. A family stands for all its members; what several of these cover is
+    /// delivered as often.
+    pub events: Vec<EventType>,
+    /// Events that may wait; when one more comes, the oldest is discarded.
+    pub buffer_size: usize,
+    /// What the `len` of a header counts.
+    pub length: PayloadLength,
+}
+
+/// What the `len` of an event's header counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PayloadLength {
+    /// Bytes: what whoever reads bytes needs.
+    Bytes,
+    /// Characters, as Supervisor counts: what whoever reads text needs, as listeners in Python do.
+    Characters,
 }
 
 /// Everything about one process.
@@ -220,6 +253,8 @@ pub struct Launch {
     pub strip_ansi: bool,
     /// Overrides the value of `SUPERVISOR_SERVER_URL`.
     pub server_url: Option<String>,
+    /// Its standard input and output speak the protocol of event listeners.
+    pub listener: bool,
 }
 
 /// What is decided about a process while it runs.

@@ -7,6 +7,7 @@ use super::context::{Context, Variables};
 use super::daemon::check_parent;
 use super::diagnostic::Diagnostic;
 use super::lint;
+use super::listener;
 use super::model::{
     Autorestart, DaemonSettings, Environment, KeyOrigin, Launch, LogSettings, LogTarget, Policy,
     ProcessSettings,
@@ -245,7 +246,7 @@ fn policy(context: &mut Context<'_>, program: &Named<'_>, variables: &Variables<
             })
             .unwrap_or(Signal::TERM),
         stopwaitsecs: seconds(number(context, table, "stopwaitsecs", variables)),
-        priority: number(context, table, "priority", variables),
+        priority: listener::rank(context, table, variables),
         stopasgroup,
         killasgroup: killasgroup.unwrap_or(stopasgroup),
     }
@@ -310,6 +311,7 @@ impl Builder<'_> {
                 redirect_stderr: self.redirect_stderr,
                 strip_ansi: self.daemon.strip_ansi,
                 server_url: self.server_url.clone(),
+                listener: listener::is_listener(table),
             },
             policy: self.policy.clone(),
             stdout,

@@ -23,7 +23,9 @@ pub struct Sorted<'d> {
     pub programs: Vec<Named<'d>>,
     /// The groups in the order of the file.
     pub groups: Vec<Named<'d>>,
-    /// `FastCGI` programs and event listeners, which are checked and not run.
+    /// The event listeners in the order of the file.
+    pub listeners: Vec<Named<'d>>,
+    /// `FastCGI` programs, which are checked and not run.
     pub foreign: Vec<Table<'d>>,
 }
 
@@ -51,6 +53,7 @@ pub fn sort<'d>(context: &mut Context<'_>, sections: &'d [Section]) -> Sorted<'d
             unix_server: None,
             programs: Vec::new(),
             groups: Vec::new(),
+            listeners: Vec::new(),
             foreign: Vec::new(),
         },
         once: BTreeMap::new(),
@@ -64,6 +67,7 @@ pub fn sort<'d>(context: &mut Context<'_>, sections: &'d [Section]) -> Sorted<'d
         result.daemon.fall_back(default);
         result.console.fall_back(default);
         let named = result.programs.iter_mut().chain(&mut result.groups);
+        let named = named.chain(&mut result.listeners);
         let tables = named.map(|named| &mut named.table);
         for table in tables
             .chain(&mut result.unix_server)
@@ -210,11 +214,9 @@ impl<'d> Sorter<'d> {
             Kind::FcgiProgram => {
                 context.report(unsupported(section, "this program is not started"));
             }
-            Kind::EventListener => {
-                context.report(unsupported(section, "this listener is not started"));
-            }
             Kind::Program
             | Kind::Group
+            | Kind::EventListener
             | Kind::Daemon
             | Kind::Console
             | Kind::Include
@@ -254,8 +256,8 @@ impl<'d> Sorter<'d> {
         match kind {
             Kind::Program => self.sorted.programs.push(named(table)),
             Kind::Group => self.sorted.groups.push(named(table)),
+            Kind::EventListener => self.sorted.listeners.push(named(table)),
             Kind::FcgiProgram
-            | Kind::EventListener
             | Kind::RpcInterface
             | Kind::CtlPlugin
             | Kind::Daemon

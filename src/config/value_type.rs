@@ -53,6 +53,10 @@ pub enum ValueType {
     Url,
     /// A list of names.
     Names,
+    /// A list of kinds of events.
+    Events,
+    /// What is counted.
+    PayloadLength,
     /// File patterns separated by white space.
     Patterns,
 }
@@ -142,6 +146,8 @@ impl ValueType {
             | Self::Socket
             | Self::Url
             | Self::Names
+            | Self::Events
+            | Self::PayloadLength
             | Self::Patterns => format!("{subject} must be {}", self.expected()),
         }
     }
@@ -170,6 +176,8 @@ impl ValueType {
             Self::Socket => "the path of a Unix socket, plain or as unix://PATH".into(),
             Self::Url => "AUTO or a URL".into(),
             Self::Names => "names separated by commas".into(),
+            Self::Events => "kinds of events separated by commas".into(),
+            Self::PayloadLength => "`bytes` or `characters`".into(),
             Self::Patterns => "file names or patterns separated by blanks".into(),
         }
     }
@@ -194,6 +202,8 @@ impl ValueType {
             Self::Socket => value::socket(text).map(drop),
             Self::Url => value::url(text).map(drop),
             Self::Names => value::names(text).map(drop),
+            Self::Events => value::events(text).map(drop),
+            Self::PayloadLength => value::payload_length(text).map(drop),
             Self::Patterns => value::patterns(text).map(drop),
         }
     }

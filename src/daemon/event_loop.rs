@@ -14,6 +14,7 @@ use super::connections::SocketReady;
 use super::inputs::Inputs;
 use super::jobs::Jobs;
 use super::journal::Journal;
+use super::listeners::Listeners;
 use super::loader::Loader;
 use super::manager::Manager;
 use super::runtime_files::RuntimeFiles;
@@ -28,7 +29,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Ends of children handled in one turn.
 const REAPS_PER_TURN: usize = 256;
@@ -57,6 +58,7 @@ pub struct Daemon {
     pub(super) executable: PathBuf,
     pub(super) access: Access,
     pub(super) manager: Manager,
+    pub(super) listeners: Listeners,
     queue: VecDeque<Event>,
     more_ends: bool,
     pub(super) listener_rests_until: Option<Monotonic>,
@@ -141,6 +143,8 @@ pub(super) enum Wake {
     ExecStatus(Pid),
     /// A program's standard input has room.
     Input(u64),
+    /// An event listener has written something.
+    Said(u64),
 }
 
 impl Wake {
@@ -153,6 +157,7 @@ impl Wake {
             Self::Client(ClientId(id)) => (1 << 60) | id,
             Self::ExecStatus(pid) => (2 << 60) | u64::from(pid.as_raw().unsigned_abs()),
             Self::Input(id) => (3 << 60) | id,
+            Self::Said(id) => (4 << 60) | id,
         }
     }
 
@@ -169,6 +174,7 @@ impl Wake {
                 .and_then(Pid::new)
                 .map(Self::ExecStatus),
             (3, id) => Some(Self::Input(id)),
+            (4, id) => Some(Self::Said(id)),
             _ => None,
         }
     }
@@ -191,6 +197,7 @@ impl Daemon {
             manager,
         } = parts;
         let started_with = engine.config().daemon.clone();
+        let listeners = Listeners::new(started_with.identifier.clone());
         let poller = Poller::new()?;
         listener.set_nonblocking(true)?;
         poller.add(&signals, Wake::Signal.token(), Interest::READABLE)?;
@@ -225,6 +232,7 @@ impl Daemon {
             executable,
             access,
             manager,
+            listeners,
             queue: VecDeque::new(),
             more_ends: false,
             listener_rests_until: None,
@@ -234,6 +242,7 @@ impl Daemon {
 
     /// Serves until the engine says that it is over.
     pub fn serve(&mut self) -> io::Result<Ending> {
+        self.open_pools();
         self.feed(Event::Boot);
         let mut ready = Vec::new();
         loop {
@@ -274,6 +283,7 @@ impl Daemon {
                     }
                     Some(Wake::ExecStatus(pid)) => self.on_exec_status(pid),
                     Some(Wake::Input(id)) => self.on_input_room(id),
+                    Some(Wake::Said(id)) => self.on_listener_output(id),
                     None => log::error!("bug: unknown wake-up {token:#x}"),
                 }
             }
@@ -283,6 +293,7 @@ impl Daemon {
             self.spawn_some();
             self.tend_clients(now);
             self.tend_listener(now);
+            self.tend_listeners(now);
         }
     }
 
@@ -294,9 +305,11 @@ impl Daemon {
             journal,
             listener,
             runtime_files,
+            listeners,
             ..
         } = self;
         drop(listener);
+        listeners.outputs.finish(Instant::now() + drain);
         if !processes_left && let Err(error) = journal.remove() {
             log::warn!("can't remove the record of processes: {error}");
         }
@@ -310,7 +323,9 @@ impl Daemon {
     pub(super) fn feed(&mut self, event: Event) {
         self.queue.push_back(event);
         while let Some(event) = self.queue.pop_front() {
-            for action in self.engine.step(clock::now(), event) {
+            let actions = self.engine.step(clock::now(), event);
+            self.follow_engine();
+            for action in actions {
                 self.execute(action);
             }
         }
@@ -335,6 +350,7 @@ impl Daemon {
             .filter_map(Client::deadline)
             .chain(self.engine.next_deadline())
             .chain(self.listener_rests_until)
+            .chain(self.listeners.next_deadline())
             .min()
             .map(|deadline| deadline.since(now))
     }
@@ -368,8 +384,12 @@ impl Daemon {
             if let Some(pipe) = self.children.forget(pid) {
                 self.unwatch(&pipe);
             }
+            let listener = self.last_words(pid);
             let event = self.children.end_of(pid, status);
             self.feed(event);
+            if let Some(key) = listener {
+                self.listener_ended(&key);
+            }
             next = reap::peek();
             if next.is_some_and(|(same, _)| same == pid) {
                 log::error!("bug: the end of pid {pid} was told and not collected");
@@ -385,18 +405,6 @@ impl Daemon {
             self.unwatch(&pipe);
             if let Some(event) = event {
                 self.feed(event);
-            }
-        }
-    }
-
-    fn on_input_room(&mut self, id: u64) {
-        let Some(key) = self.input_tokens.get(&id).cloned() else {
-            return;
-        };
-        if self.inputs.resume(&key) != Ok(super::inputs::Progress::Waiting) {
-            self.input_tokens.remove(&id);
-            if let Some(pipe) = self.inputs.pipe(&key) {
-                self.unwatch(pipe);
             }
         }
     }
@@ -483,6 +491,7 @@ mod tests {
             Wake::ExecStatus(Pid::new(1).unwrap()),
             Wake::ExecStatus(Pid::new(i32::MAX).unwrap()),
             Wake::Input(9),
+            Wake::Said(9),
         ] {
             assert_eq!(Wake::from_token(wake.token()), Some(wake));
         }

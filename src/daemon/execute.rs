@@ -69,6 +69,7 @@ impl Daemon {
             }
             Action::Forget { key } => self.forget(&key),
             Action::PublishGroup { group, added } => {
+                self.publish_group(&group, added);
                 let group = group.to_string();
                 self.publish_notice(&if added {
                     Notice::GroupAdded { group }
@@ -99,8 +100,14 @@ impl Daemon {
             (Channel::Stdout, launched.stdout, &settings.stdout),
             (Channel::Stderr, launched.stderr, &settings.stderr),
         ];
+        self.close_input(&key);
+        self.inputs.open(key.clone(), launched.stdin);
         for (channel, pipe, log) in captures {
-            if let Some(pipe) = pipe {
+            if settings.launch.listener && channel == Channel::Stdout {
+                if let Some(pipe) = pipe {
+                    self.begin_listening(&settings, pipe);
+                }
+            } else if let Some(pipe) = pipe {
                 let options = AttachOptions {
                     strip_ansi: settings.launch.strip_ansi,
                 };
@@ -115,8 +122,6 @@ impl Daemon {
                 );
             }
         }
-        self.close_input(&key);
-        self.inputs.open(key.clone(), launched.stdin);
         if let Err(error) = self.poller.add(
             &launched.spawned.status,
             Wake::ExecStatus(pid).token(),
@@ -167,6 +172,7 @@ impl Daemon {
         ) {
             self.close_input(key);
         }
+        self.publish_state(change);
         self.publish_notice(&Notice::State {
             name: key.to_string(),
             from: convert::state(*from),

@@ -125,11 +125,12 @@ impl Launcher {
             failed(SpawnStep::Pipe, &name, errno)
         };
         let (stdin, stdin_writer) = pipe::input().map_err(piped)?;
-        let stdout = Output::open(&settings.stdout.target).map_err(piped)?;
+        // A listener's output is read whether or not it is logged.
+        let stdout = Output::open(&settings.stdout.target, launch.listener).map_err(piped)?;
         let stderr = if launch.redirect_stderr {
             Output::Same
         } else {
-            Output::open(&settings.stderr.target).map_err(piped)?
+            Output::open(&settings.stderr.target, false).map_err(piped)?
         };
         let stdout_end = stdout.child_end().unwrap_or(self.null.as_fd());
         let stderr_end = match &stderr {
@@ -220,10 +221,10 @@ enum Output {
 }
 
 impl Output {
-    fn open(target: &LogTarget) -> std::io::Result<Self> {
+    fn open(target: &LogTarget, needed: bool) -> std::io::Result<Self> {
         match target {
-            LogTarget::Discard => Ok(Self::Null),
-            LogTarget::File { .. } => {
+            LogTarget::Discard if !needed => Ok(Self::Null),
+            LogTarget::Discard | LogTarget::File { .. } => {
                 pipe::output().map(|(reader, writer)| Self::Pipe { reader, writer })
             }
         }

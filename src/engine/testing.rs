@@ -1,8 +1,8 @@
 //! Small pieces that the engine's tests are made of.
 
 use crate::config::model::{
-    Autorestart, Config, ConsoleSettings, DaemonSettings, EditMode, Environment, Group, Launch,
-    LogLevel, LogSettings, LogTarget, Policy, ProcessSettings,
+    Autorestart, Config, ConsoleSettings, DaemonSettings, EditMode, Environment, Group, GroupKind,
+    Launch, LogLevel, LogSettings, LogTarget, Policy, ProcessSettings,
 };
 use crate::types::{
     ByteSize, GroupName, Monotonic, Pid, ProcessKey, ProcessName, ProgramName, Signal,
@@ -55,6 +55,7 @@ pub fn settings(name: &str) -> ProcessSettings {
             redirect_stderr: false,
             strip_ansi: false,
             server_url: None,
+            listener: false,
         },
         policy: Policy {
             autostart: false,
@@ -82,6 +83,7 @@ pub fn config(processes: impl IntoIterator<Item = ProcessSettings>) -> Config {
             .or_insert_with(|| Group {
                 priority: 999,
                 explicit: false,
+                kind: GroupKind::default(),
                 processes: BTreeMap::new(),
             })
             .processes

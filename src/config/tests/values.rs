@@ -94,6 +94,7 @@ fn is_right(key: &Key, value: &str) -> bool {
         ValueType::Account => ["www", "33", "1000"].contains(&value),
         ValueType::Command => !["", "\"open"].contains(&value),
         ValueType::Environment => ["", "A=1"].contains(&value),
+        ValueType::Events | ValueType::PayloadLength => false,
         ValueType::Url => ["AUTO", "unix:///tmp/x"].contains(&value),
     }
 }
@@ -107,6 +108,11 @@ const OTHER_CODES: [&str; 4] = [
 ];
 
 fn file(key: &Key, dialect: Dialect, value: &str) -> Option<String> {
+    let listener = if key.name == "events" {
+        "command=/bin/cat\n"
+    } else {
+        "command=/bin/cat\nevents=TICK\n"
+    };
     let (section, rest) = match (key.section, dialect) {
         (Kind::Daemon, Dialect::Native) => ("taskmasterd", ""),
         (Kind::Daemon, Dialect::Supervisor) => ("supervisord", ""),
@@ -119,7 +125,8 @@ fn file(key: &Key, dialect: Dialect, value: &str) -> Option<String> {
         }
         (Kind::UnixServer, Dialect::Supervisor) => ("unix_http_server", ""),
         (Kind::FcgiProgram, Dialect::Supervisor) => ("fcgi-program:a", ""),
-        (Kind::EventListener, Dialect::Supervisor) => ("eventlistener:a", ""),
+        (Kind::EventListener, Dialect::Native) => ("eventlistener.a", listener),
+        (Kind::EventListener, Dialect::Supervisor) => ("eventlistener:a", listener),
         _ => return None,
     };
     let rest = if key.name == "command" { "" } else { rest };
