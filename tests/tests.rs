@@ -28,6 +28,7 @@ mod harness_check;
 mod hup;
 mod json;
 mod life;
+mod listeners;
 mod logs;
 mod notify;
 mod order;

@@ -11,8 +11,8 @@ use super::listener_output::{ListenerOutputs, Turn, Watch};
 use super::sentences;
 use super::ticks::Ticks;
 use crate::config::model::{Config, GroupKind, LogTarget, ProcessSettings};
-use crate::engine::action::StateChange;
 use crate::engine::view::State;
+use crate::engine::{self, action::StateChange};
 use crate::events::{Effect, Event, Events, Stream};
 use crate::sys::clock;
 use crate::sys::poller::Interest;
@@ -225,6 +225,14 @@ impl Daemon {
         self.listeners.tick_at = sleep.map(|sleep| now.after(sleep));
         for event in due {
             self.publish_event(event);
+        }
+        self.release_listeners();
+    }
+
+    /// Lets the shutdown go on to the listeners once they have heard of everything.
+    fn release_listeners(&mut self) {
+        if self.engine.waits_for_listeners() && self.listeners.events.everything_is_heard() {
+            self.feed(engine::Event::ListenersHeard);
         }
     }
 

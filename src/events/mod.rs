@@ -172,6 +172,11 @@ impl Events {
         out
     }
 
+    /// Whether there is nothing left that a listener could still hear or answer.
+    pub fn everything_is_heard(&self) -> bool {
+        self.pools.values().all(Pool::has_heard_everything)
+    }
+
     /// How a listener is doing; `None` for a process that is none.
     pub fn view(&self, process: &ProcessKey) -> Option<ListenerView> {
         Some(self.pools.get(&process.group)?.view(&process.process))

@@ -264,6 +264,19 @@ impl Pool {
         }
     }
 
+    /// Whether there is nothing left that a listener could still hear or answer.
+    pub fn has_heard_everything(&self) -> bool {
+        let mut able = self.listeners.values().filter(|listener| {
+            listener.running && !listener.deaf && listener.state() != ListenerState::Unknown
+        });
+        let busy = |listener: &Listener<Entry>| listener.state() == ListenerState::Busy;
+        if self.waiting.is_empty() {
+            !able.any(busy)
+        } else {
+            able.next().is_none()
+        }
+    }
+
     pub fn view(&self, process: &ProcessName) -> ListenerView {
         ListenerView {
             state: self.listeners.get(process).map(Listener::state),

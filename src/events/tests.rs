@@ -283,6 +283,25 @@ fn a_rejected_event_rests_longer_each_time_and_never_more_than_ten_seconds() {
 }
 
 #[test]
+fn everything_is_heard_when_nothing_waits_for_anybody_who_listens() {
+    let mut events = events(&[("l", 10)]);
+    assert!(events.everything_is_heard());
+    remote(&mut events);
+    assert!(events.everything_is_heard(), "nobody will come for it");
+    ready(&mut events, "l");
+    assert!(!events.everything_is_heard(), "it has the event");
+    events.heard(at(0), &key("l"), b"RESULT 2\nOK");
+    assert!(events.everything_is_heard());
+    remote(&mut events);
+    assert!(!events.everything_is_heard(), "it may come for it");
+    events.heard(at(0), &key("l"), b"READY\nRESULT 2\nOKREADY\n");
+    assert!(events.everything_is_heard());
+    events.heard(at(0), &key("l"), b"nonsense");
+    remote(&mut events);
+    assert!(events.everything_is_heard(), "it listens no more");
+}
+
+#[test]
 fn a_pool_that_is_removed_listens_no_more() {
     let mut events = events(&[("l", 10)]);
     remote(&mut events);
