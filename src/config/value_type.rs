@@ -35,6 +35,8 @@ pub enum ValueType {
     LogLevel,
     /// Keys of the line editor.
     EditMode,
+    /// When the daemon ends by itself.
+    ExitWhen,
     /// A login name or a number.
     Account,
     /// `USER` or `USER:GROUP`.
@@ -139,6 +141,7 @@ impl ValueType {
             | Self::Autorestart
             | Self::LogLevel
             | Self::EditMode
+            | Self::ExitWhen
             | Self::Owner
             | Self::Path
             | Self::MainLog
@@ -167,6 +170,9 @@ impl ValueType {
             Self::Autorestart => "`true`, `false` or `unexpected`".into(),
             Self::LogLevel => "a log level".into(),
             Self::EditMode => "`emacs` or `vi`".into(),
+            Self::ExitWhen => {
+                "`never`, `essential-failed`, `essential-exited` or `all-exited`".into()
+            }
             Self::Account => "an existing user, by name or number".into(),
             Self::Owner => "`USER` or `USER:GROUP`".into(),
             Self::Path => "a path".into(),
@@ -198,6 +204,7 @@ impl ValueType {
             Self::Autorestart => value::autorestart(text).map(drop),
             Self::LogLevel => value::log_level(text).map(drop),
             Self::EditMode => value::edit_mode(text).map(drop),
+            Self::ExitWhen => value::exit_when(text).map(drop),
             Self::Environment => value::variables(text).map(drop),
             Self::Socket => value::socket(text).map(drop),
             Self::Url => value::url(text).map(drop),

@@ -58,6 +58,7 @@
 pub mod action;
 mod commands;
 pub mod event;
+mod exit_policy;
 mod outbox;
 mod plan;
 mod process;
@@ -76,6 +77,7 @@ pub mod view;
 
 pub use action::Action;
 pub use event::Event;
+pub use exit_policy::Verdict;
 pub use resolve::Resolution;
 
 use crate::config::model::Config;
@@ -100,6 +102,7 @@ pub struct Engine {
     table: Table,
     requests: Requests,
     closing: Option<Closing>,
+    verdict: Option<Verdict>,
 }
 
 impl Engine {
@@ -118,6 +121,7 @@ impl Engine {
             table,
             requests: Requests::default(),
             closing: None,
+            verdict: None,
         }
     }
 
@@ -129,6 +133,7 @@ impl Engine {
         for key in self.table.due(now) {
             self.apply(now, &key, Input::Due, &mut out);
         }
+        self.judge_exit(now, &mut out);
         self.go_on_closing(now, &mut out);
         out.actions
     }
@@ -262,7 +267,9 @@ impl Engine {
             Event::Terminate => match &mut self.closing {
                 None => self.shut_down(now, false, out),
                 Some(closing) => {
-                    if !closing.end_for_good() {
+                    if closing.end_for_good() {
+                        self.limit_shutdown(now);
+                    } else {
                         self.hurry(now, out);
                     }
                 }

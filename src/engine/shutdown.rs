@@ -8,6 +8,10 @@
 //! Event listeners have the lowest rank unless the file says otherwise. Before the first of their turns they are given the
 //! time to hear of all that was stopped before them: until the shell says that they have, but no longer than
 //! [`HEARING_GRACE`].
+//!
+//! An end (not a reload) may be given a time for the whole, `shutdown_timeout`. Shortly before it is over everything is
+//! killed, still in order, so that the daemon has ended by then: whoever waits for it would kill it, and it could not
+//! tell its status.
 
 use super::Engine;
 use super::action::{Action, Note};
@@ -22,6 +26,8 @@ use std::time::Duration;
 pub(super) const TURN_GRACE: Duration = Duration::from_secs(10);
 /// How long event listeners may take to hear of everything before their turn.
 pub(super) const HEARING_GRACE: Duration = Duration::from_secs(1);
+/// Most of `shutdown_timeout` that is kept for killing and for writing the last lines.
+const RESERVE_MAX: Duration = Duration::from_secs(1);
 /// Time between two lines in the log that say who is waited for.
 pub(super) const REPORT_INTERVAL: Duration = Duration::from_secs(3);
 
@@ -40,6 +46,8 @@ pub(super) struct Closing {
     turn_ends: Monotonic,
     /// When to say again who is waited for.
     report_at: Monotonic,
+    /// When the patience for the whole ends.
+    hurry_at: Option<Monotonic>,
     /// Processes that nobody waits for any longer.
     left: BTreeSet<ProcessKey>,
     /// Whether event listeners have heard of everything.
@@ -62,7 +70,8 @@ enum Hearing {
 impl Closing {
     /// When the shutdown wants to be stepped without any other cause.
     pub fn deadline(&self) -> Option<Monotonic> {
-        (!self.over).then(|| self.turn_ends.min(self.report_at))
+        let step = self.turn_ends.min(self.report_at);
+        (!self.over).then(|| self.hurry_at.map_or(step, |at| at.min(step)))
     }
 
     /// Whether the daemon starts anew afterwards.
@@ -127,10 +136,14 @@ impl Engine {
             waiting: BTreeSet::new(),
             turn_ends: now,
             report_at: now,
+            hurry_at: None,
             left: BTreeSet::new(),
             hearing: Hearing::NotYet,
             over: false,
         });
+        if !reload {
+            self.limit_shutdown(now);
+        }
         for key in keys {
             self.want(
                 &key,
@@ -145,10 +158,22 @@ impl Engine {
         self.report_waiting(now, out);
     }
 
+    /// The daemon is to end in time, if a time is given.
+    pub(super) fn limit_shutdown(&mut self, now: Monotonic) {
+        let timeout = self.config.daemon.shutdown_timeout;
+        if let (Some(closing), Some(timeout)) = (&mut self.closing, timeout)
+            && !timeout.is_zero()
+        {
+            let reserve = (timeout / 10).min(RESERVE_MAX);
+            closing.hurry_at = Some(now.after(timeout.saturating_sub(reserve)));
+        }
+    }
+
     /// No patience is left: whatever is being stopped is killed now, in this turn and in all to come.
     pub(super) fn hurry(&mut self, now: Monotonic, out: &mut Outbox) {
         if let Some(closing) = &mut self.closing {
             closing.hurry = true;
+            closing.hurry_at = None;
             closing.turn_ends = closing.turn_ends.min(now.after(TURN_GRACE));
         }
         for key in self.table.in_order_of_rank().into_iter().rev() {
@@ -164,6 +189,13 @@ impl Engine {
         if closing.over {
             return;
         }
+        if closing.hurry_at.is_some_and(|at| now >= at) {
+            out.log(Note::OutOfTime);
+            self.hurry(now, out);
+        }
+        let Some(closing) = &mut self.closing else {
+            return;
+        };
         if now >= closing.turn_ends {
             let given_up = std::mem::take(&mut closing.waiting);
             closing.left.extend(given_up.iter().cloned());

@@ -1,8 +1,8 @@
 //! Small pieces that the engine's tests are made of.
 
 use crate::config::model::{
-    Autorestart, Config, ConsoleSettings, DaemonSettings, EditMode, Environment, Group, GroupKind,
-    Launch, LogLevel, LogSettings, LogTarget, Policy, ProcessSettings,
+    Autorestart, Config, ConsoleSettings, DaemonSettings, EditMode, Environment, ExitWhen, Group,
+    GroupKind, Launch, LogLevel, LogSettings, LogTarget, Policy, ProcessSettings,
 };
 use crate::types::{
     ByteSize, GroupName, Monotonic, Pid, ProcessKey, ProcessName, ProgramName, Signal,
@@ -68,6 +68,7 @@ pub fn settings(name: &str) -> ProcessSettings {
             priority: 999,
             stopasgroup: false,
             killasgroup: false,
+            essential: false,
         },
         stdout: discard.clone(),
         stderr: discard,
@@ -110,6 +111,11 @@ pub fn config(processes: impl IntoIterator<Item = ProcessSettings>) -> Config {
             strip_ansi: false,
             identifier: "test".to_owned(),
             environment: Environment::default(),
+            control_socket: true,
+            auto_logs: true,
+            log_to_stderr: false,
+            exit_when: ExitWhen::Never,
+            shutdown_timeout: None,
         },
         console: ConsoleSettings {
             server_uid: None,
