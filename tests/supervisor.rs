@@ -5,8 +5,10 @@
 
 mod console;
 mod events;
+mod fcgi;
 mod install;
 mod mask;
+mod output;
 mod rig;
 mod states;
 mod superlance;

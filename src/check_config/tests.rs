@@ -70,6 +70,10 @@ impl Host for FixtureHost {
         }
     }
 
+    fn group(&self, text: &str) -> io::Result<Option<u32>> {
+        Ok((text == "www").then_some(34))
+    }
+
     fn environment(&self) -> BTreeMap<String, String> {
         [("HOME", "/srv"), ("LANG", "C"), ("PATH", "/usr/bin:/bin")]
             .map(|(name, value)| (name.to_owned(), value.to_owned()))

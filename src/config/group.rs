@@ -223,20 +223,6 @@ fn members<'s>(
             found.push(*program);
             continue;
         }
-        if sorted
-            .foreign
-            .iter()
-            .any(|table| table.name == Some(&member))
-        {
-            context.report(
-                Diagnostic::warning(
-                    "not-supported",
-                    format!("group `{name}` will be without `{member}`"),
-                )
-                .at(span, "not supported by this version, and not started"),
-            );
-            continue;
-        }
         let fault = Diagnostic::error(
             "unknown-program",
             format!("group `{name}` names an unknown program `{member}`"),

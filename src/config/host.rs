@@ -28,6 +28,8 @@ pub trait Host: std::fmt::Debug {
     fn account_by_name(&self, name: &str) -> io::Result<Option<User>>;
     /// The account of this number.
     fn account_by_uid(&self, uid: u32) -> io::Result<Option<User>>;
+    /// The number of the group of this name or number.
+    fn group(&self, text: &str) -> io::Result<Option<u32>>;
     /// The environment variables; those that are not UTF-8 are left out.
     fn environment(&self) -> BTreeMap<String, String>;
     /// The machine's name (`uname -n`).
@@ -197,6 +199,14 @@ impl Host for RealHost {
         nix::unistd::User::from_uid(uid.into())?
             .map(account)
             .transpose()
+    }
+
+    fn group(&self, text: &str) -> io::Result<Option<u32>> {
+        if let Ok(gid) = text.parse::<u32>() {
+            return Ok(Some(gid));
+        }
+        let found = nix::unistd::Group::from_name(text)?;
+        Ok(found.map(|group| group.gid.as_raw()))
     }
 
     fn environment(&self) -> BTreeMap<String, String> {

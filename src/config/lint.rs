@@ -8,7 +8,7 @@ use super::environment::{Doubt, DoubtKind};
 use super::host::FileKind;
 use super::model::{Autorestart, Config, Launch, LogSettings, LogTarget, Policy};
 use super::program::Stream;
-use super::schema::{self, Kind};
+use super::schema;
 use super::sections::{Named, Sorted};
 use super::source::Span;
 use super::table::{Field, Table};
@@ -194,11 +194,32 @@ pub fn log(
     settings: &LogSettings,
     redirect_stderr: bool,
 ) {
+    let table = &program.table;
     if stream == Stream::Stderr && redirect_stderr {
+        let [capture, events, syslog] = stream.taps();
+        for (key, is_on) in [
+            (capture, settings.capture_maxbytes.0 > 0),
+            (events, settings.events_enabled),
+            (syslog, settings.syslog),
+        ] {
+            if let Some(field) = table.field(key).filter(|_| is_on) {
+                context.report(
+                    Diagnostic::warning(
+                        "no-effect",
+                        format!("{} has no effect", table.subject(key)),
+                    )
+                    .at(
+                        field.value.span(),
+                        "standard error goes where standard output goes",
+                    )
+                    .help("leave it out, or remove `redirect_stderr`"),
+                );
+            }
+        }
         return;
     }
-    let table = &program.table;
     let [log, maxbytes, backups] = stream.keys();
+    let [_, _, syslog] = stream.taps();
     let given = |key: &str| table.field(key).map(|field| field.value.span());
     let endless = settings.maxbytes.0 == 0;
     match &settings.target {
@@ -217,12 +238,14 @@ pub fn log(
                 && matches!(value::child_log(&field.value.text), ChildLog::Syslog)
             {
                 context.report(
-                    Diagnostic::warning("no-effect", format!("`{log}=syslog` has no effect"))
+                    Diagnostic::warning("deprecated", format!("`{log}=syslog` is deprecated"))
                         .at(
                             field.value.span(),
-                            "this version does not write to the system log",
+                            "sent to the system log, and kept in no file",
                         )
-                        .help("the output is discarded; name a file, or write AUTO"),
+                        .help(format!(
+                            "write `{syslog}=true`, and `{log}=NONE` if there is to be no file"
+                        )),
                 );
             }
         }
@@ -468,24 +491,4 @@ fn own_files(config: &Config) -> BTreeMap<&OsStr, &'static str> {
         .chain(logfile)
         .map(|(file, what)| (file.as_os_str(), what))
         .collect()
-}
-
-/// `FastCGI` programs: their values are checked although they are not run.
-pub fn foreign(context: &mut Context<'_>, table: &Table<'_>) {
-    let name = table.name.unwrap_or_default();
-    let variables = Variables {
-        program: Some((name, name)),
-        numprocs: Some(1),
-        process_num: Some(0),
-        environment: None,
-    };
-    for (key, _) in table.fields() {
-        // Reading reports what is wrong; the value itself has no use.
-        let _unused = context.value(table, key, &variables, |text, key| {
-            match (table.kind, key.value) {
-                (Kind::FcgiProgram, ValueType::Account) => Ok(()),
-                (_, value) => value.check(text),
-            }
-        });
-    }
 }

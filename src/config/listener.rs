@@ -4,14 +4,14 @@
 
 use super::context::{Context, Variables};
 use super::diagnostic::Diagnostic;
-use super::model::{DaemonSettings, Group, GroupKind, PayloadLength, PoolSettings};
+use super::model::{DaemonSettings, Group, GroupKind, LogSettings, PayloadLength, PoolSettings};
 use super::program::{self, Place};
 use super::readers::{boolean, number};
 use super::schema::{self, Kind};
 use super::sections::Named;
 use super::table::Table;
 use super::value;
-use crate::types::{EventType, GroupName, ProgramName};
+use crate::types::{ByteSize, EventType, GroupName, ProgramName};
 use std::collections::BTreeMap;
 
 /// Adds every listener to the groups. Where one has the name of a group that is there already, the group of the lower
@@ -50,6 +50,16 @@ pub fn rank(context: &mut Context<'_>, table: &Table<'_>, variables: &Variables<
         .filter(|_| is_listener(table) && table.field("priority").is_none())
         .and_then(|key| key.default_for(table.dialect)?.parse().ok());
     usual.unwrap_or(given)
+}
+
+/// Settings of the standard output of a listener, which is logged and nothing else.
+pub fn protocol(settings: LogSettings) -> LogSettings {
+    LogSettings {
+        capture_maxbytes: ByteSize::default(),
+        events_enabled: false,
+        syslog: false,
+        ..settings
+    }
 }
 
 fn build(

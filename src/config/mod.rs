@@ -15,6 +15,7 @@ mod diagnostic;
 mod document;
 mod environment;
 mod expand;
+mod fcgi;
 mod find;
 mod group;
 mod host;
@@ -118,9 +119,6 @@ fn build(
     );
     for table in [&sorted.daemon, &sorted.console] {
         lint::quotes(context, table);
-    }
-    for table in &sorted.foreign {
-        lint::foreign(context, table);
     }
     let groups = group::build(context, &daemon, &sorted);
     let config = Config {

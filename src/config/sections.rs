@@ -19,14 +19,12 @@ pub struct Sorted<'d> {
     pub console: Table<'d>,
     /// The section that names Supervisor's socket, if there is one.
     pub unix_server: Option<Table<'d>>,
-    /// The programs in the order of the file.
+    /// The programs in the order of the file, those with a socket among them.
     pub programs: Vec<Named<'d>>,
     /// The groups in the order of the file.
     pub groups: Vec<Named<'d>>,
     /// The event listeners in the order of the file.
     pub listeners: Vec<Named<'d>>,
-    /// `FastCGI` programs, which are checked and not run.
-    pub foreign: Vec<Table<'d>>,
 }
 
 /// A section with a name of its own.
@@ -54,7 +52,6 @@ pub fn sort<'d>(context: &mut Context<'_>, sections: &'d [Section]) -> Sorted<'d
             programs: Vec::new(),
             groups: Vec::new(),
             listeners: Vec::new(),
-            foreign: Vec::new(),
         },
         once: BTreeMap::new(),
         named: BTreeMap::new(),
@@ -69,10 +66,7 @@ pub fn sort<'d>(context: &mut Context<'_>, sections: &'d [Section]) -> Sorted<'d
         let named = result.programs.iter_mut().chain(&mut result.groups);
         let named = named.chain(&mut result.listeners);
         let tables = named.map(|named| &mut named.table);
-        for table in tables
-            .chain(&mut result.unix_server)
-            .chain(&mut result.foreign)
-        {
+        for table in tables.chain(&mut result.unix_server) {
             table.fall_back(default);
         }
         unknown_defaults(context, default);
@@ -211,10 +205,8 @@ impl<'d> Sorter<'d> {
                 context.report(unsupported(section, "this section has no effect"));
                 return;
             }
-            Kind::FcgiProgram => {
-                context.report(unsupported(section, "this program is not started"));
-            }
             Kind::Program
+            | Kind::FcgiProgram
             | Kind::Group
             | Kind::EventListener
             | Kind::Daemon
@@ -237,7 +229,13 @@ impl<'d> Sorter<'d> {
                 .help("choose another name"),
             );
         }
-        if let Some(first) = self.named.insert((kind, name), section) {
+        // A program with a socket is a program: it is addressed, and put into groups, by its name alone.
+        let space = if kind == Kind::FcgiProgram {
+            Kind::Program
+        } else {
+            kind
+        };
+        if let Some(first) = self.named.insert((space, name), section) {
             let message = format!("the {kind} `{name}` is defined twice");
             context.report(
                 Diagnostic::error("duplicate-section", message)
@@ -254,18 +252,17 @@ impl<'d> Sorter<'d> {
             table,
         };
         match kind {
-            Kind::Program => self.sorted.programs.push(named(table)),
+            Kind::Program | Kind::FcgiProgram => self.sorted.programs.push(named(table)),
             Kind::Group => self.sorted.groups.push(named(table)),
             Kind::EventListener => self.sorted.listeners.push(named(table)),
-            Kind::FcgiProgram
-            | Kind::RpcInterface
+            Kind::RpcInterface
             | Kind::CtlPlugin
             | Kind::Daemon
             | Kind::Console
             | Kind::Include
             | Kind::UnixServer
             | Kind::InetServer
-            | Kind::Default => self.sorted.foreign.push(table),
+            | Kind::Default => {}
         }
     }
 }

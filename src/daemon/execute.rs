@@ -92,7 +92,12 @@ impl Daemon {
     pub(super) fn spawn(&mut self, spawn: Waiting) {
         let (key, generation) = (spawn.key.clone(), spawn.generation);
         let settings = spawn.settings.clone();
-        let launched = match self.children.launch(&spawn, self.journal.fd()) {
+        let (children, journal) = (&mut self.children, self.journal.fd());
+        let launched = self
+            .sockets
+            .acquire(&settings)
+            .and_then(|listener| children.launch(&spawn, journal, listener));
+        let launched = match launched {
             Ok(launched) => launched,
             Err(failure) => {
                 return self.feed(Event::SpawnFailed {
@@ -108,11 +113,13 @@ impl Daemon {
             (Channel::Stderr, launched.stderr, &settings.stderr),
         ];
         self.close_input(&key);
-        self.inputs.open(key.clone(), launched.stdin);
+        if let Some(stdin) = launched.stdin {
+            self.inputs.open(key.clone(), stdin);
+        }
         for (channel, pipe, log) in captures {
             if settings.launch.listener && channel == Channel::Stdout {
                 if let Some(pipe) = pipe {
-                    self.begin_listening(&settings, pipe);
+                    self.begin_listening(&settings, pid, pipe);
                 }
             } else if let Some(pipe) = pipe {
                 let options = AttachOptions {
@@ -123,6 +130,7 @@ impl Daemon {
                         key: key.clone(),
                         channel,
                     },
+                    pid,
                     pipe,
                     log,
                     options,
@@ -178,6 +186,7 @@ impl Daemon {
             State::Stopped | State::Exited | State::Backoff | State::Fatal
         ) {
             self.close_input(key);
+            self.sockets.look_again();
         }
         self.publish_state(change);
         self.publish_notice(&Notice::State {
@@ -197,6 +206,7 @@ impl Daemon {
 
     fn forget(&mut self, key: &ProcessKey) {
         self.close_input(key);
+        self.sockets.look_again();
         self.end_output_subscriptions(key);
         self.capture.forget(key);
     }

@@ -4,7 +4,7 @@
 //! the same at every start: the environment the daemon was started with, then `SUPERVISOR_*` and `TASKMASTER_*`, then
 //! the account's variables, then those of the file.
 
-use crate::config::model::{Environment, LogTarget, ProcessSettings, User};
+use crate::config::model::{Environment, ProcessSettings, User};
 use crate::engine::event::{SpawnFailure, SpawnStep};
 use crate::sys::limits::Limit;
 use crate::sys::spawn::{self, Identity, Journal, SpawnSpec, Spawned};
@@ -43,8 +43,8 @@ pub struct Launcher {
 pub struct Launched {
     /// The process and its status pipe.
     pub spawned: Spawned,
-    /// Its standard input.
-    pub stdin: OwnedFd,
+    /// Its standard input, unless that is a listening socket.
+    pub stdin: Option<OwnedFd>,
     /// Its standard output, where it is captured.
     pub stdout: Option<OwnedFd>,
     /// Its standard error, where it is captured apart from its output.
@@ -69,11 +69,13 @@ impl Launcher {
         })
     }
 
-    /// Makes the process. `journal` is where it writes itself down before it executes its program.
+    /// Makes the process. `journal` is where it writes itself down before it executes its program; `listener` becomes its
+    /// standard input where it has one.
     pub fn launch(
         &self,
         settings: &ProcessSettings,
         journal: BorrowedFd<'_>,
+        listener: Option<BorrowedFd<'_>>,
     ) -> Result<Launched, SpawnFailure> {
         let launch = &settings.launch;
         let environment = self.environment_of(settings);
@@ -125,13 +127,19 @@ impl Launcher {
             let errno = error.raw_os_error().map_or(Errno::EIO, Errno::from_raw);
             failed(SpawnStep::Pipe, &name, errno)
         };
-        let (stdin, stdin_writer) = pipe::input().map_err(piped)?;
+        let (input, stdin_writer) = if listener.is_some() {
+            (None, None)
+        } else {
+            let (reader, writer) = pipe::input().map_err(piped)?;
+            (Some(reader), Some(writer))
+        };
+        let stdin = listener.or(input.as_ref().map(OwnedFd::as_fd));
         // A listener's output is read whether or not it is logged.
-        let stdout = Output::open(&settings.stdout.target, launch.listener).map_err(piped)?;
+        let stdout = Output::open(launch.listener || settings.stdout.is_read()).map_err(piped)?;
         let stderr = if launch.redirect_stderr {
             Output::Same
         } else {
-            Output::open(&settings.stderr.target, false).map_err(piped)?
+            Output::open(settings.stderr.is_read()).map_err(piped)?
         };
         let stdout_end = stdout.child_end().unwrap_or(self.null.as_fd());
         let stderr_end = match &stderr {
@@ -148,7 +156,7 @@ impl Launcher {
             umask: launch.umask,
             identity: identity.as_ref(),
             limits: &self.limits,
-            stdin: stdin.as_fd(),
+            stdin: stdin.unwrap_or(self.null.as_fd()),
             stdout: stdout_end,
             stderr: stderr_end,
             journal: Some(Journal {
@@ -224,13 +232,11 @@ enum Output {
 }
 
 impl Output {
-    fn open(target: &LogTarget, needed: bool) -> std::io::Result<Self> {
-        match target {
-            LogTarget::Discard if !needed => Ok(Self::Null),
-            LogTarget::Discard | LogTarget::File { .. } => {
-                pipe::output().map(|(reader, writer)| Self::Pipe { reader, writer })
-            }
+    fn open(read: bool) -> std::io::Result<Self> {
+        if !read {
+            return Ok(Self::Null);
         }
+        pipe::output().map(|(reader, writer)| Self::Pipe { reader, writer })
     }
 
     fn child_end(&self) -> Option<BorrowedFd<'_>> {
@@ -262,6 +268,11 @@ pub fn subject(settings: &ProcessSettings, step: SpawnStep) -> String {
             .user
             .as_ref()
             .map(|user| user.name.clone())
+            .unwrap_or_default(),
+        SpawnStep::Socket => launch
+            .listen
+            .as_ref()
+            .map(|listen| listen.address.to_string())
             .unwrap_or_default(),
         SpawnStep::Pipe
         | SpawnStep::Fork

@@ -4,7 +4,7 @@
 //! daemon's own life, from clients, and from what programs write. A listener is an ordinary process to the engine. It is never
 //! waited for: what it does not read waits in memory, and it gets no second event before it has dealt with the first.
 
-use super::capture::{AttachOptions, StreamId};
+use super::capture::{AttachOptions, StreamId, Wanted};
 use super::event_loop::{Daemon, Wake};
 use super::inputs::Progress;
 use super::listener_output::{ListenerOutputs, Turn, Watch};
@@ -16,7 +16,7 @@ use crate::engine::{self, action::StateChange};
 use crate::events::{Effect, Event, Events, Stream};
 use crate::sys::clock;
 use crate::sys::poller::Interest;
-use crate::types::{GroupName, Monotonic, Pid, ProcessKey};
+use crate::types::{EventType, GroupName, Monotonic, Pid, ProcessKey};
 use crate::wire::Channel;
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
@@ -77,6 +77,7 @@ impl Daemon {
             self.publish_event(Event::group(name.as_str(), true));
         }
         self.listeners.config = Some(config);
+        self.want_output();
         self.publish_event(Event::running());
     }
 
@@ -105,6 +106,7 @@ impl Daemon {
             }
         }
         self.listeners.config = Some(config);
+        self.want_output();
     }
 
     /// Tells whoever listens.
@@ -126,34 +128,41 @@ impl Daemon {
     pub(super) fn publish_group(&mut self, group: &GroupName, added: bool) {
         if !added {
             self.listeners.events.remove_pool(group);
+            self.want_output();
         }
         self.publish_event(Event::group(group.as_str(), added));
     }
 
     /// A process wrote something, and its events are enabled.
-    pub(super) fn publish_log(
-        &mut self,
-        key: &ProcessKey,
-        channel: Channel,
-        pid: Pid,
-        data: &[u8],
-    ) {
-        self.publish_event(Event::log(key, stream(channel), pid, data));
+    pub(super) fn publish_log(&mut self, stream: &StreamId, pid: Pid, data: &[u8]) {
+        self.publish_event(Event::log(&stream.key, of(stream.channel), pid, data));
     }
 
     /// A process said something between the marks.
-    pub(super) fn publish_communication(
-        &mut self,
-        key: &ProcessKey,
-        channel: Channel,
-        pid: Pid,
-        data: &[u8],
-    ) {
-        self.publish_event(Event::communication(key, stream(channel), pid, data));
+    pub(super) fn publish_communication(&mut self, stream: &StreamId, pid: Pid, data: &[u8]) {
+        let channel = of(stream.channel);
+        self.publish_event(Event::communication(&stream.key, channel, pid, data));
+    }
+
+    /// What programs write costs nothing here as long as nobody listens to it.
+    fn want_output(&self) {
+        let wanted = |kinds: [EventType; 2]| {
+            let events = &self.listeners.events;
+            kinds.iter().any(|kind| events.anybody_listens_to(*kind))
+        };
+        let communicated = [
+            EventType::ProcessCommunicationStdout,
+            EventType::ProcessCommunicationStderr,
+        ];
+        self.capture.want(Wanted {
+            // The daemon's log tells of them as well.
+            communicated: wanted(communicated) || log::log_enabled!(log::Level::Debug),
+            logged: wanted([EventType::ProcessLogStdout, EventType::ProcessLogStderr]),
+        });
     }
 
     /// A new process is a listener: its output is read here.
-    pub(super) fn begin_listening(&mut self, settings: &ProcessSettings, pipe: OwnedFd) {
+    pub(super) fn begin_listening(&mut self, settings: &ProcessSettings, pid: Pid, pipe: OwnedFd) {
         let key = &settings.key;
         let effects = self.listeners.events.spawned(clock::now(), key);
         self.carry_out(effects);
@@ -168,7 +177,8 @@ impl Daemon {
                 let options = AttachOptions {
                     strip_ansi: settings.launch.strip_ansi,
                 };
-                self.capture.attach(stream, log, &settings.stdout, options);
+                self.capture
+                    .attach(stream, pid, log, &settings.stdout, options);
             }
             Ok(None) => {}
             Err(error) => {
@@ -291,7 +301,7 @@ impl Daemon {
     }
 }
 
-fn stream(channel: Channel) -> Stream {
+fn of(channel: Channel) -> Stream {
     match channel {
         Channel::Stdout => Stream::Stdout,
         Channel::Stderr => Stream::Stderr,

@@ -10,6 +10,7 @@
 mod access;
 mod api;
 pub mod capture;
+mod captured;
 mod children;
 mod cleanup;
 mod clients;
@@ -34,6 +35,7 @@ mod reexec;
 mod renew;
 mod runtime_files;
 mod sentences;
+mod sockets;
 mod startup;
 mod status;
 mod story;

@@ -321,7 +321,7 @@ impl Prepared {
             .as_ref()
             .map_or(Ok(()), |meeting| meeting.lock.record_pid());
         let ready = recorded.map_err(Failure::from).and_then(|()| {
-            let capture = Capture::start().map_err(Failure::surroundings)?;
+            let capture = Capture::start(called_as).map_err(Failure::surroundings)?;
             let logger = open_log(&capture, settings)?;
             let journal = if meeting.is_some() {
                 put_away_survivors(&config)?
@@ -410,6 +410,9 @@ fn open_log(capture: &Capture, settings: &DaemonSettings) -> Result<LoggerHandle
             settings.logfile_maxbytes,
             settings.logfile_backups,
         );
+    }
+    if settings.syslog {
+        capture.send_main_to_syslog();
     }
     let echo = Echo {
         stdout: settings.nodaemon && !settings.silent,

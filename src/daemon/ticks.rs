@@ -101,12 +101,12 @@ mod tests {
     #[test]
     fn what_nobody_wants_costs_nothing() {
         let mut ticks = Ticks::default();
-        let wall = Duration::from_millis(7_201_000);
+        let wall = Duration::from_secs(7_201);
         assert_eq!(ticks.pass(wall, |_| false), (vec![], None));
         let hours = |kind| kind == EventType::Tick3600;
         assert_eq!(ticks.pass(wall, hours), (vec![], Some(LONGEST)));
         // Whoever comes later hears of the next slice, not of the one that has begun.
-        let later = Duration::from_millis(7_262_000);
+        let later = Duration::from_secs(7_262);
         let minutes = |kind| kind == EventType::Tick60;
         let left = Duration::from_secs(58);
         assert_eq!(ticks.pass(later, minutes), (vec![], Some(left)));

@@ -231,13 +231,13 @@ impl Engine {
         let Some(closing) = &mut self.closing else {
             return false;
         };
-        let listeners = |group: &&GroupName| {
-            let kind = self.config.groups.get(*group).map(|group| &group.kind);
-            let members = self.table.groups().get(*group);
+        let listeners = |group: &GroupName| {
+            let kind = self.config.groups.get(group).map(|group| &group.kind);
+            let members = self.table.groups().get(group);
             matches!(kind, Some(GroupKind::Listeners(_)))
                 && members.is_some_and(|members| members.processes.values().any(Process::is_live))
         };
-        if closing.hurry || closing.to_come.last().filter(listeners).is_none() {
+        if closing.hurry || !closing.to_come.last().is_some_and(listeners) {
             return false;
         }
         if closing.hearing == Hearing::NotYet {

@@ -360,7 +360,6 @@ impl Ledger {
     fn take(&mut self, effects: &[Effect]) {
         for effect in effects {
             match effect {
-                Effect::Deliver { .. } => {}
                 Effect::Note(Note::Sent { listener, serial }) => {
                     assert!(self.waiting.remove(serial), "{serial} did not wait");
                     assert_eq!(self.with.insert(listener.clone(), *serial), None);
@@ -377,7 +376,8 @@ impl Ledger {
                     assert!(self.waiting.remove(serial), "{serial} did not wait");
                     assert!(self.lost.insert(*serial));
                 }
-                Effect::Note(
+                Effect::Deliver { .. }
+                | Effect::Note(
                     Note::Stepped { .. }
                     | Note::Lost { .. }
                     | Note::BadLine { .. }

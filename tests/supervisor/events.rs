@@ -65,6 +65,10 @@ fn stories(told: &[Told]) -> BTreeMap<String, Vec<String>> {
             break;
         }
     }
+    // The two outputs of a process are read one after the other, in either order.
+    if let Some(signaller) = stories.get_mut("signaller") {
+        signaller.sort();
+    }
     // How often an endless one fails before somebody stops it is a matter of time.
     if let Some(patient) = stories.get_mut("patient") {
         let last = patient.last().cloned();
@@ -92,6 +96,9 @@ fn observe(rig: &mut Rig, bin: &Path) -> Vec<Told> {
         ("PROCESS_STATE_FATAL", "processname:hopeless "),
         ("PROCESS_STATE_FATAL", "processname:absent "),
         ("PROCESS_STATE_RUNNING", "processname:slow "),
+        ("PROCESS_LOG_STDOUT", "Undecodable"),
+        ("PROCESS_COMMUNICATION_STDOUT", "one"),
+        ("PROCESS_COMMUNICATION_STDERR", "two"),
         ("TICK_5", "when:"),
     ] {
         wait_told(rig, name, part);
@@ -209,6 +216,10 @@ fn a_listener_is_told_the_same_by_both() {
         "PROCESS_STATE_EXITED",
         "PROCESS_STATE_STOPPED",
         "PROCESS_STATE_FATAL",
+        "PROCESS_LOG_STDOUT",
+        "PROCESS_LOG_STDERR",
+        "PROCESS_COMMUNICATION_STDOUT",
+        "PROCESS_COMMUNICATION_STDERR",
         "REMOTE_COMMUNICATION",
         "SUPERVISOR_STATE_CHANGE_RUNNING",
         STOPPING,

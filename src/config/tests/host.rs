@@ -126,6 +126,10 @@ impl Host for FakeHost {
         }
     }
 
+    fn group(&self, text: &str) -> io::Result<Option<u32>> {
+        Ok((text == "www").then_some(34))
+    }
+
     fn environment(&self) -> BTreeMap<String, String> {
         self.environment.clone()
     }
