@@ -41,6 +41,7 @@ mod pid_avail_version;
 mod protocol;
 mod reload;
 mod restart;
+mod roles;
 mod security;
 mod shell;
 mod signal;

@@ -70,8 +70,12 @@ impl Host for FixtureHost {
         }
     }
 
-    fn group(&self, text: &str) -> io::Result<Option<u32>> {
-        Ok((text == "www").then_some(34))
+    fn group_by_name(&self, name: &str) -> io::Result<Option<u32>> {
+        Ok((name == "www").then_some(33))
+    }
+
+    fn has_gid(&self, gid: u32) -> io::Result<bool> {
+        Ok(gid == 33)
     }
 
     fn environment(&self) -> BTreeMap<String, String> {

@@ -197,18 +197,11 @@ fn owner(context: &mut Context<'_>, text: &str) -> Result<Owner, ValueFault> {
         .map_err(|fault| fault.at(0..user.len()))?;
     let gid = match group {
         None => None,
-        Some((at, group)) => {
-            let missing = || {
-                ValueFault::new(format!("there is no group `{group}` on this machine"))
-                    .at(at..text.len())
-                    .help("`getent group` lists the groups")
-            };
-            let found = context.host.group(group).map_err(|error| {
-                let reason = super::host::describe(&error);
-                ValueFault::new(format!("the group could not be looked up: {reason}"))
-            })?;
-            Some(found.ok_or_else(missing)?)
-        }
+        Some((at, group)) => Some(
+            context
+                .group(group)
+                .map_err(|fault| fault.at(at..text.len()))?,
+        ),
     };
     Ok(Owner {
         uid: account.uid,

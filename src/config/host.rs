@@ -28,8 +28,10 @@ pub trait Host: std::fmt::Debug {
     fn account_by_name(&self, name: &str) -> io::Result<Option<User>>;
     /// The account of this number.
     fn account_by_uid(&self, uid: u32) -> io::Result<Option<User>>;
-    /// The number of the group of this name or number.
-    fn group(&self, text: &str) -> io::Result<Option<u32>>;
+    /// The number of the group of this name.
+    fn group_by_name(&self, name: &str) -> io::Result<Option<u32>>;
+    /// Whether a group has this number.
+    fn has_gid(&self, gid: u32) -> io::Result<bool>;
     /// The environment variables; those that are not UTF-8 are left out.
     fn environment(&self) -> BTreeMap<String, String>;
     /// The machine's name (`uname -n`).
@@ -201,12 +203,13 @@ impl Host for RealHost {
             .transpose()
     }
 
-    fn group(&self, text: &str) -> io::Result<Option<u32>> {
-        if let Ok(gid) = text.parse::<u32>() {
-            return Ok(Some(gid));
-        }
-        let found = nix::unistd::Group::from_name(text)?;
-        Ok(found.map(|group| group.gid.as_raw()))
+    fn group_by_name(&self, name: &str) -> io::Result<Option<u32>> {
+        let group = nix::unistd::Group::from_name(name)?;
+        Ok(group.map(|group| group.gid.as_raw()))
+    }
+
+    fn has_gid(&self, gid: u32) -> io::Result<bool> {
+        Ok(nix::unistd::Group::from_gid(gid.into())?.is_some())
     }
 
     fn environment(&self) -> BTreeMap<String, String> {

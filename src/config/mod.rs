@@ -3,8 +3,8 @@
 //! [`load`] is the one road: the daemon takes it at start and at every reload, the checker takes it to explain. It reads
 //! the file and what it includes (`include`, `document`, `scan`), sorts the sections (`sections`, `table`) by the schema
 //! (`schema`), reads each value (`readers`, `context`, `expand`, `value`, `environment`, `words`) and builds the model
-//! (`daemon`, `program`, `group`, `listener`), and at last looks for what is allowed and probably not meant (`lint`). All findings are
-//! [`Diagnostic`]s with places; a configuration comes out only when none is an error.
+//! (`daemon`, `program`, `group`, `listener`), and at last looks for what is allowed and probably not meant (`lint`). All
+//! findings are [`Diagnostic`]s with places; a configuration comes out only when none is an error.
 //!
 //! Invariants: loading changes nothing on the machine, asks it only through [`Host`], keeps no state between two calls,
 //! and reports every fault of a file in one go. Nothing here prints.
@@ -25,6 +25,7 @@ mod listener;
 pub mod model;
 mod program;
 mod readers;
+mod role;
 pub mod scan;
 pub mod schema;
 mod sections;
@@ -126,7 +127,9 @@ fn build(
         console,
         groups,
         files: document.files.clone(),
+        roles: role::build(context, &sorted),
     };
+    role::check_way(context, &config, &sorted);
     lint::shared_files(context, &config, &sorted);
     config
 }

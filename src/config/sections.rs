@@ -25,6 +25,8 @@ pub struct Sorted<'d> {
     pub groups: Vec<Named<'d>>,
     /// The event listeners in the order of the file.
     pub listeners: Vec<Named<'d>>,
+    /// The roles in the order of the file.
+    pub roles: Vec<Named<'d>>,
 }
 
 /// A section with a name of its own.
@@ -52,6 +54,7 @@ pub fn sort<'d>(context: &mut Context<'_>, sections: &'d [Section]) -> Sorted<'d
             programs: Vec::new(),
             groups: Vec::new(),
             listeners: Vec::new(),
+            roles: Vec::new(),
         },
         once: BTreeMap::new(),
         named: BTreeMap::new(),
@@ -183,6 +186,7 @@ impl<'d> Sorter<'d> {
             Kind::Default
             | Kind::Program
             | Kind::Group
+            | Kind::Role
             | Kind::FcgiProgram
             | Kind::EventListener
             | Kind::RpcInterface
@@ -209,6 +213,7 @@ impl<'d> Sorter<'d> {
             | Kind::FcgiProgram
             | Kind::Group
             | Kind::EventListener
+            | Kind::Role
             | Kind::Daemon
             | Kind::Console
             | Kind::Include
@@ -255,6 +260,7 @@ impl<'d> Sorter<'d> {
             Kind::Program | Kind::FcgiProgram => self.sorted.programs.push(named(table)),
             Kind::Group => self.sorted.groups.push(named(table)),
             Kind::EventListener => self.sorted.listeners.push(named(table)),
+            Kind::Role => self.sorted.roles.push(named(table)),
             Kind::RpcInterface
             | Kind::CtlPlugin
             | Kind::Daemon

@@ -133,6 +133,7 @@ impl<'d> Table<'d> {
                     Kind::Group => format!("`{key}` belongs in a [group.NAME]"),
                     Kind::FcgiProgram => format!("`{key}` belongs in an [fcgi-program.NAME]"),
                     Kind::EventListener => format!("`{key}` belongs in an [eventlistener.NAME]"),
+                    Kind::Role => format!("`{key}` belongs in a [role.NAME]"),
                     Kind::Include
                     | Kind::UnixServer
                     | Kind::InetServer

@@ -134,5 +134,6 @@ pub fn config(processes: impl IntoIterator<Item = ProcessSettings>) -> Config {
         },
         groups,
         files: vec![PathBuf::from("/etc/test.ini")],
+        roles: Vec::new(),
     }
 }

@@ -126,8 +126,12 @@ impl Host for FakeHost {
         }
     }
 
-    fn group(&self, text: &str) -> io::Result<Option<u32>> {
-        Ok((text == "www").then_some(34))
+    fn group_by_name(&self, name: &str) -> io::Result<Option<u32>> {
+        Ok((name == "www-group").then_some(34))
+    }
+
+    fn has_gid(&self, gid: u32) -> io::Result<bool> {
+        Ok(gid == 34)
     }
 
     fn environment(&self) -> BTreeMap<String, String> {
