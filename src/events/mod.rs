@@ -90,11 +90,6 @@ impl Events {
         self.pools.remove(name);
     }
 
-    /// Names of all pools.
-    pub fn pools(&self) -> impl Iterator<Item = &GroupName> {
-        self.pools.keys()
-    }
-
     /// Whether anybody listens to a kind of event.
     pub fn anybody_listens_to(&self, kind: EventType) -> bool {
         self.pools

@@ -2,6 +2,7 @@
 
 mod files;
 mod host;
+mod listeners;
 mod model;
 mod values;
 
