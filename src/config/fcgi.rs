@@ -197,11 +197,10 @@ fn owner(context: &mut Context<'_>, text: &str) -> Result<Owner, ValueFault> {
         .map_err(|fault| fault.at(0..user.len()))?;
     let gid = match group {
         None => None,
-        Some((at, group)) => Some(
-            context
-                .group(group)
-                .map_err(|fault| fault.at(at..text.len()))?,
-        ),
+        Some((at, group)) => {
+            let found = context.group(group);
+            Some(found.map_err(|fault| fault.at(at..text.len()))?)
+        }
     };
     Ok(Owner {
         uid: account.uid,

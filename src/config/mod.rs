@@ -21,6 +21,7 @@ mod group;
 mod host;
 mod include;
 mod lint;
+mod lint_output;
 mod listener;
 pub mod model;
 mod program;

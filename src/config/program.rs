@@ -8,6 +8,7 @@ use super::daemon::check_parent;
 use super::diagnostic::Diagnostic;
 use super::fcgi;
 use super::lint;
+use super::lint_output;
 use super::listener;
 use super::model::{
     Autorestart, DaemonSettings, Environment, KeyOrigin, Launch, LogSettings, LogTarget, Policy,
@@ -427,7 +428,7 @@ impl Builder<'_> {
             settings
         };
         if index == 0 {
-            lint::log(
+            lint_output::log(
                 context,
                 self.program,
                 stream,

@@ -261,7 +261,9 @@ impl Daemon {
                 return Ok(ending);
             }
             ready.clear();
+            self.capture.let_go();
             self.poller.wait(&mut ready, self.timeout())?;
+            self.capture.hold();
             let now = clock::now();
             if self
                 .engine
@@ -300,9 +302,9 @@ impl Daemon {
                 self.on_child_ends();
             }
             self.spawn_some();
-            self.tend_sockets();
             self.tend_clients(now);
             self.tend_listener(now);
+            self.tend_sockets();
             self.tend_listeners(now);
         }
     }

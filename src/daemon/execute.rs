@@ -8,6 +8,7 @@ use crate::engine::action::{Action, Scope, StateChange};
 use crate::engine::event::Event;
 use crate::engine::view::State;
 use crate::sys::poller::Interest;
+use crate::sys::spawn::Status;
 use crate::sys::{clock, kill, reap};
 use crate::types::{Pid, ProcessKey, Signal};
 use crate::wire::{Channel, Notice};
@@ -138,20 +139,26 @@ impl Daemon {
                 );
             }
         }
-        if let Err(error) = self.poller.add(
-            &launched.spawned.status,
-            Wake::ExecStatus(pid).token(),
-            Interest::READABLE,
-        ) {
-            // Without a watch the pipe is read when the process ends; it counts as executed only then.
-            log::error!("{key}: can't watch its start: {error}");
-        }
-        self.children.watch(pid, spawn, launched.spawned.status);
+        let executed = match launched.spawned.status {
+            Status::Settled(told) => self.children.settle(pid, spawn, told),
+            Status::Awaited(pipe) => {
+                let token = Wake::ExecStatus(pid).token();
+                if let Err(error) = self.poller.add(&pipe, token, Interest::READABLE) {
+                    // Without a watch the pipe is read when the process ends; it counts as executed only then.
+                    log::error!("{key}: can't watch its start: {error}");
+                }
+                self.children.watch(pid, spawn, pipe);
+                None
+            }
+        };
         self.feed(Event::Spawned {
             key,
             generation,
             pid,
         });
+        if let Some(executed) = executed {
+            self.feed(executed);
+        }
     }
 
     fn reap(&mut self, pid: Pid) {

@@ -4,7 +4,7 @@
 //! daemon's own life, from clients, and from what programs write. A listener is an ordinary process to the engine. It is never
 //! waited for: what it does not read waits in memory, and it gets no second event before it has dealt with the first.
 
-use super::capture::{AttachOptions, StreamId, Wanted};
+use super::capture::{AttachOptions, StreamId};
 use super::event_loop::{Daemon, Wake};
 use super::inputs::Progress;
 use super::listener_output::{ListenerOutputs, Turn, Watch};
@@ -54,6 +54,21 @@ impl Listeners {
         self.events.view(key)
     }
 
+    /// Whether anybody listens to what programs say between the marks.
+    pub fn hear_communication(&self) -> bool {
+        self.events
+            .anybody_listens_to(EventType::ProcessCommunicationStdout)
+            || self
+                .events
+                .anybody_listens_to(EventType::ProcessCommunicationStderr)
+    }
+
+    /// Whether anybody listens to what programs write.
+    pub fn hear_logs(&self) -> bool {
+        self.events.anybody_listens_to(EventType::ProcessLogStdout)
+            || self.events.anybody_listens_to(EventType::ProcessLogStderr)
+    }
+
     /// When to call [`Daemon::tend_listeners`] if nothing else happens before.
     pub fn next_deadline(&self) -> Option<Monotonic> {
         [self.events.next_deadline(), self.tick_at]
@@ -77,7 +92,7 @@ impl Daemon {
             self.publish_event(Event::group(name.as_str(), true));
         }
         self.listeners.config = Some(config);
-        self.want_output();
+        self.want_events();
         self.publish_event(Event::running());
     }
 
@@ -106,7 +121,7 @@ impl Daemon {
             }
         }
         self.listeners.config = Some(config);
-        self.want_output();
+        self.want_events();
     }
 
     /// Tells whoever listens.
@@ -128,7 +143,7 @@ impl Daemon {
     pub(super) fn publish_group(&mut self, group: &GroupName, added: bool) {
         if !added {
             self.listeners.events.remove_pool(group);
-            self.want_output();
+            self.want_events();
         }
         self.publish_event(Event::group(group.as_str(), added));
     }
@@ -142,23 +157,6 @@ impl Daemon {
     pub(super) fn publish_communication(&mut self, stream: &StreamId, pid: Pid, data: &[u8]) {
         let channel = of(stream.channel);
         self.publish_event(Event::communication(&stream.key, channel, pid, data));
-    }
-
-    /// What programs write costs nothing here as long as nobody listens to it.
-    fn want_output(&self) {
-        let wanted = |kinds: [EventType; 2]| {
-            let events = &self.listeners.events;
-            kinds.iter().any(|kind| events.anybody_listens_to(*kind))
-        };
-        let communicated = [
-            EventType::ProcessCommunicationStdout,
-            EventType::ProcessCommunicationStderr,
-        ];
-        self.capture.want(Wanted {
-            // The daemon's log tells of them as well.
-            communicated: wanted(communicated) || log::log_enabled!(log::Level::Debug),
-            logged: wanted([EventType::ProcessLogStdout, EventType::ProcessLogStderr]),
-        });
     }
 
     /// A new process is a listener: its output is read here.

@@ -10,7 +10,6 @@
 mod access;
 mod api;
 pub mod capture;
-mod captured;
 mod children;
 mod cleanup;
 mod clients;
@@ -30,6 +29,7 @@ mod logging;
 mod manager;
 mod meeting;
 mod orphans;
+mod output_events;
 mod queries;
 mod readiness;
 mod reexec;

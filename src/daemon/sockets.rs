@@ -85,17 +85,20 @@ impl Sockets {
         self.stale = true;
     }
 
-    /// Gives up the sockets that no process needs.
-    fn tend<'p>(&mut self, processes: impl Fn() -> Box<dyn Iterator<Item = ProcessView> + 'p>) {
-        if !std::mem::take(&mut self.stale) || self.open.is_empty() {
-            return;
-        }
+    /// Whether a look is due.
+    fn is_stale(&mut self) -> bool {
+        std::mem::take(&mut self.stale) && !self.open.is_empty()
+    }
+
+    /// Gives up the sockets that none of these processes needs.
+    fn give_up_unneeded(&mut self, processes: &[ProcessView]) {
         self.open.retain(|open| {
-            let needed = processes().any(|process| {
+            let needs = |process: &ProcessView| {
                 let listen = process.settings.launch.listen.as_deref();
                 listen.is_some_and(|listen| open.is_of(&process.settings, listen))
-                    && !is_at_rest(&process)
-            });
+                    && !is_at_rest(process)
+            };
+            let needed = processes.iter().any(needs);
             if !needed {
                 log::info!("Closing socket {}", open.settings.address);
             }
@@ -107,8 +110,10 @@ impl Sockets {
 impl Daemon {
     /// Gives up the sockets of programs that have come to rest.
     pub(super) fn tend_sockets(&mut self) {
-        let engine = &self.engine;
-        self.sockets.tend(|| Box::new(engine.processes()));
+        if self.sockets.is_stale() {
+            let processes: Vec<ProcessView> = self.engine.processes().collect();
+            self.sockets.give_up_unneeded(&processes);
+        }
     }
 }
 

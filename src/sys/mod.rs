@@ -13,6 +13,7 @@ pub mod kill;
 pub mod limits;
 pub mod listen;
 pub mod lookup;
+pub mod mounts;
 pub mod notify;
 pub mod peer;
 pub mod pidfile;

@@ -29,6 +29,21 @@ fn captured_sections_leave_the_same_log() {
 }
 
 #[test]
+fn colours_leave_the_same_text() {
+    let Some(bin) = supervisor() else { return };
+    let config = "strip_ansi=true\n[program:web]\n\
+        command=/bin/sh -c 'printf \"\\033[1;31mred\\033[0m \\033[2J\\033[Hhome\\033[K\\n\"; exec sleep 1000'\n\
+        stdout_logfile=$DIR/log/web.log\nautostart=true\nstartsecs=0\n";
+    for rig in [Rig::real(bin, config), Rig::ours(config)] {
+        let log = rig.sandbox().path("log/web.log");
+        wait::for_condition("the text without colours", || {
+            fs::read_to_string(&log).is_ok_and(|text| text == "red home\n")
+        });
+        rig.ask("shutdown");
+    }
+}
+
+#[test]
 fn the_same_lines_go_to_the_system_log() {
     let Some(bin) = supervisor() else { return };
     let program = "[program:web]\ncommand=$ZOO say web one two\nstdout_syslog=true\n\

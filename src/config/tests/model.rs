@@ -458,7 +458,7 @@ fn fastcgi_programs_have_a_socket_for_all_copies() {
             None,
         ),
         (
-            format!("[fcgi-program:a]\n{plain}socket_owner=www:www\n"),
+            format!("[fcgi-program:a]\n{plain}socket_owner=www:www-group\n"),
             unix("/tmp/a.sock", 0o700, Some(of_www)),
             None,
         ),

@@ -256,6 +256,16 @@ impl Capture {
         self.shared.outbox_bell.as_fd()
     }
 
+    /// Lets what is asked from now on lie until [`Capture::let_go`], so that the thread wakes once for all of it.
+    pub fn hold(&self) {
+        self.shared.hold();
+    }
+
+    /// Has the thread do what was asked since [`Capture::hold`].
+    pub fn let_go(&self) {
+        self.shared.let_go();
+    }
+
     /// Everything there is to tell by now. Never blocks.
     pub fn events(&self) -> Vec<CaptureEvent> {
         self.shared.take_events()
@@ -382,6 +392,7 @@ impl Capture {
     pub fn finish(mut self, deadline: Duration) -> bool {
         let thread = self.thread.take();
         let until = Instant::now() + deadline;
+        self.shared.let_go();
         self.shared.ask(Command::Finish { deadline: until });
         let patience = deadline.saturating_add(GRACE);
         let whole = self.ended.recv_timeout(patience);
@@ -393,6 +404,7 @@ impl Drop for Capture {
     fn drop(&mut self) {
         if self.thread.is_some() {
             let deadline = Instant::now();
+            self.shared.let_go();
             self.shared.ask(Command::Finish { deadline });
         }
     }

@@ -20,6 +20,8 @@ use std::time::{Duration, Instant};
 
 /// Most bytes of the daemon's own log that may wait to be written.
 pub(super) const MAIN_QUEUE_BYTES: usize = 1024 * 1024;
+/// Bytes of it for which the thread is woken at once, so that one busy turn of the loop does not fill the queue.
+const MAIN_PIECE_BYTES: usize = 128 * 1024;
 /// Most bytes that may wait for one follower.
 pub(super) const FOLLOWER_QUEUE_BYTES: usize = 1024 * 1024;
 /// Most bytes of events of one stream that may wait for the loop; a single one may be larger.
@@ -88,6 +90,8 @@ pub(super) struct Attach {
 #[derive(Debug)]
 pub(super) struct Shared {
     inbox: Mutex<Inbox>,
+    /// The loop will ring when it has asked everything it has to ask.
+    held: AtomicBool,
     /// Rings for the thread.
     pub(super) inbox_bell: Waker,
     outbox: Mutex<Outbox>,
@@ -146,6 +150,7 @@ impl Shared {
     pub(super) fn new() -> io::Result<Self> {
         Ok(Self {
             inbox: Mutex::default(),
+            held: AtomicBool::new(false),
             inbox_bell: Waker::new()?,
             outbox: Mutex::default(),
             outbox_bell: Waker::new()?,
@@ -161,6 +166,26 @@ impl Shared {
         inbox.commands.push_back(command);
         drop(inbox);
         if was_empty {
+            self.ring();
+        }
+    }
+
+    /// Wakes the thread, unless the loop is about to do so for all that it asks in one turn: to wake it for each would
+    /// cost more than what is asked.
+    fn ring(&self) {
+        if !self.held.load(Ordering::SeqCst) {
+            self.inbox_bell.wake();
+        }
+    }
+
+    /// From now on the thread is not woken, until [`Shared::let_go`].
+    pub(super) fn hold(&self) {
+        self.held.store(true, Ordering::SeqCst);
+    }
+
+    /// Wakes the thread if anything was asked since [`Shared::hold`], by whomever.
+    pub(super) fn let_go(&self) {
+        if self.held.swap(false, Ordering::SeqCst) && !lock(&self.inbox).commands.is_empty() {
             self.inbox_bell.wake();
         }
     }
@@ -170,6 +195,7 @@ impl Shared {
         let mut inbox = lock(&self.inbox);
         let was_empty = inbox.commands.is_empty();
         let length = line.len();
+        let before = inbox.main_bytes;
         if inbox.main_bytes.saturating_add(length) <= MAIN_QUEUE_BYTES {
             inbox.main_bytes += length;
             inbox.commands.push_back(Command::WriteMain(line));
@@ -178,9 +204,12 @@ impl Shared {
         } else {
             inbox.commands.push_back(Command::MainLost(length as u64));
         }
+        let much = before < MAIN_PIECE_BYTES && inbox.main_bytes >= MAIN_PIECE_BYTES;
         drop(inbox);
-        if was_empty {
+        if much {
             self.inbox_bell.wake();
+        } else if was_empty {
+            self.ring();
         }
     }
 

@@ -1,13 +1,23 @@
-//! What the capture thread has to tell, and who is told: clients, listeners, the daemon's log.
+//! What the capture thread tells the loop, and the daemon's words for it.
 
-use super::capture::{CaptureEvent, StreamId};
+use super::capture::{CaptureEvent, StreamId, Wanted};
 use super::event_loop::Daemon;
 use crate::types::Monotonic;
 use crate::wire::Channel;
 use nix::errno::Errno;
 
 impl Daemon {
-    /// The capture thread has something to tell.
+    /// Says which events of the programs' output are of use to anybody.
+    pub(super) fn want_events(&self) {
+        self.capture.want(Wanted {
+            // The log has a line for each as well.
+            communicated: self.listeners.hear_communication()
+                || log::log_enabled!(log::Level::Debug),
+            logged: self.listeners.hear_logs(),
+        });
+    }
+
+    /// Takes in everything that the thread has told.
     pub(super) fn on_capture(&mut self, now: Monotonic) {
         for event in self.capture.events() {
             match event {
