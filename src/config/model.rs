@@ -3,8 +3,14 @@
 //! Everything here has been checked: nothing after the loader looks at a string again. There is no behaviour and no I/O,
 //! and the only positions in a file are those of each program's section and keys, which messages name.
 
-use crate::types::{ByteSize, EventType, GroupName, ProcessKey, ProcessName, ProgramName, Signal};
-use std::collections::{BTreeMap, BTreeSet};
+mod pool;
+mod role;
+
+pub use pool::{GroupKind, PayloadLength, PoolSettings};
+pub use role::{Class, Role, Scope};
+
+use crate::types::{ByteSize, GroupName, ProcessKey, ProcessName, ProgramName, Signal};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,85 +29,6 @@ pub struct Config {
     pub files: Vec<PathBuf>,
     /// What others than root and the daemon's user may ask for; nothing, where there is none.
     pub roles: Vec<Role>,
-}
-
-/// What some users may ask of the daemon.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Role {
-    /// Its name, for the log.
-    pub name: String,
-    /// User ids it belongs to.
-    pub users: BTreeSet<u32>,
-    /// Ids of groups it belongs to.
-    pub groups: BTreeSet<u32>,
-    /// The processes it is about.
-    pub programs: Vec<Scope>,
-    /// What may be done to them.
-    pub allow: BTreeSet<Class>,
-}
-
-impl Role {
-    /// Whether it is about a process.
-    pub fn covers(&self, key: &ProcessKey, program: &ProgramName) -> bool {
-        self.programs.iter().any(|scope| match scope {
-            Scope::All => true,
-            Scope::Program(name) => name == program.as_str(),
-            Scope::Group(group) => group == key.group.as_str(),
-            Scope::Process(group, process) => {
-                group == key.group.as_str() && process == key.process.as_str()
-            }
-        })
-    }
-}
-
-/// Which processes a role is about.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Scope {
-    /// All, and what concerns none in particular.
-    All,
-    /// Every copy of a program.
-    Program(String),
-    /// Every process of a group.
-    Group(String),
-    /// One process: group and name.
-    Process(String, String),
-}
-
-/// A class of requests.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Class {
-    /// Looks at states.
-    Read,
-    /// Reads output, which may hold secrets.
-    Logs,
-    /// Starts, stops and signals, and writes to standard inputs.
-    Operate,
-    /// Reads the file again and applies it: as much as being the daemon's user.
-    Config,
-    /// Ends the daemon, or takes logs away.
-    Daemon,
-}
-
-impl Class {
-    /// Every class, by the word that a file has for it.
-    pub const WORDS: [(&'static str, Self); 5] = [
-        ("read", Self::Read),
-        ("logs", Self::Logs),
-        ("operate", Self::Operate),
-        ("config", Self::Config),
-        ("daemon", Self::Daemon),
-    ];
-
-    /// The word that a file has for it.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Read => "read",
-            Self::Logs => "logs",
-            Self::Operate => "operate",
-            Self::Config => "config",
-            Self::Daemon => "daemon",
-        }
-    }
 }
 
 impl Config {
@@ -261,37 +188,6 @@ pub struct Group {
     pub kind: GroupKind,
     /// Its processes.
     pub processes: BTreeMap<ProcessName, Arc<ProcessSettings>>,
-}
-
-/// What the processes of a group are to each other.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum GroupKind {
-    /// Nothing: they are started and stopped together.
-    #[default]
-    Programs,
-    /// A pool of event listeners, any of which may be given the next event.
-    Listeners(PoolSettings),
-}
-
-/// A pool of event listeners.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PoolSettings {
-    /// What it listens to, sorted, none twice. A family stands for all its members; what several of these cover is
-    /// delivered as often.
-    pub events: Vec<EventType>,
-    /// Events that may wait; when one more comes, the oldest is discarded.
-    pub buffer_size: usize,
-    /// What the `len` of a header counts.
-    pub length: PayloadLength,
-}
-
-/// What the `len` of an event's header counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PayloadLength {
-    /// Bytes: what whoever reads bytes needs.
-    Bytes,
-    /// Characters, as Supervisor counts: what whoever reads text needs, as listeners in Python do.
-    Characters,
 }
 
 /// Everything about one process.
