@@ -23,6 +23,7 @@ mod clear_tail;
 mod console;
 mod container;
 mod dispatch;
+mod environment;
 mod groups;
 mod harness_check;
 mod hup;

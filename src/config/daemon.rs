@@ -6,7 +6,9 @@ use super::diagnostic::Diagnostic;
 use super::document::SourceText;
 use super::host::FileKind;
 use super::model::{ConsoleSettings, DaemonSettings, User};
-use super::readers::{boolean, environment, mode, number, path, seconds, size, text, user};
+use super::readers::{
+    boolean, env_files, environment, mode, number, path, seconds, size, text, user,
+};
 use super::schema::{self, DEFAULT_DIRECTORY, Dialect, Kind};
 use super::sections::Sorted;
 use super::source::Span;
@@ -99,6 +101,7 @@ pub fn daemon(context: &mut Context<'_>, table: &Table<'_>, sockets: &Sockets) -
             .unwrap_or_default(),
         identifier: text(context, table, "identifier").unwrap_or_default(),
         environment,
+        env_files: env_files(context, table, &Variables::default()),
         exit_when: context
             .value(table, "exit_when", &Variables::default(), |text, _| {
                 value::exit_when(text)

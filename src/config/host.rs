@@ -123,27 +123,32 @@ impl Default for RealHost {
     }
 }
 
+/// Reads a whole regular file of at most [`FILE_BYTES_MAX`] bytes. Never blocks on anything else.
+pub fn read_regular(path: &Path) -> Result<FileContent, ReadError> {
+    // Non-blocking, so that a named pipe cannot hold the daemon; what was opened is then looked at.
+    let file = std::fs::OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
+        .open(path)?;
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(ReadError::NotRegular);
+    }
+    let mut bytes = Vec::new();
+    // The size is not trusted: files of /proc claim to be empty and others grow while they are read.
+    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > FILE_BYTES_MAX {
+        return Err(ReadError::TooLarge);
+    }
+    Ok(FileContent {
+        bytes,
+        identity: (metadata.dev(), metadata.ino()),
+    })
+}
+
 impl Host for RealHost {
     fn read(&self, path: &Path) -> Result<FileContent, ReadError> {
-        // Non-blocking, so that a named pipe cannot hold the daemon; what was opened is then looked at.
-        let file = std::fs::OpenOptions::new()
-            .read(true)
-            .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
-            .open(path)?;
-        let metadata = file.metadata()?;
-        if !metadata.is_file() {
-            return Err(ReadError::NotRegular);
-        }
-        let mut bytes = Vec::new();
-        // The size is not trusted: files of /proc claim to be empty and others grow while they are read.
-        file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
-        if bytes.len() as u64 > FILE_BYTES_MAX {
-            return Err(ReadError::TooLarge);
-        }
-        Ok(FileContent {
-            bytes,
-            identity: (metadata.dev(), metadata.ino()),
-        })
+        read_regular(path)
     }
 
     fn facts(&self, path: &Path) -> Option<FileFacts> {

@@ -13,6 +13,7 @@ mod context;
 mod daemon;
 mod diagnostic;
 mod document;
+pub mod env_file;
 mod environment;
 mod expand;
 mod find;
@@ -20,6 +21,7 @@ mod group;
 mod host;
 mod include;
 mod lint;
+mod lint_env;
 pub mod model;
 mod program;
 mod readers;
@@ -125,6 +127,7 @@ fn build(
         console,
         groups,
         files: document.files.clone(),
+        daemon_origins: readers::origins(context, &sorted.daemon),
     };
     lint::shared_files(context, &config, &sorted);
     config

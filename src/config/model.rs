@@ -21,6 +21,8 @@ pub struct Config {
     pub groups: BTreeMap<GroupName, Group>,
     /// Every file that was read, the main one first. Absolute paths.
     pub files: Vec<PathBuf>,
+    /// Where each key that the daemon's section gives stands, sorted by key.
+    pub daemon_origins: Arc<[KeyOrigin]>,
 }
 
 impl Config {
@@ -71,6 +73,8 @@ pub struct DaemonSettings {
     pub identifier: String,
     /// Variables that every child gets.
     pub environment: Environment,
+    /// Files of more of them, which are weaker.
+    pub env_files: Vec<EnvFile>,
     /// When the daemon ends by itself.
     pub exit_when: ExitWhen,
     /// How long an orderly shutdown may take before everything is killed; zero for ever. `None` leaves it to the daemon.
@@ -250,8 +254,10 @@ pub struct Launch {
     pub umask: u32,
     /// Whom it runs as; `None` keeps the daemon's identity.
     pub user: Option<User>,
-    /// Variables on top of the daemon's own environment: the daemon section's, then the program's.
+    /// Variables of the program's own section, the strongest there are.
     pub environment: Environment,
+    /// What lies between the daemon's own environment and those.
+    pub env_layers: EnvLayers,
     /// Standard error goes where standard output goes.
     pub redirect_stderr: bool,
     /// Remove ANSI escape sequences from its output.
@@ -348,6 +354,26 @@ pub struct User {
     pub home: Option<PathBuf>,
     /// Login shell, for `SHELL`.
     pub shell: Option<PathBuf>,
+}
+
+/// Variables of a program that are weaker than those of its own section, the weakest first.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct EnvLayers {
+    /// Files that the daemon's section names.
+    pub common_files: Vec<EnvFile>,
+    /// Variables of the daemon's section, but for those that the program's own section sets as well.
+    pub common: Environment,
+    /// Files that the program's section names.
+    pub files: Vec<EnvFile>,
+}
+
+/// A file of variables, read at each start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EnvFile {
+    /// Where it is. Absolute.
+    pub path: PathBuf,
+    /// A start does not fail for want of it.
+    pub optional: bool,
 }
 
 /// Environment variables. Values may be secrets, so `Debug` prints only how many there are.

@@ -8,16 +8,15 @@ use super::daemon::check_parent;
 use super::diagnostic::Diagnostic;
 use super::lint;
 use super::model::{
-    Autorestart, DaemonSettings, Environment, KeyOrigin, Launch, LogSettings, LogTarget, Policy,
-    ProcessSettings,
+    Autorestart, DaemonSettings, EnvLayers, Environment, KeyOrigin, Launch, LogSettings, LogTarget,
+    Policy, ProcessSettings,
 };
-use super::readers::{boolean, environment, mode, number, size, user};
+use super::readers::{boolean, env_files, environment, mode, number, origins, size, user};
 use super::schema::Dialect;
 use super::sections::Named;
 use super::value::{self, ChildLog};
 use super::value_type::ValueFault;
 use crate::types::{GroupName, ProcessKey, ProcessName, ProgramName, Signal};
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -95,7 +94,7 @@ pub fn build(
         place,
         numprocs,
         origin: origin(context, program),
-        origins: origins(context, program),
+        origins: origins(context, table),
         policy: policy(context, program, &once),
         umask: mode(context, table, "umask").unwrap_or(daemon.umask),
         user: user(context, table, &once),
@@ -141,26 +140,6 @@ fn origin(context: &Context<'_>, program: &Named<'_>) -> String {
         .and_then(|span| context.sources.location(span))
         .map(|place| format!("{}:{}", place.path.display(), place.line))
         .unwrap_or_default()
-}
-
-/// Where each key that was given stands.
-fn origins(context: &Context<'_>, program: &Named<'_>) -> Arc<[KeyOrigin]> {
-    let mut files: BTreeMap<&Path, Arc<Path>> = BTreeMap::new();
-    program
-        .table
-        .fields()
-        .filter_map(|(key, field)| {
-            let place = context.sources.location(field.key_span)?;
-            let file = files
-                .entry(place.path)
-                .or_insert_with(|| Arc::from(place.path));
-            Some(KeyOrigin {
-                key,
-                file: Arc::clone(file),
-                line: u32::try_from(place.line).unwrap_or(u32::MAX),
-            })
-        })
-        .collect()
 }
 
 /// Several copies need names of their own: reports when they would not have them, and returns whether they do.
@@ -290,8 +269,16 @@ impl Builder<'_> {
         });
         let stdout = self.log(context, Stream::Stdout, index, &variables);
         let stderr = self.log(context, Stream::Stderr, index, &variables);
-        let mut environment = self.daemon.environment.0.clone();
-        environment.extend(own.0);
+        let common = self.daemon.environment.0.iter();
+        let common = common
+            .filter(|(name, _)| !own.0.contains_key(*name))
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
+        let env_layers = EnvLayers {
+            common_files: self.daemon.env_files.clone(),
+            common: Environment(common),
+            files: env_files(context, table, &variables),
+        };
         Some(Arc::new(ProcessSettings {
             key: ProcessKey {
                 group: self.place.group.clone(),
@@ -307,7 +294,8 @@ impl Builder<'_> {
                 directory,
                 umask: self.umask,
                 user: self.user.clone(),
-                environment: Environment(environment),
+                environment: own,
+                env_layers,
                 redirect_stderr: self.redirect_stderr,
                 strip_ansi: self.daemon.strip_ansi,
                 server_url: self.server_url.clone(),

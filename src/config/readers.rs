@@ -1,12 +1,14 @@
 //! Reading single keys of the common types, for the daemon's section and the programs' alike.
 
 use super::context::{Context, Variables};
-use super::model::{Environment, User};
+use super::model::{EnvFile, Environment, KeyOrigin, User};
 use super::table::Table;
 use super::value;
 use super::value_type::ValueType;
 use crate::types::ByteSize;
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A key that is true or false.
@@ -92,6 +94,46 @@ pub fn environment(
         super::lint::environment(context, table, field, &list.doubts);
     }
     Environment(list.variables)
+}
+
+/// The key `env_file`, with what is wrong with the files reported.
+pub fn env_files(
+    context: &mut Context<'_>,
+    table: &Table<'_>,
+    variables: &Variables<'_>,
+) -> Vec<EnvFile> {
+    let files = context.value_with(table, "env_file", variables, |context, text, _| {
+        let mut files = Vec::new();
+        for (piece, optional) in value::env_files(text)? {
+            let path = context.path(piece.text)?;
+            files.push((EnvFile { path, optional }, piece.range));
+        }
+        Ok(files)
+    });
+    let files = files.unwrap_or_default();
+    if let Some(field) = table.field("env_file") {
+        super::lint_env::env_files(context, table, field, &files);
+    }
+    files.into_iter().map(|(file, _)| file).collect()
+}
+
+/// Where each key that was given stands.
+pub fn origins(context: &Context<'_>, table: &Table<'_>) -> Arc<[KeyOrigin]> {
+    let mut files: BTreeMap<&Path, Arc<Path>> = BTreeMap::new();
+    table
+        .fields()
+        .filter_map(|(key, field)| {
+            let place = context.sources.location(field.key_span)?;
+            let file = files
+                .entry(place.path)
+                .or_insert_with(|| Arc::from(place.path));
+            Some(KeyOrigin {
+                key,
+                file: Arc::clone(file),
+                line: u32::try_from(place.line).unwrap_or(u32::MAX),
+            })
+        })
+        .collect()
 }
 
 /// A key that is any text.

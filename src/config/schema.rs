@@ -5,9 +5,9 @@
 //! loader knows the keys it uses by name; a test makes sure that each of them has a row here and is of the right type.
 
 use super::value_type::ValueType::{
-    self, Account, Autorestart, Boolean, ChildLog, Command, EditMode, Environment, ExitCodes,
-    ExitWhen, Integer, LogLevel, MainLog, Mode, Name, Names, Owner, Path, Patterns, Signal, Size,
-    Socket, Text, Url,
+    self, Account, Autorestart, Boolean, ChildLog, Command, EditMode, EnvFiles, Environment,
+    ExitCodes, ExitWhen, Integer, LogLevel, MainLog, Mode, Name, Names, Owner, Path, Patterns,
+    Signal, Size, Socket, Text, Url,
 };
 use std::collections::BTreeMap;
 use std::fmt;
@@ -208,6 +208,7 @@ pub static KEYS: &[Key] = {
         key(Daemon, "environment", Environment, "Variables that every program gets").or("", ""),
         key(Daemon, "exit_when", ExitWhen, "When the daemon ends by itself: never, essential-failed, essential-exited or all-exited").or("never", "never").live(),
         key(Daemon, "shutdown_timeout", whole(0, INT_MAX), "Seconds that a shutdown may take before everything is killed; 0 for ever").live(),
+        key(Daemon, "env_file", EnvFiles, "Files of variables that every program gets, read at each start; - before one that may be missing"),
         // The console.
         key(Console, "serverurl", Socket, "Socket of the daemon: a path, or unix://PATH").or("/tmp/taskmaster.d/taskmasterd.sock", ""),
         key(Console, "prompt", Text, "Prompt of the shell").or("taskmasterd>", "supervisor"),
@@ -250,6 +251,7 @@ pub static KEYS: &[Key] = {
         key(Program, "directory", Path, "Directory it is started in").each(),
         key(Program, "umask", Mode, "File mode creation mask; the daemon's unless given"),
         key(Program, "serverurl", Url, "Value of SUPERVISOR_SERVER_URL in its environment").or("AUTO", "AUTO"),
+        key(Program, "env_file", EnvFiles, "Files of variables it gets, read at each start; - before one that may be missing").each(),
         // Groups.
         key(Group, "programs", Names, "Programs of the group, separated by commas"),
         key(Group, "priority", whole(i32::MIN as i64, INT_MAX), "Rank among groups: low starts first and stops last").or("999", "999"),

@@ -368,6 +368,31 @@ pub fn names(text: &str) -> Result<Vec<Piece<'_>>, ValueFault> {
     }
 }
 
+/// Files of variables, separated by commas: where each path stands, and whether it may be missing.
+pub fn env_files(text: &str) -> Result<Vec<(Piece<'_>, bool)>, ValueFault> {
+    if text.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut found = pieces(text);
+    if found.last().is_some_and(|last| last.text.is_empty()) {
+        found.pop();
+    }
+    found
+        .into_iter()
+        .map(|piece| {
+            let path = piece.text.strip_prefix('-').unwrap_or(piece.text);
+            let optional = path.len() < piece.text.len();
+            let bare = path.trim_start();
+            let start = piece.range.end - bare.len();
+            if bare.is_empty() {
+                return Err(ValueFault::new("a path is missing here").at(piece.range));
+            }
+            let range = start..piece.range.end;
+            Ok((Piece { text: bare, range }, optional))
+        })
+        .collect()
+}
+
 /// File patterns separated by white space.
 pub fn patterns(text: &str) -> Result<Vec<Piece<'_>>, ValueFault> {
     let mut found = Vec::new();

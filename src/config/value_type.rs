@@ -49,6 +49,8 @@ pub enum ValueType {
     ChildLog,
     /// A list of variables.
     Environment,
+    /// A list of files of variables, each perhaps with `-` before it.
+    EnvFiles,
     /// `unix://PATH` or a path.
     Socket,
     /// `AUTO` or any URL.
@@ -142,6 +144,7 @@ impl ValueType {
             | Self::Path
             | Self::MainLog
             | Self::ChildLog
+            | Self::EnvFiles
             | Self::Socket
             | Self::Url
             | Self::Names
@@ -173,6 +176,7 @@ impl ValueType {
             Self::MainLog => "the path of a file, or NONE".into(),
             Self::ChildLog => "AUTO, NONE or the path of a file".into(),
             Self::Environment => "variables such as NAME=\"value\",OTHER=\"value\"".into(),
+            Self::EnvFiles => "paths of files, separated by commas".into(),
             Self::Socket => "the path of a Unix socket, plain or as unix://PATH".into(),
             Self::Url => "AUTO or a URL".into(),
             Self::Names => "names separated by commas".into(),
@@ -198,6 +202,7 @@ impl ValueType {
             Self::EditMode => value::edit_mode(text).map(drop),
             Self::ExitWhen => value::exit_when(text).map(drop),
             Self::Environment => value::variables(text).map(drop),
+            Self::EnvFiles => value::env_files(text).map(drop),
             Self::Socket => value::socket(text).map(drop),
             Self::Url => value::url(text).map(drop),
             Self::Names => value::names(text).map(drop),

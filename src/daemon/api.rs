@@ -62,6 +62,7 @@ impl Daemon {
             }
             Request::Pid { targets } => return Some(Response::Pids(self.pids(&targets))),
             Request::Why { target } => return Some(self.why(&target, now)),
+            Request::Environment { target } => return Some(self.environment(&target)),
             Request::Avail => return Some(Response::Avail(self.avail())),
             Request::Version => {
                 return Some(Response::Version(env!("CARGO_PKG_VERSION").to_owned()));
@@ -220,6 +221,7 @@ fn targets_of(request: &Request) -> Option<&[String]> {
         Request::Tail { .. }
         | Request::MainTail { .. }
         | Request::Why { .. }
+        | Request::Environment { .. }
         | Request::Avail
         | Request::Reread
         | Request::Reload

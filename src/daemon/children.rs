@@ -77,6 +77,11 @@ impl Children {
         !self.executing.is_empty()
     }
 
+    /// What makes processes.
+    pub fn launcher(&self) -> &Launcher {
+        &self.launcher
+    }
+
     /// Makes the process of a spawn.
     pub fn launch(
         &mut self,

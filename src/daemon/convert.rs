@@ -38,6 +38,7 @@ pub fn exit_status(status: types::ExitStatus) -> wire::ExitStatus {
 
 pub fn failure(failure: &SpawnFailure) -> wire::Failure {
     let step = match failure.step {
+        SpawnStep::Environment => wire::Step::Environment,
         SpawnStep::Lookup => wire::Step::Lookup,
         SpawnStep::Pipe => wire::Step::Pipe,
         SpawnStep::Fork => wire::Step::Fork,

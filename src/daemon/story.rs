@@ -4,7 +4,7 @@
 
 use super::convert;
 use super::status::{log_path, millis, wall_seconds};
-use crate::config::model::{Autorestart, ProcessSettings};
+use crate::config::model::{Autorestart, EnvFile, ProcessSettings};
 use crate::engine::view::{LifeView, StoryView};
 use crate::types::Monotonic;
 use crate::wire::{Channel, Key, Life, StatusRow, Story, Wanted};
@@ -73,6 +73,7 @@ fn keys(settings: &ProcessSettings) -> Vec<Key> {
             "directory",
             directory.map(|path| path.display().to_string()),
         ),
+        ("env_file", env_files(&launch.env_layers.files)),
         ("user", launch.user.as_ref().map(|user| user.name.clone())),
         ("stdout_logfile", log(settings, Channel::Stdout)),
         ("stderr_logfile", log(settings, Channel::Stderr)),
@@ -87,6 +88,18 @@ fn keys(settings: &ProcessSettings) -> Vec<Key> {
         .chain(sometimes)
         .filter_map(|(key, value)| Some(with_origin(settings, key, value?)))
         .collect()
+}
+
+/// The files of variables, as a file would name them.
+fn env_files(files: &[EnvFile]) -> Option<String> {
+    let names: Vec<String> = files
+        .iter()
+        .map(|file| {
+            let mark = if file.optional { "-" } else { "" };
+            format!("{mark}{}", file.path.display())
+        })
+        .collect();
+    (!names.is_empty()).then(|| names.join(", "))
 }
 
 fn log(settings: &ProcessSettings, channel: Channel) -> Option<String> {

@@ -1,8 +1,8 @@
 //! Small pieces that the engine's tests are made of.
 
 use crate::config::model::{
-    Autorestart, Config, ConsoleSettings, DaemonSettings, EditMode, Environment, ExitWhen, Group,
-    Launch, LogLevel, LogSettings, LogTarget, Policy, ProcessSettings,
+    Autorestart, Config, ConsoleSettings, DaemonSettings, EditMode, EnvLayers, Environment,
+    ExitWhen, Group, Launch, LogLevel, LogSettings, LogTarget, Policy, ProcessSettings,
 };
 use crate::types::{
     ByteSize, GroupName, Monotonic, Pid, ProcessKey, ProcessName, ProgramName, Signal,
@@ -52,6 +52,7 @@ pub fn settings(name: &str) -> ProcessSettings {
             umask: 0o22,
             user: None,
             environment: Environment::default(),
+            env_layers: EnvLayers::default(),
             redirect_stderr: false,
             strip_ansi: false,
             server_url: None,
@@ -109,6 +110,7 @@ pub fn config(processes: impl IntoIterator<Item = ProcessSettings>) -> Config {
             strip_ansi: false,
             identifier: "test".to_owned(),
             environment: Environment::default(),
+            env_files: Vec::new(),
             exit_when: ExitWhen::Never,
             shutdown_timeout: None,
         },
@@ -124,5 +126,6 @@ pub fn config(processes: impl IntoIterator<Item = ProcessSettings>) -> Config {
         },
         groups,
         files: vec![PathBuf::from("/etc/test.ini")],
+        daemon_origins: Arc::from([]),
     }
 }

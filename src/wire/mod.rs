@@ -8,6 +8,7 @@
 //! all of this for writers of other clients.
 
 mod codec;
+mod environment;
 mod frame;
 mod message;
 mod request;
@@ -18,6 +19,7 @@ mod story;
 mod wording;
 
 pub use codec::{DEPTH_MAX, DecodeError, EncodeError, decode, encode, request_id};
+pub use environment::{EnvironmentReply, Variable, VariableOrigin};
 pub use frame::{FrameBuffer, FrameError, HELLO_BYTES_MAX, REPLY_BYTES_MAX, REQUEST_BYTES_MAX};
 pub use message::{
     Hello, Notice, PROTOCOL_VERSION, RequestFrame, ServerFrame, SubscriptionEnd, Topic,

@@ -3,6 +3,7 @@
 //! The only wording here is `Display` of [`Failure`], [`Trouble`] and [`ExitStatus`], because the daemon's log and the
 //! console must use the same words for them.
 
+use super::environment::EnvironmentReply;
 use super::story::Story;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -29,6 +30,8 @@ pub enum Response {
     Log(LogChunk),
     /// To `Why`.
     Story(Box<Story>),
+    /// To `Environment`.
+    Environment(Box<EnvironmentReply>),
     /// To `Avail`.
     Avail(Vec<AvailRow>),
     /// To `Reread` and `Update`: in the order removed, changed, added, each sorted by name.
@@ -316,6 +319,9 @@ pub enum Step {
     Directory,
     /// Executing the program.
     Exec,
+    /// Reading the files of variables, the first step of all. Where no system call failed, the subject is a sentence
+    /// that begins with `FILE:LINE:COLUMN:`.
+    Environment,
 }
 
 /// One result.

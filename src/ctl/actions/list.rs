@@ -2,8 +2,8 @@
 
 use super::flags::Flag;
 use super::{
-    Action, Arguments, Chapter, Check, control, foreground, groups, inspect, local, logs, server,
-    waiting, why,
+    Action, Arguments, Chapter, Check, control, env, foreground, groups, inspect, local, logs,
+    server, waiting, why,
 };
 
 const NO_WAIT: Flag = Flag {
@@ -93,6 +93,21 @@ pub static ACTIONS: &[Action] = &[
         check: Check::Checked,
         confirmation: None,
         run: control::clear,
+    },
+    Action {
+        name: "env",
+        usage: &[(
+            "env NAME...",
+            "Show the variables that a process gets at its next start, and where each comes from; secrets are masked",
+        )],
+        summary: "show the environment of its next start",
+        example: "env web",
+        chapter: Chapter::Processes,
+        flags: &[],
+        arguments: Arguments::Processes,
+        check: Check::Checked,
+        confirmation: None,
+        run: env::env,
     },
     Action {
         name: "exit",
