@@ -75,6 +75,12 @@ pub struct DaemonSettings {
     pub environment: Environment,
     /// Files of more of them, which are weaker.
     pub env_files: Vec<EnvFile>,
+    /// Listen for consoles. Without it there is no socket, no lock and no record of processes on disk.
+    pub control_socket: bool,
+    /// A log that is AUTO is a file; else it is discarded.
+    pub auto_logs: bool,
+    /// In the foreground, copy the log to the standard error.
+    pub log_to_stderr: bool,
     /// When the daemon ends by itself.
     pub exit_when: ExitWhen,
     /// How long an orderly shutdown may take before everything is killed; zero for ever. `None` leaves it to the daemon.

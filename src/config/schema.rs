@@ -176,6 +176,8 @@ pub const NUMPROCS_MAX: i64 = 65_535;
 pub const BACKUPS_MAX: i64 = 9_999;
 /// The directory of the native defaults, which the daemon creates.
 pub const DEFAULT_DIRECTORY: &str = "/tmp/taskmaster.d";
+/// Takes its place for the socket where `/tmp` cannot be written.
+pub const DEFAULT_DIRECTORY_IN_MEMORY: &str = "/dev/shm/taskmaster.d";
 
 const PEER: &str = "the socket itself says who connects, so no password is asked for";
 const EVENTS: &str = "this version publishes no events to listeners";
@@ -206,6 +208,9 @@ pub static KEYS: &[Key] = {
         key(Daemon, "strip_ansi", Boolean, "Remove ANSI escape sequences from the programs' output").or("false", "false"),
         key(Daemon, "identifier", Text, "Name of this daemon in its answers").or("taskmaster", "supervisor"),
         key(Daemon, "environment", Environment, "Variables that every program gets").or("", ""),
+        key(Daemon, "control_socket", Boolean, "Listen for the console; without it nothing is written for others to find the daemon").or("true", "true"),
+        key(Daemon, "auto_logs", Boolean, "Write a file for a log that is AUTO; false makes AUTO mean NONE").or("true", "true"),
+        key(Daemon, "log_to_stderr", Boolean, "In the foreground, copy the daemon's log to the standard error").or("false", "false"),
         key(Daemon, "exit_when", ExitWhen, "When the daemon ends by itself: never, essential-failed, essential-exited or all-exited").or("never", "never").live(),
         key(Daemon, "shutdown_timeout", whole(0, INT_MAX), "Seconds that a shutdown may take before everything is killed; 0 for ever").live(),
         key(Daemon, "env_file", EnvFiles, "Files of variables that every program gets, read at each start; - before one that may be missing"),

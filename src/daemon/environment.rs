@@ -54,12 +54,12 @@ impl fmt::Debug for Variables<'_> {
 }
 
 impl<'s> Variables<'s> {
-    /// Puts the layers on top of each other. `server_url` is what the daemon tells its programs, unless the program's
-    /// settings say something else.
+    /// Puts the layers on top of each other. `server_url` is how the daemon is reached, unless the program's settings say
+    /// something else.
     pub fn of(
         settings: &'s ProcessSettings,
         inherited: &BTreeMap<OsString, OsString>,
-        server_url: &str,
+        server_url: Option<&str>,
     ) -> Self {
         let launch = &settings.launch;
         let mut variables = Self::default();
@@ -89,12 +89,14 @@ impl<'s> Variables<'s> {
         }
     }
 
-    fn set_daemons(&mut self, settings: &ProcessSettings, server_url: &str) {
-        let url = settings.launch.server_url.as_deref().unwrap_or(server_url);
+    fn set_daemons(&mut self, settings: &ProcessSettings, server_url: Option<&str>) {
+        let url = settings.launch.server_url.as_deref().or(server_url);
         for prefix in ["SUPERVISOR", "TASKMASTER"] {
+            if let Some(url) = url {
+                self.set(&format!("{prefix}_SERVER_URL"), url, Origin::Daemon);
+            }
             for (name, value) in [
                 ("ENABLED", "1"),
-                ("SERVER_URL", url),
                 ("PROCESS_NAME", settings.key.process.as_str()),
                 ("GROUP_NAME", settings.key.group.as_str()),
             ] {
@@ -246,7 +248,7 @@ mod tests {
         process.launch.environment = environment([("F", "4")]);
         let names = ["A", "TASKMASTER_ENABLED", "C", "D", "E", "F"];
         let inherited = names.map(|name| (name.into(), "0".into())).into();
-        let variables = Variables::of(&process, &inherited, "unix:///x");
+        let variables = Variables::of(&process, &inherited, Some("unix:///x"));
         assert_eq!(variables.failure, None);
         let layers = &process.launch.env_layers;
         let expected = [
@@ -278,7 +280,7 @@ mod tests {
         };
         let mut process = settings("web");
         process.launch.env_layers.files = files(&["none", "bad/none", "bad", "."], true);
-        let variables = Variables::of(&process, &BTreeMap::new(), "");
+        let variables = Variables::of(&process, &BTreeMap::new(), None);
         assert_eq!(variables.failure, None);
         let here = directory.path().display();
         assert_eq!(
@@ -295,7 +297,7 @@ mod tests {
         ] {
             let mut process = settings("web");
             process.launch.env_layers.files = files(&[name, "none"], false);
-            let failure = Variables::of(&process, &BTreeMap::new(), "").failure;
+            let failure = Variables::of(&process, &BTreeMap::new(), None).failure;
             let expected = SpawnFailure {
                 step: SpawnStep::Environment,
                 subject,

@@ -9,7 +9,8 @@
 
 use crate::sys::{kill, proc};
 use crate::types::{GroupName, Pid, ProcessKey, ProcessName, Signal};
-use nix::fcntl::{FallocateFlags, fallocate};
+use nix::fcntl::{FallocateFlags, FcntlArg, OFlag, fallocate, fcntl};
+use nix::sys::memfd::{MFdFlags, memfd_create};
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -26,7 +27,8 @@ const RESERVED_BYTES: i64 = 512 << 10;
 /// The open journal.
 #[derive(Debug)]
 pub struct Journal {
-    path: PathBuf,
+    /// None for one that is kept in memory, since the daemon is not to be found by anybody.
+    path: Option<PathBuf>,
     file: File,
 }
 
@@ -75,8 +77,20 @@ impl Journal {
     /// Begins a new journal in place of the old one.
     pub fn create(path: &Path) -> io::Result<Self> {
         let mut journal = Self {
-            path: path.to_owned(),
+            path: Some(path.to_owned()),
             file: open(path, true)?,
+        };
+        journal.restart(&[])?;
+        Ok(journal)
+    }
+
+    /// A journal that ends with the daemon, for one that leaves nothing behind: a container's, with which all ends.
+    pub fn in_memory() -> io::Result<Self> {
+        let file = memfd_create(c"journal", MFdFlags::MFD_CLOEXEC)?;
+        fcntl(&file, FcntlArg::F_SETFL(OFlag::O_APPEND))?;
+        let mut journal = Self {
+            path: None,
+            file: file.into(),
         };
         journal.restart(&[])?;
         Ok(journal)
@@ -102,7 +116,10 @@ impl Journal {
 
     /// Whether the file is still the one at its path.
     pub fn is_intact(&self) -> bool {
-        match (self.file.metadata(), std::fs::symlink_metadata(&self.path)) {
+        let Some(path) = &self.path else {
+            return true;
+        };
+        match (self.file.metadata(), std::fs::symlink_metadata(path)) {
             (Ok(ours), Ok(there)) => (ours.dev(), ours.ino()) == (there.dev(), there.ino()),
             (Ok(_) | Err(_), _) => false,
         }
@@ -120,7 +137,11 @@ impl Journal {
             let line = format!("+ {} {} {pid} {ticks}\n", key.group, key.process);
             text.push_str(&line);
         }
-        let mut name = self.path.as_os_str().to_owned();
+        let Some(path) = &self.path else {
+            self.file.set_len(0)?;
+            return self.file.write_all(text.as_bytes());
+        };
+        let mut name = path.as_os_str().to_owned();
         name.push(".new");
         let fresh = PathBuf::from(name);
         // One that was killed in the middle of this left it.
@@ -137,14 +158,14 @@ impl Journal {
             RESERVED_BYTES,
         );
         file.write_all(text.as_bytes())?;
-        std::fs::rename(&fresh, &self.path)?;
+        std::fs::rename(&fresh, path)?;
         self.file = file;
         Ok(())
     }
 
     /// Removes the file: after a clean shutdown there is nothing to find.
     pub fn remove(self) -> io::Result<()> {
-        std::fs::remove_file(&self.path)
+        self.path.map_or(Ok(()), std::fs::remove_file)
     }
 }
 

@@ -32,7 +32,8 @@ const NOT_FOR_CHILDREN: [&str; 5] = [
 #[derive(Debug)]
 pub struct Launcher {
     environment: BTreeMap<OsString, OsString>,
-    server_url: String,
+    /// None where the daemon has no socket.
+    server_url: Option<String>,
     limits: Vec<Limit>,
     null: OwnedFd,
 }
@@ -52,7 +53,7 @@ pub struct Launched {
 
 impl Launcher {
     /// Remembers the daemon's own environment and the limits it was started with.
-    pub fn new(socket: &Path, limits: Vec<Limit>) -> std::io::Result<Self> {
+    pub fn new(socket: Option<&Path>, limits: Vec<Limit>) -> std::io::Result<Self> {
         let environment = std::env::vars_os()
             .filter(|(name, _)| !NOT_FOR_CHILDREN.iter().any(|hidden| name == hidden))
             .collect();
@@ -62,7 +63,7 @@ impl Launcher {
             .open("/dev/null")?;
         Ok(Self {
             environment,
-            server_url: format!("unix://{}", socket.display()),
+            server_url: socket.map(|socket| format!("unix://{}", socket.display())),
             limits,
             null: null.into(),
         })
@@ -171,7 +172,7 @@ impl Launcher {
 
     /// What a process would find in its environment.
     pub fn variables<'s>(&self, settings: &'s ProcessSettings) -> Variables<'s> {
-        Variables::of(settings, &self.environment, &self.server_url)
+        Variables::of(settings, &self.environment, self.server_url.as_deref())
     }
 
     fn environment_of(

@@ -26,6 +26,7 @@ mod launch;
 mod loader;
 mod logging;
 mod manager;
+mod orphans;
 mod queries;
 mod readiness;
 mod reexec;
@@ -138,6 +139,9 @@ fn serve(
     } = ending;
     for key in &left {
         log::error!("{key}: still running at the end of the shutdown");
+    }
+    if !reload {
+        orphans::end();
     }
     let limits = residue.tidy_up(daemon, !left.is_empty());
     if reload && left.is_empty() {

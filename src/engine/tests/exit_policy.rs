@@ -44,10 +44,6 @@ fn verdict(shell: &Shell) -> Option<(String, u8)> {
     Some((verdict.key.to_string(), verdict.status))
 }
 
-fn ends_for(name: &str, status: u8) -> Option<(String, u8)> {
-    Some((name.to_owned(), status))
-}
-
 #[test]
 fn without_a_rule_nothing_ends_the_daemon() {
     let mut shell = shell(ExitWhen::Never, [essential("web")]);
@@ -63,7 +59,7 @@ fn an_essential_program_that_failed_ends_all_with_its_status() {
     shell.exit("job", 9);
     assert_eq!(verdict(&shell), None, "it is not essential");
     shell.exit("web", 3);
-    assert_eq!(verdict(&shell), ends_for("web", 3));
+    assert_eq!(verdict(&shell), Some(("web".to_owned(), 3)));
     assert_eq!(shell.state("log"), State::Stopping);
     shell.exit("log", 0);
     let exit = Action::Exit {
@@ -93,7 +89,7 @@ fn an_expected_end_is_no_failure_and_a_restart_is_no_end() {
 fn where_none_is_marked_all_are_essential() {
     let mut shell = shell(ExitWhen::EssentialFailed, [once("a"), once("b")]);
     shell.exit("b", 4);
-    assert_eq!(verdict(&shell), ends_for("b", 4));
+    assert_eq!(verdict(&shell), Some(("b".to_owned(), 4)));
 }
 
 #[test]
@@ -108,7 +104,7 @@ fn a_death_by_signal_is_told_as_shells_do() {
         },
         failure: None,
     });
-    assert_eq!(verdict(&shell), ends_for("a", 139));
+    assert_eq!(verdict(&shell), Some(("a".to_owned(), 139)));
 }
 
 #[test]
@@ -117,7 +113,7 @@ fn a_failure_is_never_told_as_success() {
     picky.policy.exitcodes = vec![2];
     let mut wanting = shell(ExitWhen::EssentialFailed, [picky]);
     wanting.exit("picky", 0);
-    assert_eq!(verdict(&wanting), ends_for("picky", 1));
+    assert_eq!(verdict(&wanting), Some(("picky".to_owned(), 1)));
 
     let mut hasty = autostarted("hasty");
     hasty.policy.startretries = 0;
@@ -125,7 +121,7 @@ fn a_failure_is_never_told_as_success() {
     let mut gives_up = shell(ExitWhen::EssentialFailed, [hasty]);
     gives_up.exit("hasty", 0);
     assert_eq!(gives_up.state("hasty"), State::Fatal);
-    assert_eq!(verdict(&gives_up), ends_for("hasty", 1));
+    assert_eq!(verdict(&gives_up), Some(("hasty".to_owned(), 1)));
 }
 
 #[test]
@@ -145,9 +141,12 @@ fn a_program_that_cannot_be_executed_is_told_as_shells_do() {
         let asked = engine.step(now, Event::Boot);
         let generation = asked
             .iter()
-            .find_map(|action| match action {
-                Action::Spawn { generation, .. } => Some(*generation),
-                _ => None,
+            .find_map(|action| {
+                if let Action::Spawn { generation, .. } = action {
+                    Some(*generation)
+                } else {
+                    None
+                }
             })
             .unwrap();
         let _actions = engine.step(
@@ -176,7 +175,7 @@ fn an_essential_program_that_ended_well_ends_all_by_the_second_rule() {
     shell.exit("sidecar", 1);
     assert_eq!(verdict(&shell), None);
     shell.exit("job", 0);
-    assert_eq!(verdict(&shell), ends_for("job", 0));
+    assert_eq!(verdict(&shell), Some(("job".to_owned(), 0)));
 }
 
 #[test]
@@ -188,13 +187,13 @@ fn when_all_have_ended_the_first_failure_speaks_for_them() {
         assert_eq!(verdict(&fine), None);
     }
     fine.exit("c", 0);
-    assert_eq!(verdict(&fine), ends_for("c", 0));
+    assert_eq!(verdict(&fine), Some(("c".to_owned(), 0)));
 
     let mut failed = shell(ExitWhen::AllExited, processes());
     failed.exit("b", 7);
     failed.exit("a", 0);
     failed.exit("c", 0);
-    assert_eq!(verdict(&failed), ends_for("b", 7));
+    assert_eq!(verdict(&failed), Some(("b".to_owned(), 7)));
 }
 
 #[test]
@@ -208,7 +207,7 @@ fn what_an_operator_stopped_has_not_ended() {
     shell.start(&["b"]);
     shell.second();
     shell.exit("b", 0);
-    assert_eq!(verdict(&shell), ends_for("b", 0));
+    assert_eq!(verdict(&shell), Some(("b".to_owned(), 0)));
 }
 
 #[test]
@@ -231,11 +230,12 @@ fn a_shutdown_ends_in_its_time_and_in_order() {
     let killed = |shell: &mut Shell| -> Vec<String> {
         std::mem::take(&mut shell.log)
             .iter()
-            .filter_map(|action| match action {
-                Action::Kill { key, signal, .. } if *signal == Signal::KILL => {
-                    Some(key.to_string())
+            .filter_map(|action| {
+                if let Action::Kill { key, signal, .. } = action {
+                    (*signal == Signal::KILL).then(|| key.to_string())
+                } else {
+                    None
                 }
-                _ => None,
             })
             .collect()
     };
