@@ -107,6 +107,22 @@ pub fn daemon(context: &mut Context<'_>, table: &Table<'_>, sockets: &Sockets) -
         identifier: text(context, table, "identifier").unwrap_or_default(),
         environment,
         env_files: env_files(context, table, &Variables::default()),
+        stdout: context
+            .value(table, "stdout", &Variables::default(), |text, _| {
+                value::standard_output(text)
+            })
+            .unwrap_or_default(),
+        stdout_format: context
+            .value(table, "stdout_format", &Variables::default(), |text, _| {
+                value::line_format(text)
+            })
+            .unwrap_or_default(),
+        stdout_timestamps: context.value(
+            table,
+            "stdout_timestamps",
+            &Variables::default(),
+            |text, _| value::timestamps(text),
+        ),
         exit_when: context
             .value(table, "exit_when", &Variables::default(), |text, _| {
                 value::exit_when(text)

@@ -202,7 +202,24 @@ pub fn log(
     let [log, maxbytes, backups] = stream.keys();
     let given = |key: &str| table.field(key).map(|field| field.value.span());
     let endless = settings.maxbytes.0 == 0;
+    let streams = table
+        .field(log)
+        .and_then(|field| value::log_targets(&field.value.text).ok())
+        .is_some_and(|(_, shown)| shown.is_anywhere());
     match &settings.target {
+        LogTarget::Discard if streams => {
+            if let Some(field) = table.field(log)
+                && is_stream(Path::new(&field.value.text))
+                && !endless
+            {
+                let message = format!("{} cannot be rotated", field.value.text);
+                context.report(
+                    Diagnostic::warning("not-rotated", message)
+                        .at(field.value.span(), "a stream, not a file")
+                        .help(format!("add `{maxbytes}=0` to say that it never is")),
+                );
+            }
+        }
         LogTarget::Discard => {
             for key in [maxbytes, backups] {
                 if let Some(field) = table.field(key) {

@@ -81,10 +81,91 @@ pub struct DaemonSettings {
     pub auto_logs: bool,
     /// In the foreground, copy the log to the standard error.
     pub log_to_stderr: bool,
+    /// Whose lines are shown on the standard output, in the foreground.
+    pub stdout: StandardOutput,
+    /// How lines look on the standard output and error.
+    pub stdout_format: LineFormat,
+    /// The time before each of those lines; `None` leaves it to the format.
+    pub stdout_timestamps: Option<Timestamps>,
     /// When the daemon ends by itself.
     pub exit_when: ExitWhen,
     /// How long an orderly shutdown may take before everything is killed; zero for ever. `None` leaves it to the daemon.
     pub shutdown_timeout: Option<Duration>,
+}
+
+/// Whose lines are shown on the daemon's standard output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum StandardOutput {
+    /// Those of all programs.
+    Children,
+    /// Those of its own log.
+    #[default]
+    Daemon,
+    /// Both.
+    Both,
+    /// Nobody's, but for programs whose logs are there.
+    None,
+}
+
+impl StandardOutput {
+    /// Every choice, by the word that a file has for it.
+    pub const WORDS: [(&'static str, Self); 4] = [
+        ("children", Self::Children),
+        ("daemon", Self::Daemon),
+        ("both", Self::Both),
+        ("none", Self::None),
+    ];
+
+    /// Whether programs are shown.
+    pub fn shows_children(self) -> bool {
+        matches!(self, Self::Children | Self::Both)
+    }
+
+    /// Whether the daemon's own log is shown.
+    pub fn shows_daemon(self) -> bool {
+        matches!(self, Self::Daemon | Self::Both)
+    }
+}
+
+/// How a line looks on a standard stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LineFormat {
+    /// As it was written.
+    #[default]
+    Raw,
+    /// After the name of its program.
+    Prefix,
+    /// As a JSON object.
+    Json,
+}
+
+impl LineFormat {
+    /// Every form, by the word that a file has for it.
+    pub const WORDS: [(&'static str, Self); 3] = [
+        ("raw", Self::Raw),
+        ("prefix", Self::Prefix),
+        ("json", Self::Json),
+    ];
+}
+
+/// The time that stands before a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Timestamps {
+    /// None.
+    None,
+    /// `2026-11-24T08:49:01.123Z`.
+    Rfc3339,
+    /// Seconds since 1970 with three decimals.
+    Unix,
+}
+
+impl Timestamps {
+    /// Every form, by the word that a file has for it.
+    pub const WORDS: [(&'static str, Self); 3] = [
+        ("none", Self::None),
+        ("rfc3339", Self::Rfc3339),
+        ("unix", Self::Unix),
+    ];
 }
 
 /// When the daemon ends by itself.
@@ -231,8 +312,8 @@ impl ProcessSettings {
     /// Whether going from these settings to `new` needs the process to be started anew.
     pub fn needs_restart(&self, new: &Self) -> bool {
         self.launch != new.launch
-            || self.stdout.target != new.stdout.target
-            || self.stderr.target != new.stderr.target
+            || self.stdout.needs_restart(&new.stdout)
+            || self.stderr.needs_restart(&new.stderr)
     }
 }
 
@@ -319,6 +400,36 @@ pub struct LogSettings {
     pub maxbytes: ByteSize,
     /// Rotated files that are kept; 0 discards the full file.
     pub backups: u32,
+    /// Standard streams of the daemon that its lines are shown on.
+    pub shown: ShownOn,
+}
+
+impl LogSettings {
+    /// Whether anything is done with the bytes at all.
+    pub fn is_read(&self) -> bool {
+        self.target != LogTarget::Discard || self.shown.is_anywhere()
+    }
+
+    /// Whether going from these settings to `new` needs the process to be started anew.
+    fn needs_restart(&self, new: &Self) -> bool {
+        self.target != new.target || self.shown != new.shown
+    }
+}
+
+/// Standard streams of the daemon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ShownOn {
+    /// The output.
+    pub stdout: bool,
+    /// The error.
+    pub stderr: bool,
+}
+
+impl ShownOn {
+    /// Whether it is any of them.
+    pub fn is_anywhere(self) -> bool {
+        self.stdout || self.stderr
+    }
 }
 
 /// Destination of one output stream.

@@ -9,7 +9,7 @@ use super::diagnostic::Diagnostic;
 use super::lint;
 use super::model::{
     Autorestart, DaemonSettings, EnvLayers, Environment, KeyOrigin, Launch, LogSettings, LogTarget,
-    Policy, ProcessSettings,
+    Policy, ProcessSettings, ShownOn,
 };
 use super::readers::{boolean, env_files, environment, mode, number, origins, size, user};
 use super::schema::Dialect;
@@ -360,15 +360,23 @@ impl Builder<'_> {
         let table = &self.program.table;
         let [log, maxbytes, backups] = stream.keys();
         let target = context.value_with(table, log, variables, |context, text, _| {
-            let (path, auto) = match value::child_log(text) {
+            let (file, shown) = value::log_targets(text)?;
+            let (path, auto) = match file {
                 ChildLog::Auto if self.daemon.auto_logs => (self.auto(stream, index), true),
                 ChildLog::Auto | ChildLog::None | ChildLog::Syslog => {
-                    return Ok(LogTarget::Discard);
+                    return Ok((LogTarget::Discard, shown));
                 }
                 ChildLog::Path(path) => (self.numbered(context, &path, log, index)?, false),
             };
-            Ok(LogTarget::File { path, auto })
+            Ok((LogTarget::File { path, auto }, shown))
         });
+        let (target, mut shown) = target.map_or((None, ShownOn::default()), |(target, shown)| {
+            (Some(target), shown)
+        });
+        // What goes to a standard stream already is not shown twice.
+        if self.daemon.nodaemon && self.daemon.stdout.shows_children() && !shown.is_anywhere() {
+            shown.stdout = true;
+        }
         if let Some(LogTarget::File { path, auto: false }) = &target {
             check_parent(context, table, log, path, &self.daemon.childlogdir);
         }
@@ -376,6 +384,7 @@ impl Builder<'_> {
             target: target.unwrap_or(LogTarget::Discard),
             maxbytes: size(context, table, maxbytes, variables),
             backups: number(context, table, backups, variables),
+            shown,
         };
         if index == 0 {
             lint::log(

@@ -6,7 +6,7 @@
 
 use super::value_type::ValueType::{
     self, Account, Autorestart, Boolean, ChildLog, Command, EditMode, EnvFiles, Environment,
-    ExitCodes, ExitWhen, Integer, LogLevel, MainLog, Mode, Name, Names, Owner, Path, Patterns,
+    ExitCodes, ExitWhen, LineFormat, Integer, LogLevel, StandardOutput, Timestamps, MainLog, Mode, Name, Names, Owner, Path, Patterns,
     Signal, Size, Socket, Text, Url,
 };
 use std::collections::BTreeMap;
@@ -211,6 +211,9 @@ pub static KEYS: &[Key] = {
         key(Daemon, "control_socket", Boolean, "Listen for the console; without it nothing is written for others to find the daemon").or("true", "true"),
         key(Daemon, "auto_logs", Boolean, "Write a file for a log that is AUTO; false makes AUTO mean NONE").or("true", "true"),
         key(Daemon, "log_to_stderr", Boolean, "In the foreground, copy the daemon's log to the standard error").or("false", "false"),
+        key(Daemon, "stdout", StandardOutput, "Whose lines the standard output shows in the foreground: children, daemon, both or none").or("daemon", "daemon"),
+        key(Daemon, "stdout_format", LineFormat, "How lines look there: raw, prefix or json").or("raw", "raw"),
+        key(Daemon, "stdout_timestamps", Timestamps, "The time before each of those lines: none, rfc3339 or unix"),
         key(Daemon, "exit_when", ExitWhen, "When the daemon ends by itself: never, essential-failed, essential-exited or all-exited").or("never", "never").live(),
         key(Daemon, "shutdown_timeout", whole(0, INT_MAX), "Seconds that a shutdown may take before everything is killed; 0 for ever").live(),
         key(Daemon, "env_file", EnvFiles, "Files of variables that every program gets, read at each start; - before one that may be missing"),
@@ -240,13 +243,13 @@ pub static KEYS: &[Key] = {
         key(Program, "essential", Boolean, "The daemon's exit_when looks at it; where no program says so, at all").or("false", "false").live(),
         key(Program, "user", Account, "User that it runs as").alias(&["userid"]),
         key(Program, "redirect_stderr", Boolean, "Send its standard error where its standard output goes").or("false", "false"),
-        key(Program, "stdout_logfile", ChildLog, "Log of its standard output: AUTO, NONE or a path").or("AUTO", "AUTO").each(),
+        key(Program, "stdout_logfile", ChildLog, "Log of its standard output: AUTO, NONE, a path, stdout or stderr; or several of these").or("AUTO", "AUTO").each(),
         key(Program, "stdout_logfile_maxbytes", Size, "Size at which that log is rotated; 0 never").or("50MB", "50MB").live().each(),
         key(Program, "stdout_logfile_backups", whole(0, BACKUPS_MAX), "Rotated files of that log to keep").or("10", "10").live().each(),
         key(Program, "stdout_capture_maxbytes", Size, "Size of the capture buffer").or("0", "0").idle(EVENTS),
         key(Program, "stdout_events_enabled", Boolean, "Publish its standard output as events").or("false", "false").idle(EVENTS),
         key(Program, "stdout_syslog", Boolean, "Send its standard output to the system log").or("false", "false").idle(SYSLOG).each(),
-        key(Program, "stderr_logfile", ChildLog, "Log of its standard error: AUTO, NONE or a path").or("AUTO", "AUTO").each(),
+        key(Program, "stderr_logfile", ChildLog, "Log of its standard error: AUTO, NONE, a path, stdout or stderr; or several of these").or("AUTO", "AUTO").each(),
         key(Program, "stderr_logfile_maxbytes", Size, "Size at which that log is rotated; 0 never").or("50MB", "50MB").live().each(),
         key(Program, "stderr_logfile_backups", whole(0, BACKUPS_MAX), "Rotated files of that log to keep").or("10", "10").live().each(),
         key(Program, "stderr_capture_maxbytes", Size, "Size of the capture buffer").or("0", "0").idle(EVENTS),

@@ -4,7 +4,9 @@
 //! asks the machine: whether an account or a directory exists is the loader's question.
 
 use super::environment::{self, ListError};
-use super::model::{Autorestart, EditMode, ExitWhen, LogLevel};
+use super::model::{
+    Autorestart, EditMode, ExitWhen, LineFormat, LogLevel, ShownOn, StandardOutput, Timestamps,
+};
 use super::suggest;
 use super::value_type::ValueFault;
 use super::words::{self, Word, WordsError};
@@ -275,6 +277,68 @@ pub fn child_log(text: &str) -> ChildLog {
         "syslog" => ChildLog::Syslog,
         _ => ChildLog::Path(text.to_owned()),
     }
+}
+
+/// What a log is written to: at most one file, and standard streams of the daemon. A text is a list only if one of its
+/// members names a standard stream, since the path of a file may hold commas.
+pub fn log_targets(text: &str) -> Result<(ChildLog, ShownOn), ValueFault> {
+    let mut shown = ShownOn::default();
+    let members = pieces(text);
+    if !members.iter().any(|member| stream(member.text).is_some()) {
+        return Ok((child_log(text), shown));
+    }
+    let mut log = ChildLog::None;
+    for member in members {
+        match (stream(member.text), child_log(member.text)) {
+            (Some(Standard::Output), _) => shown.stdout = true,
+            (Some(Standard::Error), _) => shown.stderr = true,
+            (None, ChildLog::None) if member.text.is_empty() => {
+                return Err(ValueFault::new("a target is missing here").at(member.range));
+            }
+            (None, ChildLog::None) => {}
+            (None, file) if log == ChildLog::None => log = file,
+            (None, _) => {
+                return Err(ValueFault::new("a second file")
+                    .at(member.range)
+                    .help("one file, `stdout` and `stderr` can be written at once"));
+            }
+        }
+    }
+    Ok((log, shown))
+}
+
+enum Standard {
+    Output,
+    Error,
+}
+
+/// The standard stream that a name means.
+fn stream(text: &str) -> Option<Standard> {
+    match text {
+        "/dev/stdout" | "/dev/fd/1" | "/proc/self/fd/1" => Some(Standard::Output),
+        "/dev/stderr" | "/dev/fd/2" | "/proc/self/fd/2" => Some(Standard::Error),
+        word if word.eq_ignore_ascii_case("stdout") => Some(Standard::Output),
+        word if word.eq_ignore_ascii_case("stderr") => Some(Standard::Error),
+        _ => None,
+    }
+}
+
+/// Whose lines the standard output shows.
+pub fn standard_output(text: &str) -> Result<StandardOutput, ValueFault> {
+    let words = &StandardOutput::WORDS;
+    word(text, words).ok_or_else(|| unknown_word(text, "none of the four", words.map(|(name, _)| name)))
+}
+
+/// How lines look there.
+pub fn line_format(text: &str) -> Result<LineFormat, ValueFault> {
+    let words = &LineFormat::WORDS;
+    word(text, words).ok_or_else(|| unknown_word(text, "no such format", words.map(|(name, _)| name)))
+}
+
+/// The time before them.
+pub fn timestamps(text: &str) -> Result<Timestamps, ValueFault> {
+    let words = &Timestamps::WORDS;
+    word(text, words).ok_or_else(|| unknown_word(text, "no such form", words.map(|(name, _)| name)))
 }
 
 /// A command line, split into words.

@@ -4,7 +4,7 @@
 //! given is told in [`super::environment`].
 
 use super::environment::Variables;
-use crate::config::model::{LogTarget, ProcessSettings, User};
+use crate::config::model::{LogSettings, ProcessSettings, User};
 use crate::engine::event::{SpawnFailure, SpawnStep};
 use crate::sys::limits::Limit;
 use crate::sys::spawn::{self, Identity, Journal, SpawnSpec, Spawned};
@@ -126,11 +126,11 @@ impl Launcher {
             failed(SpawnStep::Pipe, &name, errno)
         };
         let (stdin, stdin_writer) = pipe::input().map_err(piped)?;
-        let stdout = Output::open(&settings.stdout.target).map_err(piped)?;
+        let stdout = Output::open(&settings.stdout).map_err(piped)?;
         let stderr = if launch.redirect_stderr {
             Output::Same
         } else {
-            Output::open(&settings.stderr.target).map_err(piped)?
+            Output::open(&settings.stderr).map_err(piped)?
         };
         let stdout_end = stdout.child_end().unwrap_or(self.null.as_fd());
         let stderr_end = match &stderr {
@@ -208,13 +208,11 @@ enum Output {
 }
 
 impl Output {
-    fn open(target: &LogTarget) -> std::io::Result<Self> {
-        match target {
-            LogTarget::Discard => Ok(Self::Null),
-            LogTarget::File { .. } => {
-                pipe::output().map(|(reader, writer)| Self::Pipe { reader, writer })
-            }
+    fn open(log: &LogSettings) -> std::io::Result<Self> {
+        if !log.is_read() {
+            return Ok(Self::Null);
         }
+        pipe::output().map(|(reader, writer)| Self::Pipe { reader, writer })
     }
 
     fn child_end(&self) -> Option<BorrowedFd<'_>> {

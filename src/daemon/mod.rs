@@ -3,7 +3,8 @@
 //! [`run`] tells the start as a story: read the file, take what only root may take, become who it says, secure the
 //! directory, take the lock, open the socket, and only then leave the terminal; what goes wrong up to here is told to
 //! whoever typed the command. From then on [`event_loop`] turns what happens into events, lets the engine decide, and
-//! [`execute`] carries out its actions. Two threads: the loop, and log capture, which owns every log file.
+//! [`execute`] carries out its actions. Two threads: the loop, and log capture, which owns every log file; and one for
+//! each standard stream that is written ([`lines`]).
 //!
 //! Not here: decisions about processes (the engine's), the meaning of a file (config's), wording for people (ctl's).
 
@@ -23,6 +24,7 @@ mod inputs;
 mod jobs;
 mod journal;
 mod launch;
+mod lines;
 mod loader;
 mod logging;
 mod manager;

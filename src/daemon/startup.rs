@@ -13,6 +13,7 @@ use super::event_loop::{Daemon, Parts};
 use super::exit::DaemonExit;
 use super::journal::{Journal, Stop, stop_survivors};
 use super::launch::Launcher;
+use super::lines::{Lines, Standard};
 use super::loader::Loader;
 use super::logging::{self, Echo};
 use super::manager::Manager;
@@ -37,7 +38,7 @@ use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Pending connections that the kernel keeps.
 pub const BACKLOG: i32 = 1024;
@@ -317,12 +318,15 @@ impl Prepared {
             meeting,
         } = self;
         let settings = &config.daemon;
+        let lines = Lines::new(settings).map_err(Failure::surroundings)?;
+        lines.make_room(&config);
         let recorded = meeting
             .as_ref()
             .map_or(Ok(()), |meeting| meeting.lock.record_pid());
         let ready = recorded.map_err(Failure::from).and_then(|()| {
-            let capture = Capture::start().map_err(Failure::surroundings)?;
-            let logger = open_log(&capture, settings)?;
+            let mut capture = Capture::start().map_err(Failure::surroundings)?;
+            capture.show_on(lines.clone());
+            let logger = open_log(&capture, settings, lines.clone())?;
             let journal = if meeting.is_some() {
                 put_away_survivors(&config)?
             } else {
@@ -342,6 +346,7 @@ impl Prepared {
         let (capture, logger, journal, logs) = match ready {
             Ok(ready) => ready,
             Err(failure) => {
+                lines.finish(Instant::now() + DRAIN);
                 // What cannot be removed does no harm: the next daemon replaces it.
                 let _removed = meeting.map(|meeting| meeting.lock.remove());
                 return Err(failure);
@@ -389,6 +394,7 @@ impl Prepared {
             logger,
             limits,
             logs,
+            lines,
         };
         if let Some(path) = &settings.pidfile {
             match Pidfile::write(path) {
@@ -403,8 +409,13 @@ impl Prepared {
     }
 }
 
-fn open_log(capture: &Capture, settings: &DaemonSettings) -> Result<LoggerHandle, Failure> {
-    if let Some(logfile) = &settings.logfile {
+fn open_log(
+    capture: &Capture,
+    settings: &DaemonSettings,
+    lines: Lines,
+) -> Result<LoggerHandle, Failure> {
+    let standard = settings.logfile.as_deref().and_then(Standard::named);
+    if let Some(logfile) = settings.logfile.as_ref().filter(|_| standard.is_none()) {
         capture.open_main(
             logfile.clone(),
             settings.logfile_maxbytes,
@@ -412,10 +423,18 @@ fn open_log(capture: &Capture, settings: &DaemonSettings) -> Result<LoggerHandle
         );
     }
     let echo = Echo {
-        stdout: settings.nodaemon && !settings.silent,
-        stderr: settings.nodaemon && settings.log_to_stderr,
+        stdout: settings.nodaemon
+            && (standard == Some(Standard::Output)
+                || settings.stdout.shows_daemon() && !settings.silent),
+        stderr: settings.nodaemon
+            && (standard == Some(Standard::Error) || settings.log_to_stderr),
     };
-    Ok(logging::start(settings.loglevel, capture.main_log(), echo)?)
+    Ok(logging::start(
+        settings.loglevel,
+        capture.main_log(),
+        echo,
+        lines,
+    )?)
 }
 
 /// Stops what a daemon that was killed left running, so that no program ever runs twice, and begins a new record.
@@ -463,6 +482,7 @@ pub struct Residue {
     /// Limits that the daemon was started with.
     limits: Vec<Limit>,
     logs: Option<LogDirectory>,
+    lines: Lines,
 }
 
 impl Residue {
@@ -474,6 +494,7 @@ impl Residue {
             logger,
             limits,
             logs,
+            lines,
         } = self;
         if let Some(pidfile) = pidfile
             && let Err(errno) = pidfile.remove()
@@ -485,6 +506,8 @@ impl Residue {
         let _removed = runtime_files.map(RuntimeFiles::remove);
         drop(logs);
         drop(logger);
+        // A reader that takes nothing by then gets no more. There is nobody left to be told.
+        let _whole = lines.finish(Instant::now() + DRAIN);
         limits
     }
 }

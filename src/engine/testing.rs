@@ -2,7 +2,8 @@
 
 use crate::config::model::{
     Autorestart, Config, ConsoleSettings, DaemonSettings, EditMode, EnvLayers, Environment,
-    ExitWhen, Group, Launch, LogLevel, LogSettings, LogTarget, Policy, ProcessSettings,
+    ExitWhen, Group, Launch, LineFormat, LogLevel, LogSettings, LogTarget, Policy, ProcessSettings,
+    ShownOn, StandardOutput,
 };
 use crate::types::{
     ByteSize, GroupName, Monotonic, Pid, ProcessKey, ProcessName, ProgramName, Signal,
@@ -38,6 +39,7 @@ pub fn settings(name: &str) -> ProcessSettings {
         target: LogTarget::Discard,
         maxbytes: ByteSize(0),
         backups: 0,
+        shown: ShownOn::default(),
     };
     ProcessSettings {
         program: ProgramName::new(key.group.as_str()).unwrap(),
@@ -111,6 +113,9 @@ pub fn config(processes: impl IntoIterator<Item = ProcessSettings>) -> Config {
             identifier: "test".to_owned(),
             environment: Environment::default(),
             env_files: Vec::new(),
+            stdout: StandardOutput::default(),
+            stdout_format: LineFormat::default(),
+            stdout_timestamps: None,
             control_socket: true,
             auto_logs: true,
             log_to_stderr: false,

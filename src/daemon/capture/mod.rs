@@ -14,6 +14,8 @@
 //! - Memory is one buffer for all pipes, a few hundred bytes for each stream, and what the queues may hold.
 //! - With nothing to do the thread sleeps.
 //!
+//! Lines for the daemon's own standard streams are [`super::lines`]' matter, which is fed here.
+//!
 //! Not here: which streams are captured and where they go (the configuration says so), what events are worded as, and
 //! how fast a client may take what it follows.
 
@@ -31,6 +33,7 @@ mod tests;
 mod thread;
 
 use crate::config::model::LogSettings;
+use crate::daemon::lines::Lines;
 use crate::sys::poller::Poller;
 use crate::types::{ByteSize, ProcessKey};
 use crate::wire::Channel;
@@ -154,6 +157,8 @@ pub struct Capture {
     ended: Receiver<bool>,
     healths: BTreeMap<StreamId, Arc<Health>>,
     main_health: Arc<Health>,
+    /// Where lines are shown; nowhere when it is absent.
+    lines: Option<Lines>,
 }
 
 /// Hands lines of the daemon's own log over, from any thread.
@@ -189,7 +194,14 @@ impl Capture {
             ended,
             healths: BTreeMap::new(),
             main_health,
+            lines: None,
         })
+    }
+
+    /// Shows the lines of the streams whose settings say so.
+    pub fn show_on(&mut self, lines: Lines) {
+        self.shared.ask(Command::ShowOn(lines.clone()));
+        self.lines = Some(lines);
     }
 
     /// Readable when [`Capture::events`] has something.
@@ -214,6 +226,10 @@ impl Capture {
     ) {
         let health = Arc::clone(self.healths.entry(stream.clone()).or_default());
         let path = settings.target.path().map(Path::to_owned);
+        let feed = self
+            .lines
+            .as_ref()
+            .and_then(|lines| lines.feed(&stream.key, stream.channel, settings.shown));
         self.shared.ask(Command::Attach(Box::new(Attach {
             stream,
             pipe,
@@ -221,6 +237,7 @@ impl Capture {
             path,
             limits: Limits::of(settings),
             strip_ansi: options.strip_ansi,
+            feed,
         })));
     }
 
@@ -236,6 +253,9 @@ impl Capture {
         for channel in [Channel::Stdout, Channel::Stderr] {
             let key = key.clone();
             self.healths.remove(&StreamId { key, channel });
+        }
+        if let Some(lines) = &self.lines {
+            lines.forget(key);
         }
     }
 

@@ -6,6 +6,7 @@
 use super::file::Limits;
 use super::stream::Health;
 use super::{CaptureEvent, FollowTarget, LogRef, StreamId};
+use crate::daemon::lines::{Feed, Lines};
 use crate::sys::waker::Waker;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -52,6 +53,8 @@ pub(super) enum Command {
     WriteMain(Vec<u8>),
     /// Lines of so many bytes were dropped at this place.
     MainLost(u64),
+    /// Where lines are shown.
+    ShowOn(Lines),
     Finish {
         deadline: Instant,
     },
@@ -67,6 +70,8 @@ pub(super) struct Attach {
     pub(super) path: Option<PathBuf>,
     pub(super) limits: Limits,
     pub(super) strip_ansi: bool,
+    /// Shows its lines.
+    pub(super) feed: Option<Feed>,
 }
 
 /// Both queues.

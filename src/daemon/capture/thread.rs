@@ -13,6 +13,7 @@ use super::stall::{Stall, stalled_file};
 use super::stream::{Health, Intake, Notice, Source};
 use super::strip::AnsiStripper;
 use super::{CaptureEvent, LogRef, StreamId};
+use crate::daemon::lines::Lines;
 use crate::sys::poller::{Interest, Poller};
 use nix::errno::Errno;
 use std::collections::{BTreeMap, VecDeque};
@@ -44,6 +45,7 @@ pub(super) struct Worker {
     main_health: Arc<Health>,
     pub(super) stalls: BTreeMap<u32, Stall>,
     followers: Followers,
+    lines: Option<Lines>,
     buffer: Vec<u8>,
 }
 
@@ -64,6 +66,7 @@ impl Worker {
             main_health,
             stalls: BTreeMap::new(),
             followers: Followers::default(),
+            lines: None,
             buffer: vec![0; BUFFER_BYTES],
         })
     }
@@ -160,6 +163,7 @@ impl Worker {
                     self.main_health.lost_elsewhere(bytes);
                     self.write_main(&[], now);
                 }
+                Command::ShowOn(lines) => self.lines = Some(lines),
                 Command::Finish { deadline } => return Some(deadline),
             }
         }
@@ -186,6 +190,7 @@ impl Worker {
             health: attach.health,
             file,
             stripper: attach.strip_ansi.then(AnsiStripper::default),
+            feed: attach.feed,
         };
         let stream = source.stream.clone();
         if let Ok(number) = self.sources.insert(source) {
@@ -249,6 +254,7 @@ impl Worker {
                 }
                 self.followers
                     .deliver(&self.shared, Some(&source.stream), path, data);
+                source.show(data, &self.shared, now);
                 if stalled {
                     let (stream, health) = (source.stream.clone(), Arc::clone(&source.health));
                     let file = source.file;
@@ -260,9 +266,10 @@ impl Worker {
     }
 
     fn close(&mut self, number: u32) {
-        let Some(source) = self.sources.remove(number) else {
+        let Some(mut source) = self.sources.remove(number) else {
             return;
         };
+        source.end_lines();
         // A child that is just being made has a copy of the pipe until it executes its program, so closing ours would
         // not end its being watched. It is not watched while it is paused.
         self.poller.remove(&source.pipe).unwrap_or_default();
@@ -330,6 +337,9 @@ impl Worker {
     /// Reads what is in the pipes, in turns, until all are empty.
     fn drain(&mut self, deadline: Instant) -> bool {
         // At the end there is nobody left to be fair to: slow readers are waited for.
+        if let Some(lines) = &self.lines {
+            lines.be_patient(deadline);
+        }
         let mut whole = self.flush_all_by(deadline);
         let mut waiting = self.sources.numbers();
         while !waiting.is_empty() {
@@ -342,6 +352,11 @@ impl Worker {
                 whole &= self.flush_all_by(deadline);
                 more
             });
+        }
+        for number in self.sources.numbers() {
+            if let Some(source) = self.sources.get_mut(number) {
+                source.end_lines();
+            }
         }
         whole
     }

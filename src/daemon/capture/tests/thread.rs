@@ -83,6 +83,7 @@ fn with_nothing_to_do_the_thread_sleeps() {
                 backups: 1,
             },
             strip_ansi: false,
+            feed: None,
         })));
         let mut write = File::from(write);
         write.write_all(b"hello\n").unwrap();
