@@ -37,7 +37,10 @@ mod words;
 
 pub use diagnostic::{Diagnostic, Label, Severity, Suggestion};
 pub use find::{Distrust, FindError, Role, find};
-pub use host::{FILE_BYTES_MAX, FileContent, FileFacts, FileKind, Host, ReadError, RealHost};
+pub use host::{
+    FILE_BYTES_MAX, FileContent, FileFacts, FileKind, Host, MemoryHost, ReadError, RealHost,
+    read_regular,
+};
 pub use source::{Location, SourceFile, Sources, Span};
 pub use suggest::nearest;
 pub use value_type::ValueType;

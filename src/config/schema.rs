@@ -6,8 +6,8 @@
 
 use super::value_type::ValueType::{
     self, Account, Autorestart, Boolean, ChildLog, Command, EditMode, EnvFiles, Environment,
-    ExitCodes, ExitWhen, LineFormat, Integer, LogLevel, StandardOutput, Timestamps, MainLog, Mode, Name, Names, Owner, Path, Patterns,
-    Signal, Size, Socket, Text, Url,
+    ExitCodes, ExitWhen, Integer, LineFormat, LogLevel, MainLog, Mode, Name, Names, Owner, Path,
+    Patterns, Signal, Size, Socket, StandardOutput, Text, Timestamps, Url,
 };
 use std::collections::BTreeMap;
 use std::fmt;

@@ -326,13 +326,15 @@ fn stream(text: &str) -> Option<Standard> {
 /// Whose lines the standard output shows.
 pub fn standard_output(text: &str) -> Result<StandardOutput, ValueFault> {
     let words = &StandardOutput::WORDS;
-    word(text, words).ok_or_else(|| unknown_word(text, "none of the four", words.map(|(name, _)| name)))
+    word(text, words)
+        .ok_or_else(|| unknown_word(text, "none of the four", words.map(|(name, _)| name)))
 }
 
 /// How lines look there.
 pub fn line_format(text: &str) -> Result<LineFormat, ValueFault> {
     let words = &LineFormat::WORDS;
-    word(text, words).ok_or_else(|| unknown_word(text, "no such format", words.map(|(name, _)| name)))
+    word(text, words)
+        .ok_or_else(|| unknown_word(text, "no such format", words.map(|(name, _)| name)))
 }
 
 /// The time before them.

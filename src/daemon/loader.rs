@@ -5,7 +5,9 @@
 use crate::check_config::render;
 use crate::cli::DaemonOptions;
 use crate::config::model::Config;
-use crate::config::{self, Diagnostic, LoadRequest, Loaded, Override, RealHost, Severity, Sources};
+use crate::config::{
+    self, Diagnostic, Host, LoadRequest, Loaded, MemoryHost, Override, RealHost, Severity, Sources,
+};
 use crate::sys::identity;
 use crate::wire;
 use std::path::{Path, PathBuf};
@@ -22,7 +24,7 @@ pub struct Loader {
     path: PathBuf,
     overrides: Vec<Override>,
     /// Remembers the directory and the environment of the start, by which paths and variables are read for ever.
-    host: RealHost,
+    host: Box<dyn Host>,
 }
 
 impl Loader {
@@ -43,7 +45,16 @@ impl Loader {
         Self {
             path,
             overrides,
-            host: RealHost::new(),
+            host: Box::new(RealHost::new()),
+        }
+    }
+
+    /// Reads a text in memory.
+    pub fn in_memory(host: MemoryHost) -> Self {
+        Self {
+            path: host.path().to_owned(),
+            overrides: Vec::new(),
+            host: Box::new(host),
         }
     }
 
@@ -57,7 +68,7 @@ impl Loader {
         let mut loaded = config::load(&LoadRequest {
             path: &self.path,
             overrides: &self.overrides,
-            host: &self.host,
+            host: &*self.host,
         });
         if let Some(config) = &mut loaded.config
             && identity::is_init()

@@ -44,12 +44,13 @@ mod streams;
 pub use exit::DaemonExit;
 
 use crate::cli::DaemonOptions;
+use crate::config::MemoryHost;
 use crate::sys::signals::SignalSource;
 use crate::types::Signal;
 use event_loop::Ending;
 use readiness::{Readiness, Side};
 use reexec::Origin;
-use startup::{Failure, Prepared};
+use startup::{Failure, Prepared, Source};
 use std::io::Write;
 
 /// Signals that the loop acts upon; all others do the daemon no harm.
@@ -64,7 +65,16 @@ const LISTENED: [Signal; 6] = [
 
 /// Runs the daemon to its end and returns the exit status of the process.
 pub fn run(options: &DaemonOptions, called_as: &str) -> u8 {
-    match start(options, called_as) {
+    run_on(Source::Options(options), called_as)
+}
+
+/// Runs a daemon whose configuration is a text in memory.
+pub fn run_in_memory(host: MemoryHost, called_as: &str) -> u8 {
+    run_on(Source::Memory(host), called_as)
+}
+
+fn run_on(source: Source<'_>, called_as: &str) -> u8 {
+    match start(source, called_as) {
         Ok(status) => status,
         Err(failure) => {
             complain(called_as, &failure.to_string());
@@ -73,13 +83,13 @@ pub fn run(options: &DaemonOptions, called_as: &str) -> u8 {
     }
 }
 
-fn start(options: &DaemonOptions, called_as: &str) -> Result<u8, Failure> {
+fn start(source: Source<'_>, called_as: &str) -> Result<u8, Failure> {
     // First of all: whatever is opened before would be taken for inherited and closed.
     startup::secure_descriptors()?;
     let mut origin = Origin::remember().map_err(Failure::surroundings)?;
     // Blocked before anything is created, so that a signal during the start is acted upon when the loop runs.
     let signals = SignalSource::block_and_listen(&LISTENED).map_err(Failure::surroundings)?;
-    let prepared = startup::prepare(options, called_as)?;
+    let prepared = startup::prepare(source, called_as)?;
 
     let in_background = Origin::is_successor();
     let readiness = if in_background || prepared.stays_in_foreground() {

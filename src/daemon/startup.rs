@@ -22,7 +22,7 @@ use crate::check_config::render;
 use crate::cli::DaemonOptions;
 use crate::config::model::{Config, DaemonSettings};
 use crate::config::schema::{DEFAULT_DIRECTORY, DEFAULT_DIRECTORY_IN_MEMORY};
-use crate::config::{self, FindError, Loaded, RealHost, Role};
+use crate::config::{self, FindError, Loaded, MemoryHost, RealHost, Role};
 use crate::engine::Engine;
 use crate::sys::dirs::Private;
 use crate::sys::limits::Limit;
@@ -191,8 +191,17 @@ impl Meeting {
     }
 }
 
-/// Does the first half of the start.
-pub fn prepare(options: &DaemonOptions, called_as: &str) -> Result<Prepared, Failure> {
+/// Where the configuration comes from.
+#[derive(Debug)]
+pub enum Source<'o> {
+    /// A file, and flags that beat it.
+    Options(&'o DaemonOptions),
+    /// A text in memory.
+    Memory(MemoryHost),
+}
+
+/// The loader for a file: the one that is named, or the one that is found.
+fn loader_of(options: &DaemonOptions, called_as: &str) -> Result<Loader, Failure> {
     let executable = std::env::args_os()
         .next()
         .map(PathBuf::from)
@@ -209,7 +218,15 @@ pub fn prepare(options: &DaemonOptions, called_as: &str) -> Result<Prepared, Fai
         None => config::find(role, &RealHost::new())?,
     };
     let path = std::path::absolute(path).map_err(Failure::surroundings)?;
-    let loader = Loader::new(path, options);
+    Ok(Loader::new(path, options))
+}
+
+/// Does the first half of the start.
+pub fn prepare(source: Source<'_>, called_as: &str) -> Result<Prepared, Failure> {
+    let (loader, container) = match source {
+        Source::Options(options) => (loader_of(options, called_as)?, options.container),
+        Source::Memory(host) => (Loader::in_memory(host), false),
+    };
     let config = check(&loader)?;
     let settings = &config.daemon;
 
@@ -227,7 +244,7 @@ pub fn prepare(options: &DaemonOptions, called_as: &str) -> Result<Prepared, Fai
     }
     nix::sys::stat::umask(Mode::from_bits_truncate(settings.umask));
     prepare_directories(settings)?;
-    let meeting = match (settings.control_socket, options.container) {
+    let meeting = match (settings.control_socket, container) {
         (false, _) => None,
         (true, false) => Some(Meeting::open(settings)?),
         (true, true) => Meeting::open_if_possible(settings)?,
@@ -426,8 +443,7 @@ fn open_log(
         stdout: settings.nodaemon
             && (standard == Some(Standard::Output)
                 || settings.stdout.shows_daemon() && !settings.silent),
-        stderr: settings.nodaemon
-            && (standard == Some(Standard::Error) || settings.log_to_stderr),
+        stderr: settings.nodaemon && (standard == Some(Standard::Error) || settings.log_to_stderr),
     };
     Ok(logging::start(
         settings.loglevel,

@@ -102,8 +102,24 @@ fn env_files(files: &[EnvFile]) -> Option<String> {
     (!names.is_empty()).then(|| names.join(", "))
 }
 
+/// Where a stream goes, as a file would name it.
 fn log(settings: &ProcessSettings, channel: Channel) -> Option<String> {
-    log_path(settings, channel).map(|path| path.display().to_string())
+    let path = log_path(settings, channel).map(|path| path.display().to_string());
+    let shown = match channel {
+        Channel::Stdout => settings.stdout.shown,
+        Channel::Stderr if settings.launch.redirect_stderr => return None,
+        Channel::Stderr => settings.stderr.shown,
+    };
+    let streams = [(shown.stdout, "stdout"), (shown.stderr, "stderr")];
+    let names: Vec<String> = path
+        .into_iter()
+        .chain(
+            streams
+                .into_iter()
+                .filter_map(|(is_shown, name)| is_shown.then(|| name.to_owned())),
+        )
+        .collect();
+    (!names.is_empty()).then(|| names.join(", "))
 }
 
 fn with_origin(settings: &ProcessSettings, key: &'static str, value: String) -> Key {

@@ -16,6 +16,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("engine", &["config::model", "types"]),
     ("ctl", &["cli", "config", "types", "wire"]),
     ("check_config", &["cli", "config", "types"]),
+    ("run", &["cli", "config", "daemon", "types"]),
     ("daemon", &["check_config::render", "cli", "config", "engine", "sys", "types", "wire"]),
 ];
 

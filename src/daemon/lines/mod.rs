@@ -246,8 +246,13 @@ impl Board {
             number: 0,
         };
         let mut text = Vec::with_capacity(piece.bytes.len() + 64);
-        self.style
-            .write(&mut text, piece, speaker, self.place(target), SystemTime::now());
+        self.style.write(
+            &mut text,
+            piece,
+            speaker,
+            self.place(target),
+            SystemTime::now(),
+        );
         text
     }
 

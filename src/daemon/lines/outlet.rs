@@ -298,10 +298,7 @@ mod tests {
         }
         assert!(outlet.finish(soon(), notice));
         drop(outlet);
-        assert_eq!(
-            read_all(reader),
-            "a\nb\nbegun and ended\nbegun\nb\nrest\n"
-        );
+        assert_eq!(read_all(reader), "a\nb\nbegun and ended\nbegun\nb\nrest\n");
     }
 
     #[test]

@@ -231,12 +231,7 @@ mod tests {
 
     #[test]
     fn json_tells_time_and_whether_more_comes() {
-        let shown = line(
-            style(LineFormat::Json, None),
-            FIRST,
-            Channel::Stderr,
-            PLAIN,
-        );
+        let shown = line(style(LineFormat::Json, None), FIRST, Channel::Stderr, PLAIN);
         let object: serde_json::Value = serde_json::from_str(&shown).unwrap();
         assert_eq!(
             object,
