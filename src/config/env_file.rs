@@ -148,10 +148,8 @@ fn fault(text: &str, at: usize, kind: FaultKind) -> Fault {
 
 fn line_of(text: &str, at: usize) -> u32 {
     let before = text.as_bytes().get(..at).unwrap_or_default();
-    let newlines = before.iter().filter(|byte| **byte == b'\n').count();
-    u32::try_from(newlines)
-        .unwrap_or(u32::MAX)
-        .saturating_add(1)
+    let lines = before.split(|byte| *byte == b'\n').count();
+    u32::try_from(lines).unwrap_or(u32::MAX)
 }
 
 fn is_blank(character: char) -> bool {

@@ -18,6 +18,7 @@ use super::value_type::ValueType;
 use crate::types::{ProcessKey, Signal};
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
 /// Where commands are looked for when no `PATH` is known.
@@ -202,22 +203,12 @@ pub fn log(
     let [log, maxbytes, backups] = stream.keys();
     let given = |key: &str| table.field(key).map(|field| field.value.span());
     let endless = settings.maxbytes.0 == 0;
-    let streams = table
-        .field(log)
-        .and_then(|field| value::log_targets(&field.value.text).ok())
-        .is_some_and(|(_, shown)| shown.is_anywhere());
+    let text = table.field(log).map_or("", |field| &field.value.text);
+    let streams = value::log_targets(text).is_ok_and(|(_, shown)| shown.is_anywhere());
     match &settings.target {
         LogTarget::Discard if streams => {
-            if let Some(field) = table.field(log)
-                && is_stream(Path::new(&field.value.text))
-                && !endless
-            {
-                let message = format!("{} cannot be rotated", field.value.text);
-                context.report(
-                    Diagnostic::warning("not-rotated", message)
-                        .at(field.value.span(), "a stream, not a file")
-                        .help(format!("add `{maxbytes}=0` to say that it never is")),
-                );
+            if let (Some(span), true) = (given(log), is_stream(Path::new(text)) && !endless) {
+                context.report(not_rotated(text, span, maxbytes));
             }
         }
         LogTarget::Discard => {
@@ -263,14 +254,7 @@ pub fn log(
         }
         LogTarget::File { path, .. } if is_stream(path) && !endless => {
             if let Some(span) = given(log) {
-                context.report(
-                    Diagnostic::warning(
-                        "not-rotated",
-                        format!("{} cannot be rotated", path.display()),
-                    )
-                    .at(span, "a stream, not a file")
-                    .help(format!("add `{maxbytes}=0` to say that it never is")),
-                );
+                context.report(not_rotated(path.display(), span, maxbytes));
             }
         }
         LogTarget::File { .. } => {}
@@ -289,6 +273,12 @@ pub fn log(
             ),
         );
     }
+}
+
+fn not_rotated(shown: impl Display, span: Span, maxbytes: &str) -> Diagnostic {
+    Diagnostic::warning("not-rotated", format!("{shown} cannot be rotated"))
+        .at(span, "a stream, not a file")
+        .help(format!("add `{maxbytes}=0` to say that it never is"))
 }
 
 /// A device or a descriptor: written like a file, but without a size.

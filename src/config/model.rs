@@ -3,6 +3,10 @@
 //! Everything here has been checked: nothing after the loader looks at a string again. There is no behaviour and no I/O,
 //! and the only positions in a file are those of each program's section and keys, which messages name.
 
+mod shown;
+
+pub use shown::{LineFormat, ShownOn, StandardOutput, Timestamps};
+
 use crate::types::{ByteSize, GroupName, ProcessKey, ProcessName, ProgramName, Signal};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -91,81 +95,6 @@ pub struct DaemonSettings {
     pub exit_when: ExitWhen,
     /// How long an orderly shutdown may take before everything is killed; zero for ever. `None` leaves it to the daemon.
     pub shutdown_timeout: Option<Duration>,
-}
-
-/// Whose lines are shown on the daemon's standard output.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum StandardOutput {
-    /// Those of all programs.
-    Children,
-    /// Those of its own log.
-    #[default]
-    Daemon,
-    /// Both.
-    Both,
-    /// Nobody's, but for programs whose logs are there.
-    None,
-}
-
-impl StandardOutput {
-    /// Every choice, by the word that a file has for it.
-    pub const WORDS: [(&'static str, Self); 4] = [
-        ("children", Self::Children),
-        ("daemon", Self::Daemon),
-        ("both", Self::Both),
-        ("none", Self::None),
-    ];
-
-    /// Whether programs are shown.
-    pub fn shows_children(self) -> bool {
-        matches!(self, Self::Children | Self::Both)
-    }
-
-    /// Whether the daemon's own log is shown.
-    pub fn shows_daemon(self) -> bool {
-        matches!(self, Self::Daemon | Self::Both)
-    }
-}
-
-/// How a line looks on a standard stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum LineFormat {
-    /// As it was written.
-    #[default]
-    Raw,
-    /// After the name of its program.
-    Prefix,
-    /// As a JSON object.
-    Json,
-}
-
-impl LineFormat {
-    /// Every form, by the word that a file has for it.
-    pub const WORDS: [(&'static str, Self); 3] = [
-        ("raw", Self::Raw),
-        ("prefix", Self::Prefix),
-        ("json", Self::Json),
-    ];
-}
-
-/// The time that stands before a line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Timestamps {
-    /// None.
-    None,
-    /// `2026-11-24T08:49:01.123Z`.
-    Rfc3339,
-    /// Seconds since 1970 with three decimals.
-    Unix,
-}
-
-impl Timestamps {
-    /// Every form, by the word that a file has for it.
-    pub const WORDS: [(&'static str, Self); 3] = [
-        ("none", Self::None),
-        ("rfc3339", Self::Rfc3339),
-        ("unix", Self::Unix),
-    ];
 }
 
 /// When the daemon ends by itself.
@@ -413,22 +342,6 @@ impl LogSettings {
     /// Whether going from these settings to `new` needs the process to be started anew.
     fn needs_restart(&self, new: &Self) -> bool {
         self.target != new.target || self.shown != new.shown
-    }
-}
-
-/// Standard streams of the daemon.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct ShownOn {
-    /// The output.
-    pub stdout: bool,
-    /// The error.
-    pub stderr: bool,
-}
-
-impl ShownOn {
-    /// Whether it is any of them.
-    pub fn is_anywhere(self) -> bool {
-        self.stdout || self.stderr
     }
 }
 

@@ -2,11 +2,13 @@
 //!
 //! It is always the same road that `check-config` takes, with the flags of the command line laid over the file.
 
+use super::startup::Failure;
 use crate::check_config::render;
 use crate::cli::DaemonOptions;
 use crate::config::model::Config;
 use crate::config::{
-    self, Diagnostic, Host, LoadRequest, Loaded, MemoryHost, Override, RealHost, Severity, Sources,
+    self, Diagnostic, Host, LoadRequest, Loaded, MemoryHost, Override, RealHost, Role, Severity,
+    Sources,
 };
 use crate::sys::identity;
 use crate::wire;
@@ -104,6 +106,36 @@ impl Loader {
                 .collect()
         })
     }
+}
+
+/// Where the configuration comes from.
+#[derive(Debug)]
+pub enum Source<'o> {
+    /// A file, and flags that beat it.
+    Options(&'o DaemonOptions),
+    /// A text in memory.
+    Memory(MemoryHost),
+}
+
+/// The loader for a file: the one that is named, or the one that is found.
+pub fn find(options: &DaemonOptions, called_as: &str) -> Result<Loader, Failure> {
+    let executable = std::env::args_os()
+        .next()
+        .map(PathBuf::from)
+        .unwrap_or_default();
+    let role = if called_as == "supervisord" {
+        Role::Supervisor {
+            executable: &executable,
+        }
+    } else {
+        Role::Taskmaster
+    };
+    let path = match &options.configuration {
+        Some(path) => path.clone(),
+        None => config::find(role, &RealHost::new())?,
+    };
+    let path = std::path::absolute(path).map_err(Failure::surroundings)?;
+    Ok(Loader::new(path, options))
 }
 
 fn to_wire(diagnostic: &Diagnostic, sources: &Sources) -> wire::Diagnostic {

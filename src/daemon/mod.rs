@@ -48,9 +48,10 @@ use crate::config::MemoryHost;
 use crate::sys::signals::SignalSource;
 use crate::types::Signal;
 use event_loop::Ending;
+use loader::Source;
 use readiness::{Readiness, Side};
 use reexec::Origin;
-use startup::{Failure, Prepared, Source};
+use startup::{Failure, Prepared};
 use std::io::Write;
 
 /// Signals that the loop acts upon; all others do the daemon no harm.

@@ -14,15 +14,14 @@ use super::exit::DaemonExit;
 use super::journal::{Journal, Stop, stop_survivors};
 use super::launch::Launcher;
 use super::lines::{Lines, Standard};
-use super::loader::Loader;
+use super::loader::{Loader, Source, find};
 use super::logging::{self, Echo};
 use super::manager::Manager;
 use super::runtime_files::RuntimeFiles;
 use crate::check_config::render;
-use crate::cli::DaemonOptions;
 use crate::config::model::{Config, DaemonSettings};
 use crate::config::schema::{DEFAULT_DIRECTORY, DEFAULT_DIRECTORY_IN_MEMORY};
-use crate::config::{self, FindError, Loaded, MemoryHost, RealHost, Role};
+use crate::config::{FindError, Loaded};
 use crate::engine::Engine;
 use crate::sys::dirs::Private;
 use crate::sys::limits::Limit;
@@ -191,40 +190,10 @@ impl Meeting {
     }
 }
 
-/// Where the configuration comes from.
-#[derive(Debug)]
-pub enum Source<'o> {
-    /// A file, and flags that beat it.
-    Options(&'o DaemonOptions),
-    /// A text in memory.
-    Memory(MemoryHost),
-}
-
-/// The loader for a file: the one that is named, or the one that is found.
-fn loader_of(options: &DaemonOptions, called_as: &str) -> Result<Loader, Failure> {
-    let executable = std::env::args_os()
-        .next()
-        .map(PathBuf::from)
-        .unwrap_or_default();
-    let role = if called_as == "supervisord" {
-        Role::Supervisor {
-            executable: &executable,
-        }
-    } else {
-        Role::Taskmaster
-    };
-    let path = match &options.configuration {
-        Some(path) => path.clone(),
-        None => config::find(role, &RealHost::new())?,
-    };
-    let path = std::path::absolute(path).map_err(Failure::surroundings)?;
-    Ok(Loader::new(path, options))
-}
-
 /// Does the first half of the start.
 pub fn prepare(source: Source<'_>, called_as: &str) -> Result<Prepared, Failure> {
     let (loader, container) = match source {
-        Source::Options(options) => (loader_of(options, called_as)?, options.container),
+        Source::Options(options) => (find(options, called_as)?, options.container),
         Source::Memory(host) => (Loader::in_memory(host), false),
     };
     let config = check(&loader)?;

@@ -111,13 +111,10 @@ fn log(settings: &ProcessSettings, channel: Channel) -> Option<String> {
         Channel::Stderr => settings.stderr.shown,
     };
     let streams = [(shown.stdout, "stdout"), (shown.stderr, "stderr")];
+    let streams = streams.into_iter().filter(|(is_shown, _)| *is_shown);
     let names: Vec<String> = path
         .into_iter()
-        .chain(
-            streams
-                .into_iter()
-                .filter_map(|(is_shown, name)| is_shown.then(|| name.to_owned())),
-        )
+        .chain(streams.map(|(_, name)| name.to_owned()))
         .collect();
     (!names.is_empty()).then(|| names.join(", "))
 }

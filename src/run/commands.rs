@@ -93,10 +93,12 @@ fn basename(program: &str) -> String {
 
 /// The name, or the first of `NAME-2`, `NAME-3` … that is not taken yet.
 fn unique(name: &str, taken: &mut BTreeSet<String>) -> String {
-    let free = std::iter::once(name.to_owned())
-        .chain((2_u32..).map(|number| format!("{name}-{number}")))
-        .find(|name| !taken.contains(name))
-        .unwrap_or_default();
+    let mut free = name.to_owned();
+    let mut number = 1_u32;
+    while taken.contains(&free) {
+        number += 1;
+        free = format!("{name}-{number}");
+    }
     taken.insert(free.clone());
     free
 }
@@ -116,16 +118,16 @@ mod tests {
             .map_err(|error| error.to_string())
     }
 
-    fn pairs<const N: usize>(pairs: [(&str, &str); N]) -> Result<Vec<(String, String)>, String> {
-        Ok(pairs
+    fn pairs<const N: usize>(pairs: [(&str, &str); N]) -> Vec<(String, String)> {
+        pairs
             .map(|(name, words)| (name.to_owned(), words.to_owned()))
-            .into())
+            .into()
     }
 
     #[test]
     fn commands_are_split_and_named() {
         assert_eq!(
-            read("/bin/sleep 1 ::: sleep 2 ::: ./a,b ::: sleep", &[]),
+            read("/bin/sleep 1 ::: sleep 2 ::: ./a,b ::: sleep", &[]).unwrap(),
             pairs([
                 ("sleep", "/bin/sleep 1"),
                 ("sleep-2", "sleep 2"),
@@ -134,11 +136,14 @@ mod tests {
             ])
         );
         assert_eq!(
-            read("sleep 1 ::: sleep 2 ::: web", &["web"]),
+            read("sleep 1 ::: sleep 2 ::: web", &["web"]).unwrap(),
             pairs([("web", "sleep 1"), ("sleep", "sleep 2"), ("web-2", "web")])
         );
         // It stands alone or not at all.
-        assert_eq!(read("echo a:::b", &[]), pairs([("echo", "echo a:::b")]));
+        assert_eq!(
+            read("echo a:::b", &[]).unwrap(),
+            pairs([("echo", "echo a:::b")])
+        );
         assert_eq!(read("/ ::: all", &[]).unwrap()[0].0, "program");
     }
 

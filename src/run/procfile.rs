@@ -80,7 +80,7 @@ fn is_one_program(command: &str) -> bool {
         character.is_ascii_alphanumeric() || matches!(character, '_' | '-' | '.' | '/' | '+')
     };
     // Braces belong to a variable as often as to a group, and redirections do no harm.
-    let harmless = command.replace("${", "").replace("}", "");
+    let harmless = command.replace("${", "").replace('}', "");
     !harmless.contains(operators) && word.chars().all(is_plain) && !NOT_PROGRAMS.contains(&word)
 }
 

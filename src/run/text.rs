@@ -189,12 +189,12 @@ mod tests {
             "a: b",
         ];
         // Alone, in one command, and in one that does not need a variable.
-        let plain: Vec<&str> = odd
+        let simple: Vec<&str> = odd
             .iter()
             .copied()
             .filter(|word| !word.contains([';', '#', '\n', '\t', '\r']))
             .collect();
-        for words in [odd.to_vec(), plain.clone(), vec!["/bin/echo", "a\nb"]] {
+        for words in [odd.to_vec(), simple.clone(), vec!["/bin/echo", "a\nb"]] {
             let options = options(&["--", "x"]);
             let plan = Plan {
                 programs: vec![Program {
@@ -207,7 +207,7 @@ mod tests {
             };
             let mut texts = Texts::default();
             let text = configuration(&options, &plan, &mut texts).unwrap();
-            assert_eq!(texts.0.is_empty(), words == plain, "{text}");
+            assert_eq!(texts.0.is_empty(), words == simple, "{text}");
             let host = MemoryHost::new(Path::new("<run>"), text.clone(), texts.into_variables());
             let loaded = load(&LoadRequest {
                 path: Path::new("<run>"),

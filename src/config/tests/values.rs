@@ -95,9 +95,8 @@ fn is_right(key: &Key, value: &str) -> bool {
         ValueType::Account => ["www", "33", "1000"].contains(&value),
         ValueType::Command => !["", "\"open"].contains(&value),
         ValueType::Environment => ["", "A=1"].contains(&value),
-        ValueType::StandardOutput => value.eq_ignore_ascii_case("none"),
+        ValueType::StandardOutput | ValueType::Timestamps => value.eq_ignore_ascii_case("none"),
         ValueType::LineFormat => false,
-        ValueType::Timestamps => value.eq_ignore_ascii_case("none"),
         ValueType::EnvFiles => value != "-",
         ValueType::Url => ["AUTO", "unix:///tmp/x"].contains(&value),
     }

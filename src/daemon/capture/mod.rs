@@ -229,7 +229,8 @@ impl Capture {
         let feed = self
             .lines
             .as_ref()
-            .and_then(|lines| lines.feed(&stream.key, stream.channel, settings.shown));
+            .and_then(|lines| lines.feed(&stream.key, stream.channel, settings.shown))
+            .map(Box::new);
         self.shared.ask(Command::Attach(Box::new(Attach {
             stream,
             pipe,

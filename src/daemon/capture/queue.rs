@@ -71,7 +71,7 @@ pub(super) struct Attach {
     pub(super) limits: Limits,
     pub(super) strip_ansi: bool,
     /// Shows its lines.
-    pub(super) feed: Option<Feed>,
+    pub(super) feed: Option<Box<Feed>>,
 }
 
 /// Both queues.

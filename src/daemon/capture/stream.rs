@@ -29,7 +29,7 @@ pub(super) struct Source {
     pub(super) file: Option<u32>,
     pub(super) stripper: Option<AnsiStripper>,
     /// Shows its lines on the daemon's standard streams.
-    pub(super) feed: Option<Feed>,
+    pub(super) feed: Option<Box<Feed>>,
 }
 
 /// What a read brought.

@@ -4,8 +4,8 @@
 //! sockets and other people's terminals: the bytes that the capture thread has read are put together to lines
 //! ([`assemble`]), dressed ([`style`]) and handed to a thread of the stream ([`outlet`]), which alone waits for a reader.
 //!
-//! Invariants: a line is shown whole, or cut at [`assemble::LINE_BYTES`] and marked; lines of one stream keep their order; nobody
-//! who has a line waits, but at the end of the daemon, for a time; what is dropped is counted, for its program and in
+//! Invariants: a line is shown whole, or cut at [`assemble::LINE_BYTES`] and marked; lines of one stream keep their
+//! order; nobody who has a line waits, but at the end of the daemon, for a time; what is dropped is counted, for its program and in
 //! a line where it is missing. Where both streams are one file they share one thread, so that order is kept there too.
 //!
 //! Not here: which streams are shown (the configuration says so), and files.

@@ -213,7 +213,7 @@ impl Inner {
                 Err(error) => {
                     // What was not taken is lost, as is what waits behind it.
                     let behind = std::mem::take(&mut queue.waiting);
-                    let lines = |bytes: &[u8]| bytes.iter().filter(|byte| **byte == b'\n').count();
+                    let lines = |bytes: &[u8]| bytes.split(|byte| *byte == b'\n').count() - 1;
                     let lost = lines(bytes.get(error.written..).unwrap_or_default());
                     queue.dropped += (lost + lines(&behind)) as u64;
                     queue.open = None;

@@ -55,7 +55,7 @@ pub struct Place {
 impl Style {
     /// Appends a piece of a line to `out`, with a line feed wherever one is due.
     pub fn write(
-        &self,
+        self,
         out: &mut Vec<u8>,
         piece: Piece<'_>,
         speaker: Speaker<'_>,
@@ -87,7 +87,7 @@ impl Style {
         }
     }
 
-    fn stamp(&self, out: &mut Vec<u8>, now: SystemTime) {
+    fn stamp(self, out: &mut Vec<u8>, now: SystemTime) {
         match self.timestamps {
             None | Some(Timestamps::None) => {}
             Some(Timestamps::Rfc3339) => {
@@ -101,7 +101,7 @@ impl Style {
         }
     }
 
-    fn json(&self, piece: Piece<'_>, speaker: Speaker<'_>, now: SystemTime) -> serde_json::Value {
+    fn json(self, piece: Piece<'_>, speaker: Speaker<'_>, now: SystemTime) -> serde_json::Value {
         let bytes = piece.bytes;
         let text = String::from_utf8_lossy(bytes.strip_suffix(b"\r").unwrap_or(bytes));
         let mut object = json!({
