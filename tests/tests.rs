@@ -40,6 +40,7 @@ mod pid_avail_version;
 mod protocol;
 mod reload;
 mod restart;
+mod roles;
 mod run;
 mod security;
 mod shell;

@@ -25,6 +25,7 @@ mod lint_env;
 pub mod model;
 mod program;
 mod readers;
+mod role;
 pub mod scan;
 pub mod schema;
 mod sections;
@@ -133,7 +134,9 @@ fn build(
         groups,
         files: document.files.clone(),
         daemon_origins: readers::origins(context, &sorted.daemon),
+        roles: role::build(context, &sorted),
     };
+    role::check_way(context, &config, &sorted);
     lint::shared_files(context, &config, &sorted);
     config
 }

@@ -26,6 +26,8 @@ pub enum Kind {
     Group,
     /// `[include]`.
     Include,
+    /// `[role.NAME]`.
+    Role,
     /// `[unix_http_server]`.
     UnixServer,
     /// `[inet_http_server]`.
@@ -142,7 +144,7 @@ impl Key {
 const fn key(section: Kind, name: &'static str, value: ValueType, doc: &'static str) -> Key {
     let applies = match section {
         Kind::Program | Kind::FcgiProgram | Kind::EventListener => Applies::Restart,
-        Kind::Group => Applies::Live,
+        Kind::Group | Kind::Role => Applies::Live,
         Kind::Console | Kind::CtlPlugin => Applies::Console,
         Kind::Daemon
         | Kind::Include
@@ -188,7 +190,7 @@ const FCGI: &str = "this version does not run FastCGI programs";
 /// Every key.
 #[rustfmt::skip]
 pub static KEYS: &[Key] = {
-    use Kind::{Console, Daemon, EventListener, FcgiProgram, Group, Include, InetServer, Program, UnixServer};
+    use Kind::{Console, Daemon, EventListener, FcgiProgram, Group, Include, InetServer, Program, Role, UnixServer};
     &[
         // The daemon.
         key(Daemon, "logfile", MainLog, "The daemon's own log; NONE writes no file").or("/tmp/taskmaster.d/taskmaster.log", "supervisord.log"),
@@ -264,6 +266,11 @@ pub static KEYS: &[Key] = {
         key(Group, "programs", Names, "Programs of the group, separated by commas"),
         key(Group, "priority", whole(i32::MIN as i64, INT_MAX), "Rank among groups: low starts first and stops last").or("999", "999"),
         key(Include, "files", Patterns, "Files to read after this one; relative to its directory"),
+        // Roles.
+        key(Role, "users", Names, "Users that it belongs to, by name or number"),
+        key(Role, "groups", Names, "Groups that it belongs to, by name or number"),
+        key(Role, "programs", Names, "Processes that it is about: NAME, GROUP:*, GROUP:PROCESS or all").or("all", "all"),
+        key(Role, "allow", Names, "What it may do: read, logs, operate, config, daemon").or("read", "read"),
         // Servers.
         key(UnixServer, "file", Socket, "Path of the control socket"),
         key(UnixServer, "chmod", Mode, "Mode of the control socket").or("0700", "0700"),
@@ -316,6 +323,7 @@ pub fn find(kind: Kind, name: &str) -> Option<&'static Key> {
         | Kind::InetServer
         | Kind::RpcInterface
         | Kind::CtlPlugin
+        | Kind::Role
         | Kind::Default => None,
     };
     own.or_else(inherited).copied()
@@ -337,6 +345,7 @@ const FIXED: &[(&str, Kind, Dialect)] = &[
 const NAMED: &[(&str, Kind)] = &[
     ("program", Kind::Program),
     ("group", Kind::Group),
+    ("role", Kind::Role),
     ("fcgi-program", Kind::FcgiProgram),
     ("eventlistener", Kind::EventListener),
     ("rpcinterface", Kind::RpcInterface),
@@ -402,6 +411,7 @@ impl fmt::Display for Kind {
             Self::Console => "console section",
             Self::Program => "program",
             Self::Group => "group",
+            Self::Role => "role",
             Self::Include => "[include]",
             Self::UnixServer => "[unix_http_server]",
             Self::InetServer => "[inet_http_server]",

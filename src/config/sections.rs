@@ -23,6 +23,8 @@ pub struct Sorted<'d> {
     pub programs: Vec<Named<'d>>,
     /// The groups in the order of the file.
     pub groups: Vec<Named<'d>>,
+    /// The roles in the order of the file.
+    pub roles: Vec<Named<'d>>,
     /// `FastCGI` programs and event listeners, which are checked and not run.
     pub foreign: Vec<Table<'d>>,
 }
@@ -51,6 +53,7 @@ pub fn sort<'d>(context: &mut Context<'_>, sections: &'d [Section]) -> Sorted<'d
             unix_server: None,
             programs: Vec::new(),
             groups: Vec::new(),
+            roles: Vec::new(),
             foreign: Vec::new(),
         },
         once: BTreeMap::new(),
@@ -185,6 +188,7 @@ impl<'d> Sorter<'d> {
             Kind::Default
             | Kind::Program
             | Kind::Group
+            | Kind::Role
             | Kind::FcgiProgram
             | Kind::EventListener
             | Kind::RpcInterface
@@ -215,6 +219,7 @@ impl<'d> Sorter<'d> {
             }
             Kind::Program
             | Kind::Group
+            | Kind::Role
             | Kind::Daemon
             | Kind::Console
             | Kind::Include
@@ -254,6 +259,7 @@ impl<'d> Sorter<'d> {
         match kind {
             Kind::Program => self.sorted.programs.push(named(table)),
             Kind::Group => self.sorted.groups.push(named(table)),
+            Kind::Role => self.sorted.roles.push(named(table)),
             Kind::FcgiProgram
             | Kind::EventListener
             | Kind::RpcInterface

@@ -70,11 +70,12 @@ impl Daemon {
             Action::Forget { key } => self.forget(&key),
             Action::PublishGroup { group, added } => {
                 let group = group.to_string();
-                self.publish_notice(&if added {
+                let notice = if added {
                     Notice::GroupAdded { group }
                 } else {
                     Notice::GroupRemoved { group }
-                });
+                };
+                self.publish_notice(&notice, None);
             }
             Action::Exit { left, reload } => {
                 let status = self.engine.verdict().map(|verdict| verdict.status);
@@ -174,18 +175,33 @@ impl Daemon {
         ) {
             self.close_input(key);
         }
-        self.publish_notice(&Notice::State {
+        let notice = Notice::State {
             name: key.to_string(),
             from: convert::state(*from),
             to: convert::state(*to),
             pid: pid.map(|pid| pid.as_raw().unsigned_abs()),
-        });
+        };
+        self.publish_notice(&notice, Some(key));
     }
 
-    fn publish_notice(&mut self, notice: &Notice) {
+    /// Tells everybody who wants to hear of states and may look at this process; with none, at all.
+    fn publish_notice(&mut self, notice: &Notice, about: Option<&ProcessKey>) {
+        let subscriptions = self.jobs.state_subscriptions();
+        if subscriptions.is_empty() {
+            return;
+        }
+        let settings = about
+            .and_then(|key| self.engine.process(key))
+            .map(|process| process.settings);
+        let about = settings
+            .as_ref()
+            .map(|settings| (&settings.key, &settings.program));
         let now = clock::now();
-        for subscription in self.jobs.state_subscriptions() {
-            self.notify(subscription, notice.clone(), now);
+        for subscription in subscriptions {
+            let client = self.jobs.subscription(subscription).map(|open| open.client);
+            if client.is_some_and(|client| self.may_see(client, about)) {
+                self.notify(subscription, notice.clone(), now);
+            }
         }
     }
 

@@ -135,5 +135,6 @@ pub fn config(processes: impl IntoIterator<Item = ProcessSettings>) -> Config {
         groups,
         files: vec![PathBuf::from("/etc/test.ini")],
         daemon_origins: Arc::from([]),
+        roles: Vec::new(),
     }
 }
