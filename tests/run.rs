@@ -2,7 +2,9 @@
 
 use crate::harness::{Said, Sandbox, proc, wait};
 use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::WaitStatus;
 use nix::unistd::Pid;
+use rexpect::session::{Options, PtySession, spawn_with_options};
 use std::fs::{self, File};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Stdio};
@@ -326,4 +328,43 @@ fn what_cannot_be_run_is_told_at_once() {
         sandbox.tag()
     );
     assert!(said.stderr.contains(&told), "{said:?}");
+}
+
+/// A run on a terminal.
+fn on_terminal(sandbox: &Sandbox, no_color: &str, words: &[&str]) -> PtySession {
+    let mut command = sandbox.command(Sandbox::executable());
+    command
+        .arg("run")
+        .args(words)
+        .env("TERM", "xterm")
+        .env("NO_COLOR", no_color);
+    sandbox.note(&command);
+    let timeout = u64::try_from(wait::patience().as_millis()).unwrap();
+    spawn_with_options(command, Options::new().timeout_ms(Some(timeout))).unwrap()
+}
+
+#[test]
+fn on_a_terminal_names_have_colours_unless_they_are_forbidden_and_ctrl_c_stops() {
+    let sandbox = Sandbox::new();
+    let script = ["--", "sh", "-c", "echo hi; echo no >&2; exec sleep 1000"];
+    for (no_color, out, err) in [
+        (
+            "",
+            "\x1b[36msh \x1b[36m|\x1b[0m hi\r\n",
+            "\x1b[36msh \x1b[31m!\x1b[0m no\r\n",
+        ),
+        ("1", "sh | hi\r\n", "sh ! no\r\n"),
+    ] {
+        let mut session = on_terminal(&sandbox, no_color, &script);
+        let mut text = session.exp_string("no\r\n").unwrap() + "no\r\n";
+        if !text.contains("hi\r\n") {
+            text += &(session.exp_string("hi\r\n").unwrap() + "hi\r\n");
+        }
+        assert!(text.contains(out) && text.contains(err), "{text:?}");
+        session.send_control('c').unwrap();
+        session.exp_eof().unwrap();
+        let status = session.process().wait().unwrap();
+        assert!(matches!(status, WaitStatus::Exited(_, 0)), "{status:?}");
+        assert_eq!(proc::tagged(&sandbox.tag()), []);
+    }
 }

@@ -92,3 +92,61 @@ pub fn env_files(text: &str) -> Result<Vec<(Piece<'_>, bool)>, ValueFault> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_are_one_file_and_standard_streams() {
+        let path = |text: &str| ChildLog::Path(text.to_owned());
+        for (text, log, stdout, stderr) in [
+            ("AUTO", ChildLog::Auto, false, false),
+            ("", ChildLog::None, false, false),
+            ("/var/log/a, b.log", path("/var/log/a, b.log"), false, false),
+            ("stdout", ChildLog::None, true, false),
+            ("/dev/stdout", ChildLog::None, true, false),
+            ("/dev/fd/1", ChildLog::None, true, false),
+            ("/dev/stderr", ChildLog::None, false, true),
+            ("STDERR", ChildLog::None, false, true),
+            ("/a.log, stdout", path("/a.log"), true, false),
+            ("stdout,AUTO , stderr", ChildLog::Auto, true, true),
+            ("stdout, NONE", ChildLog::None, true, false),
+            ("/dev/stdout2", path("/dev/stdout2"), false, false),
+        ] {
+            let expected = (log, ShownOn { stdout, stderr });
+            assert_eq!(log_targets(text), Ok(expected), "{text:?}");
+        }
+        for (text, range) in [("/a, stdout, /b", 12..14), ("stdout,", 7..7)] {
+            assert_eq!(
+                log_targets(text).unwrap_err().range,
+                Some(range),
+                "{text:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn files_of_variables_may_be_optional() {
+        let read = |text: &str| {
+            env_files(text).map(|files| {
+                let file = |(piece, optional): (Piece<'_>, bool)| {
+                    (piece.text.to_owned(), piece.range, optional)
+                };
+                files.into_iter().map(file).collect::<Vec<_>>()
+            })
+        };
+        assert_eq!(read(""), Ok(vec![]));
+        assert_eq!(
+            read("/a, - b,-c,"),
+            Ok(vec![
+                ("/a".to_owned(), 0..2, false),
+                ("b".to_owned(), 6..7, true),
+                ("c".to_owned(), 9..10, true)
+            ])
+        );
+        for (text, range) in [("/a,,/b", 3..3), ("-", 0..1), ("/a, -", 4..5)] {
+            assert_eq!(read(text).unwrap_err().range, Some(range), "{text:?}");
+        }
+    }
+}

@@ -5,8 +5,9 @@
 //! ([`assemble`]), dressed ([`style`]) and handed to a thread of the stream ([`outlet`]), which alone waits for a reader.
 //!
 //! Invariants: a line is shown whole, or cut at [`assemble::LINE_BYTES`] and marked; lines of one stream keep their
-//! order; nobody who has a line waits, but at the end of the daemon, for a time; what is dropped is counted, for its program and in
-//! a line where it is missing. Where both streams are one file they share one thread, so that order is kept there too.
+//! order; nobody who has a line waits, but at the end of the daemon, for a time; what is dropped is counted, for its
+//! program and in a line where it is missing. Where both streams are one file they share one thread, so that order is
+//! kept there too.
 //!
 //! Not here: which streams are shown (the configuration says so), and files.
 
@@ -14,7 +15,7 @@ mod assemble;
 mod outlet;
 mod style;
 
-use crate::config::model::{Config, DaemonSettings, ShownOn};
+use crate::config::model::{Config, DaemonSettings, LineFormat, ShownOn};
 use crate::types::ProcessKey;
 use crate::wire::Channel;
 use assemble::{Assembler, Piece};
@@ -129,6 +130,11 @@ impl Lines {
                 self.board.widen(&process.key.to_string());
             }
         }
+        let DaemonSettings { stdout, silent, .. } = config.daemon;
+        // Its rare lines on the standard error alone are not worth the width.
+        if stdout.shows_daemon() && !silent && self.board.width.load(Ordering::Relaxed) > 0 {
+            self.board.widen(&self.board.own_name);
+        }
     }
 
     /// A way for the lines of one stream of a process; `None` when they are not shown.
@@ -187,7 +193,6 @@ impl Lines {
             Standard::Output => Channel::Stdout,
             Standard::Error => Channel::Stderr,
         };
-        self.board.widen_for_own();
         let text = self.board.own(target, channel, piece);
         let _fate = self.board.push(target, DAEMON, &text);
     }
@@ -224,13 +229,6 @@ impl Board {
         self.width.fetch_max(width, Ordering::Relaxed);
     }
 
-    fn widen_for_own(&self) {
-        // Where programs are not shown there is nothing to be aligned with.
-        if self.width.load(Ordering::Relaxed) > 0 {
-            self.widen(&self.own_name);
-        }
-    }
-
     fn place(&self, target: Standard) -> Place {
         Place {
             painted: self.stream(target).painted,
@@ -238,15 +236,23 @@ impl Board {
         }
     }
 
-    /// A line of the daemon itself. Its own log has a time already.
+    /// A line of the daemon itself. Its log has a time already, so only JSON gets one more.
     fn own(&self, target: Standard, channel: Channel, piece: Piece<'_>) -> Vec<u8> {
         let speaker = Speaker {
             name: &self.own_name,
             channel,
             number: 0,
         };
+        let timestamps = match self.style.format {
+            LineFormat::Json => self.style.timestamps,
+            LineFormat::Raw | LineFormat::Prefix => None,
+        };
+        let style = Style {
+            timestamps,
+            ..self.style
+        };
         let mut text = Vec::with_capacity(piece.bytes.len() + 64);
-        self.style.write(
+        style.write(
             &mut text,
             piece,
             speaker,
