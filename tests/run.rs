@@ -254,9 +254,10 @@ fn a_procfile_is_run_with_its_variables() {
             "web",
         ],
     );
-    said.is(
-        0,
-        &format!("port 7000 greeting bye in {}/app\n", sandbox.tag()),
+    said.code(0);
+    assert_eq!(
+        said.stdout,
+        format!("port 7000 greeting bye in {}/app\n", sandbox.tag()),
     );
     run(&sandbox, &["-f", "app/Procfile", "other"]).code(1);
     let said = run(&sandbox, &["-f", "app/Procfile", "nosuch"]);
@@ -328,6 +329,43 @@ fn what_cannot_be_run_is_told_at_once() {
         sandbox.tag()
     );
     assert!(said.stderr.contains(&told), "{said:?}");
+}
+
+#[test]
+fn a_hangup_ends_it_unless_it_is_to_outlive_its_terminal() {
+    let sandbox = Sandbox::new();
+    let mut child = begin(&sandbox, &["--", "sleep", "1000"]);
+    let commands = || {
+        let tagged = proc::tagged(&sandbox.tag());
+        tagged
+            .iter()
+            .filter(|process| process.name == "sleep")
+            .count()
+    };
+    wait::for_condition("the command", || commands() == 1);
+    signal(&child, Signal::SIGHUP);
+    assert_eq!(end(&mut child), 0);
+    assert_eq!(commands(), 0);
+
+    let script = "trap '' HUP; exec \"$@\"";
+    let mut command = sandbox.command("/bin/sh");
+    command
+        .args(["-c", script, "sh"])
+        .arg(Sandbox::executable())
+        .args(["run", "--socket", "run/tm.sock", "--", "sleep", "1000"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    wait::for_condition("the command", || commands() == 1);
+    signal(&child, Signal::SIGHUP);
+    // It answers after the signal has come, and still runs.
+    let url = format!("unix://{}", sandbox.socket_path().display());
+    sandbox
+        .taskmaster(&["ctl", "-s", &url, "status"])
+        .code(0)
+        .mentions("RUNNING");
+    signal(&child, Signal::SIGTERM);
+    assert_eq!(end(&mut child), 0);
 }
 
 /// A run on a terminal.

@@ -27,6 +27,7 @@ pub struct Loader {
     overrides: Vec<Override>,
     /// Remembers the directory and the environment of the start, by which paths and variables are read for ever.
     host: Box<dyn Host>,
+    in_memory: bool,
 }
 
 impl Loader {
@@ -48,6 +49,7 @@ impl Loader {
             path,
             overrides,
             host: Box::new(RealHost::new()),
+            in_memory: false,
         }
     }
 
@@ -57,7 +59,13 @@ impl Loader {
             path: host.path().to_owned(),
             overrides: Vec::new(),
             host: Box::new(host),
+            in_memory: true,
         }
+    }
+
+    /// Whether there is no file that could be read again.
+    pub fn is_in_memory(&self) -> bool {
+        self.in_memory
     }
 
     /// The main file.

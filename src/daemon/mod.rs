@@ -47,7 +47,7 @@ pub use exit::DaemonExit;
 
 use crate::cli::DaemonOptions;
 use crate::config::MemoryHost;
-use crate::sys::signals::SignalSource;
+use crate::sys::signals::{self, SignalSource};
 use crate::types::Signal;
 use event_loop::Ending;
 use loader::Source;
@@ -91,7 +91,8 @@ fn start(source: Source<'_>, called_as: &str) -> Result<u8, Failure> {
     startup::secure_descriptors()?;
     let mut origin = Origin::remember().map_err(Failure::surroundings)?;
     // Blocked before anything is created, so that a signal during the start is acted upon when the loop runs.
-    let signals = SignalSource::block_and_listen(&LISTENED).map_err(Failure::surroundings)?;
+    let signals =
+        SignalSource::block_and_listen(&listened(&source)).map_err(Failure::surroundings)?;
     let prepared = startup::prepare(source, called_as)?;
 
     let in_background = Origin::is_successor();
@@ -115,6 +116,16 @@ fn start(source: Source<'_>, called_as: &str) -> Result<u8, Failure> {
         origin.set_background();
     }
     serve(prepared, signals, readiness, origin, called_as)
+}
+
+/// The signals to act upon. A text in memory has nothing to be read again for, so that there HUP means the end, as it does
+/// for a command whose terminal is closed; unless it was started to outlive that.
+fn listened(source: &Source<'_>) -> Vec<Signal> {
+    let deaf = matches!(source, Source::Memory(_)) && signals::is_ignored(Signal::HUP);
+    LISTENED
+        .into_iter()
+        .filter(|&signal| !(deaf && signal == Signal::HUP))
+        .collect()
 }
 
 fn serve(

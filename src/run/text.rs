@@ -60,6 +60,7 @@ pub(super) fn configuration(
         ("stdout", "none"),
         ("stdout_format", options.format.word()),
         ("exit_when", options.exit_when.word()),
+        ("minfds", "0"),
         ("minprocs", "0"),
     ] {
         set(key, value);

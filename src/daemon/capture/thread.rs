@@ -338,7 +338,10 @@ impl Worker {
     fn drain(&mut self, deadline: Instant) -> bool {
         // At the end there is nobody left to be fair to: slow readers are waited for.
         if let Some(lines) = &self.lines {
-            lines.be_patient(deadline);
+            // Half of the time: a reader that is stuck must not keep the others' last words from their files.
+            lines.be_patient(
+                Instant::now() + deadline.saturating_duration_since(Instant::now()) / 2,
+            );
         }
         let mut whole = self.flush_all_by(deadline);
         let mut waiting = self.sources.numbers();
