@@ -17,6 +17,7 @@
 
 mod harness;
 
+mod attack;
 mod check_config;
 mod child;
 mod clear_tail;
@@ -25,6 +26,7 @@ mod container;
 mod dispatch;
 mod environment;
 mod exit_policy;
+mod fcgi;
 mod groups;
 mod harness_check;
 mod hup;
@@ -35,6 +37,7 @@ mod lines;
 mod logs;
 mod notify;
 mod order;
+mod output;
 mod package;
 mod pid_avail_version;
 mod protocol;

@@ -126,6 +126,8 @@ pub struct DaemonSettings {
     pub socket_mode: u32,
     /// The daemon's own log; `None` writes no file.
     pub logfile: Option<PathBuf>,
+    /// The daemon's own log goes to the system log.
+    pub syslog: bool,
     /// Size at which the log is rotated; 0 never.
     pub logfile_maxbytes: ByteSize,
     /// Rotated files that are kept; 0 discards the full file.
@@ -361,6 +363,68 @@ pub struct Launch {
     pub strip_ansi: bool,
     /// Overrides the value of `SUPERVISOR_SERVER_URL`.
     pub server_url: Option<String>,
+    /// A listening socket as its standard input: that of a `FastCGI` program.
+    pub listen: Option<Arc<ListenSettings>>,
+}
+
+/// A socket that the daemon listens on for a program.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListenSettings {
+    /// Where.
+    pub address: ListenAddress,
+    /// Connections that may wait; as many as the system allows when that is `None`.
+    pub backlog: Option<u32>,
+}
+
+/// Where a program is connected to. Shown as it is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ListenAddress {
+    /// `tcp://HOST:PORT`.
+    Tcp {
+        /// A name or an address; every address of the machine when it is empty.
+        host: String,
+        /// The port.
+        port: u16,
+    },
+    /// `unix://PATH`.
+    Unix {
+        /// Absolute path.
+        path: PathBuf,
+        /// Permission bits.
+        mode: u32,
+        /// Whom it is given to; `None` leaves it with the daemon's user.
+        owner: Option<Owner>,
+    },
+}
+
+impl ListenAddress {
+    /// Whether both cannot be listened on at the same time. Owner and mode do not matter.
+    pub fn is_same_place(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Unix { path, .. }, Self::Unix { path: other, .. }) => path == other,
+            (Self::Tcp { .. }, Self::Tcp { .. }) => self == other,
+            (Self::Unix { .. }, Self::Tcp { .. }) | (Self::Tcp { .. }, Self::Unix { .. }) => false,
+        }
+    }
+}
+
+impl fmt::Display for ListenAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp { host, port } if host.contains(':') => write!(f, "tcp://[{host}]:{port}"),
+            Self::Tcp { host, port } => write!(f, "tcp://{host}:{port}"),
+            Self::Unix { path, .. } => write!(f, "unix://{}", path.display()),
+        }
+    }
+}
+
+/// Whom a file is given to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Owner {
+    /// User id.
+    pub uid: u32,
+    /// Group id; `None` leaves the group.
+    pub gid: Option<u32>,
 }
 
 /// What is decided about a process while it runs.
@@ -412,17 +476,40 @@ pub struct LogSettings {
     pub backups: u32,
     /// Standard streams of the daemon that its lines are shown on.
     pub shown: ShownOn,
+    /// The most that is kept of a section between the tokens for capturing; 0 leaves them in the log.
+    pub capture_maxbytes: ByteSize,
+    /// Post what is written as events.
+    pub events_enabled: bool,
+    /// Send every line to the system log.
+    pub syslog: bool,
 }
 
 impl LogSettings {
     /// Whether anything is done with the bytes at all.
     pub fn is_read(&self) -> bool {
-        self.target != LogTarget::Discard || self.shown.is_anywhere()
+        self.target != LogTarget::Discard
+            || self.shown.is_anywhere()
+            || self.capture_maxbytes.0 > 0
+            || self.events_enabled
+            || self.syslog
     }
 
     /// Whether going from these settings to `new` needs the process to be started anew.
     fn needs_restart(&self, new: &Self) -> bool {
-        self.target != new.target || self.shown != new.shown
+        let Self {
+            target,
+            maxbytes: _,
+            backups: _,
+            shown,
+            capture_maxbytes,
+            events_enabled,
+            syslog,
+        } = self;
+        *target != new.target
+            || *shown != new.shown
+            || *capture_maxbytes != new.capture_maxbytes
+            || *events_enabled != new.events_enabled
+            || *syslog != new.syslog
     }
 }
 

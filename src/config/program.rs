@@ -6,7 +6,9 @@
 use super::context::{Context, Variables};
 use super::daemon::check_parent;
 use super::diagnostic::Diagnostic;
+use super::fcgi;
 use super::lint;
+use super::lint_output;
 use super::model::{
     Autorestart, DaemonSettings, EnvLayers, Environment, KeyOrigin, Launch, LogSettings, LogTarget,
     Policy, ProcessSettings, ShownOn,
@@ -58,6 +60,22 @@ impl Stream {
         }
     }
 
+    /// The keys that say what is done with this stream besides its log: capturing, events, the system log.
+    pub fn taps(self) -> [&'static str; 3] {
+        match self {
+            Self::Stdout => [
+                "stdout_capture_maxbytes",
+                "stdout_events_enabled",
+                "stdout_syslog",
+            ],
+            Self::Stderr => [
+                "stderr_capture_maxbytes",
+                "stderr_events_enabled",
+                "stderr_syslog",
+            ],
+        }
+    }
+
     fn suffix(self) -> &'static str {
         match self {
             Self::Stdout => "out",
@@ -87,6 +105,7 @@ pub fn build(
         ..once
     };
     let told_apart = check_copies(context, program, numprocs);
+    let user = user(context, table, &once);
     let builder = Builder {
         daemon,
         program,
@@ -97,7 +116,8 @@ pub fn build(
         origins: origins(context, table),
         policy: policy(context, program, &once),
         umask: mode(context, table, "umask").unwrap_or(daemon.umask),
-        user: user(context, table, &once),
+        listen: fcgi::Common::read(context, daemon, table, &once, user.as_ref()),
+        user,
         redirect_stderr: boolean(context, table, "redirect_stderr", &once).unwrap_or_default(),
         server_url: context
             .value(table, "serverurl", &once, |text, _| value::url(text))
@@ -245,6 +265,7 @@ struct Builder<'b> {
     user: Option<super::model::User>,
     redirect_stderr: bool,
     server_url: Option<String>,
+    listen: Option<fcgi::Common>,
 }
 
 impl Builder<'_> {
@@ -267,6 +288,10 @@ impl Builder<'_> {
         let directory = context.value_with(table, "directory", &variables, |context, text, _| {
             context.path(&value::filled(text)?)
         });
+        let listen = self
+            .listen
+            .as_ref()
+            .and_then(|common| common.of_copy(context, table, &variables, index == 0));
         let stdout = self.log(context, Stream::Stdout, index, &variables);
         let stderr = self.log(context, Stream::Stderr, index, &variables);
         let common = self.daemon.environment.0.iter();
@@ -299,6 +324,7 @@ impl Builder<'_> {
                 redirect_stderr: self.redirect_stderr,
                 strip_ansi: self.daemon.strip_ansi,
                 server_url: self.server_url.clone(),
+                listen,
             },
             policy: self.policy.clone(),
             stdout,
@@ -359,20 +385,21 @@ impl Builder<'_> {
     ) -> LogSettings {
         let table = &self.program.table;
         let [log, maxbytes, backups] = stream.keys();
+        let [capture, events, syslog] = stream.taps();
         let target = context.value_with(table, log, variables, |context, text, _| {
             let (file, shown) = value::log_targets(text)?;
             let (path, auto) = match file {
                 ChildLog::Auto if self.daemon.auto_logs => (self.auto(stream, index), true),
-                ChildLog::Auto | ChildLog::None | ChildLog::Syslog => {
-                    return Ok((LogTarget::Discard, shown));
-                }
+                ChildLog::Auto | ChildLog::None => return Ok((LogTarget::Discard, shown, false)),
+                ChildLog::Syslog => return Ok((LogTarget::Discard, shown, true)),
                 ChildLog::Path(path) => (self.numbered(context, &path, log, index)?, false),
             };
-            Ok((LogTarget::File { path, auto }, shown))
+            Ok((LogTarget::File { path, auto }, shown, false))
         });
-        let (target, mut shown) = target.map_or((None, ShownOn::default()), |(target, shown)| {
-            (Some(target), shown)
-        });
+        let (target, mut shown, old_syslog) = target
+            .map_or((None, ShownOn::default(), false), |(target, shown, old)| {
+                (Some(target), shown, old)
+            });
         // What goes to a standard stream already is not shown twice.
         if self.daemon.nodaemon && self.daemon.stdout.shows_children() && !shown.is_anywhere() {
             shown.stdout = true;
@@ -385,9 +412,12 @@ impl Builder<'_> {
             maxbytes: size(context, table, maxbytes, variables),
             backups: number(context, table, backups, variables),
             shown,
+            capture_maxbytes: size(context, table, capture, variables),
+            events_enabled: boolean(context, table, events, variables).unwrap_or_default(),
+            syslog: boolean(context, table, syslog, variables).unwrap_or_default() || old_syslog,
         };
         if index == 0 {
-            lint::log(
+            lint_output::log(
                 context,
                 self.program,
                 stream,

@@ -8,6 +8,7 @@ use crate::engine::action::{Action, Scope, StateChange};
 use crate::engine::event::Event;
 use crate::engine::view::State;
 use crate::sys::poller::Interest;
+use crate::sys::spawn::Status;
 use crate::sys::{clock, kill, reap};
 use crate::types::{Pid, ProcessKey, Signal};
 use crate::wire::{Channel, Notice};
@@ -92,7 +93,12 @@ impl Daemon {
     pub(super) fn spawn(&mut self, spawn: Waiting) {
         let (key, generation) = (spawn.key.clone(), spawn.generation);
         let settings = spawn.settings.clone();
-        let launched = match self.children.launch(&spawn, self.journal.fd()) {
+        let (children, journal) = (&mut self.children, self.journal.fd());
+        let launched = self
+            .sockets
+            .acquire(&settings)
+            .and_then(|listener| children.launch(&spawn, journal, listener));
+        let launched = match launched {
             Ok(launched) => launched,
             Err(failure) => {
                 return self.feed(Event::SpawnFailed {
@@ -117,6 +123,7 @@ impl Daemon {
                         key: key.clone(),
                         channel,
                     },
+                    pid,
                     pipe,
                     log,
                     options,
@@ -124,21 +131,29 @@ impl Daemon {
             }
         }
         self.close_input(&key);
-        self.inputs.open(key.clone(), launched.stdin);
-        if let Err(error) = self.poller.add(
-            &launched.spawned.status,
-            Wake::ExecStatus(pid).token(),
-            Interest::READABLE,
-        ) {
-            // Without a watch the pipe is read when the process ends; it counts as executed only then.
-            log::error!("{key}: can't watch its start: {error}");
+        if let Some(stdin) = launched.stdin {
+            self.inputs.open(key.clone(), stdin);
         }
-        self.children.watch(pid, spawn, launched.spawned.status);
+        let executed = match launched.spawned.status {
+            Status::Settled(told) => self.children.settle(pid, spawn, told),
+            Status::Awaited(pipe) => {
+                let token = Wake::ExecStatus(pid).token();
+                if let Err(error) = self.poller.add(&pipe, token, Interest::READABLE) {
+                    // Without a watch the pipe is read when the process ends; it counts as executed only then.
+                    log::error!("{key}: can't watch its start: {error}");
+                }
+                self.children.watch(pid, spawn, pipe);
+                None
+            }
+        };
         self.feed(Event::Spawned {
             key,
             generation,
             pid,
         });
+        if let Some(executed) = executed {
+            self.feed(executed);
+        }
     }
 
     fn reap(&mut self, pid: Pid) {
@@ -174,6 +189,7 @@ impl Daemon {
             State::Stopped | State::Exited | State::Backoff | State::Fatal
         ) {
             self.close_input(key);
+            self.sockets.look_again();
         }
         let notice = Notice::State {
             name: key.to_string(),
@@ -207,6 +223,7 @@ impl Daemon {
 
     fn forget(&mut self, key: &ProcessKey) {
         self.close_input(key);
+        self.sockets.look_again();
         self.end_output_subscriptions(key);
         self.capture.forget(key);
     }

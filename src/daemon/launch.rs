@@ -7,8 +7,10 @@ use super::environment::Variables;
 use crate::config::model::{LogSettings, ProcessSettings, User};
 use crate::engine::event::{SpawnFailure, SpawnStep};
 use crate::sys::limits::Limit;
-use crate::sys::spawn::{self, Identity, Journal, SpawnSpec, Spawned};
-use crate::sys::{lookup, notify, pipe};
+use crate::sys::lookup::Lookups;
+use crate::sys::mounts::Mounts;
+use crate::sys::spawn::{self, Identity, Journal, SpawnSpec, Spawned, Spawner};
+use crate::sys::{notify, pipe};
 use nix::errno::Errno;
 use std::collections::BTreeMap;
 use std::ffi::{CString, OsString};
@@ -36,15 +38,20 @@ pub struct Launcher {
     server_url: Option<String>,
     limits: Vec<Limit>,
     null: OwnedFd,
+    spawner: Spawner,
+    lookups: Lookups,
+    /// `None` where the kernel does not list them.
+    mounts: Option<Mounts>,
+    uid: u32,
 }
 
 /// A process that was made, and the daemon's ends of its pipes.
 #[derive(Debug)]
 pub struct Launched {
-    /// The process and its status pipe.
+    /// The process, and how its start went.
     pub spawned: Spawned,
-    /// Its standard input.
-    pub stdin: OwnedFd,
+    /// Its standard input, unless that is a listening socket.
+    pub stdin: Option<OwnedFd>,
     /// Its standard output, where it is captured.
     pub stdout: Option<OwnedFd>,
     /// Its standard error, where it is captured apart from its output.
@@ -66,14 +73,20 @@ impl Launcher {
             server_url: socket.map(|socket| format!("unix://{}", socket.display())),
             limits,
             null: null.into(),
+            spawner: Spawner::new()?,
+            lookups: Lookups::default(),
+            mounts: Mounts::read().ok(),
+            uid: nix::unistd::geteuid().as_raw(),
         })
     }
 
-    /// Makes the process. `journal` is where it writes itself down before it executes its program.
+    /// Makes the process. `journal` is where it writes itself down before it executes its program; `listener` becomes its
+    /// standard input where it has one.
     pub fn launch(
-        &self,
+        &mut self,
         settings: &ProcessSettings,
         journal: BorrowedFd<'_>,
+        listener: Option<BorrowedFd<'_>>,
     ) -> Result<Launched, SpawnFailure> {
         let launch = &settings.launch;
         let environment = self.environment_of(settings)?;
@@ -81,12 +94,12 @@ impl Launcher {
         let path = environment
             .get(std::ffi::OsStr::new("PATH"))
             .map(|path| path.to_string_lossy());
-        let program = lookup::lookup(
+        let found = self.lookups.lookup(
             word,
             Some(path.as_deref().unwrap_or(DEFAULT_PATH)),
             launch.directory.as_deref(),
-        )
-        .map_err(|errno| failed(SpawnStep::Lookup, word, errno))?;
+        );
+        let program = found.map_err(|errno| failed(SpawnStep::Lookup, word, errno))?;
 
         let exec = |errno| failed(SpawnStep::Exec, word, errno);
         let program = c_string(program.into_os_string()).map_err(exec)?;
@@ -112,8 +125,7 @@ impl Launcher {
             .transpose()
             .map_err(|errno| failed(SpawnStep::Directory, word, errno))?;
         // Nobody but root can set groups, and nobody needs to who is the user already.
-        let own = nix::unistd::geteuid();
-        let foreign = |user: &&User| own.is_root() || user.uid != own.as_raw();
+        let foreign = |user: &&User| self.uid == 0 || user.uid != self.uid;
         let identity = launch.user.as_ref().filter(foreign).map(|user| Identity {
             uid: user.uid,
             gid: user.gid,
@@ -125,7 +137,13 @@ impl Launcher {
             let errno = error.raw_os_error().map_or(Errno::EIO, Errno::from_raw);
             failed(SpawnStep::Pipe, &name, errno)
         };
-        let (stdin, stdin_writer) = pipe::input().map_err(piped)?;
+        let (input, stdin_writer) = if listener.is_some() {
+            (None, None)
+        } else {
+            let (reader, writer) = pipe::input().map_err(piped)?;
+            (Some(reader), Some(writer))
+        };
+        let stdin = listener.or(input.as_ref().map(OwnedFd::as_fd));
         let stdout = Output::open(&settings.stdout).map_err(piped)?;
         let stderr = if launch.redirect_stderr {
             Output::Same
@@ -138,6 +156,10 @@ impl Launcher {
             Output::Null | Output::Pipe { .. } => stderr.child_end().unwrap_or(self.null.as_fd()),
         };
 
+        let is_prompt = self
+            .mounts
+            .as_mut()
+            .is_some_and(|mounts| mounts.can_start(&program, directory.as_deref()));
         let prefix = format!("+ {} {}", settings.key.group, settings.key.process);
         let spec = SpawnSpec {
             program: &program,
@@ -147,15 +169,16 @@ impl Launcher {
             umask: launch.umask,
             identity: identity.as_ref(),
             limits: &self.limits,
-            stdin: stdin.as_fd(),
+            stdin: stdin.unwrap_or(self.null.as_fd()),
             stdout: stdout_end,
             stderr: stderr_end,
             journal: Some(Journal {
                 file: journal,
                 prefix: prefix.as_bytes(),
             }),
+            may_hang: !is_prompt,
         };
-        let spawned = spawn::spawn(&spec).map_err(|error| {
+        let spawned = self.spawner.spawn(&spec).map_err(|error| {
             failed(
                 step(error.step),
                 &subject(settings, step(error.step)),
@@ -244,6 +267,11 @@ pub fn subject(settings: &ProcessSettings, step: SpawnStep) -> String {
             .user
             .as_ref()
             .map(|user| user.name.clone())
+            .unwrap_or_default(),
+        SpawnStep::Socket => launch
+            .listen
+            .as_ref()
+            .map(|listen| listen.address.to_string())
             .unwrap_or_default(),
         SpawnStep::Environment
         | SpawnStep::Pipe

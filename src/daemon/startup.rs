@@ -257,7 +257,7 @@ impl Prepared {
             .as_ref()
             .map_or(Ok(()), |meeting| meeting.lock.record_pid());
         let ready = recorded.map_err(Failure::from).and_then(|()| {
-            let mut capture = Capture::start().map_err(Failure::surroundings)?;
+            let mut capture = Capture::start(called_as).map_err(Failure::surroundings)?;
             capture.show_on(lines.clone());
             let logger = open_log(&capture, settings, lines.clone())?;
             let journal = if meeting.is_some() {
@@ -354,6 +354,9 @@ fn open_log(
             settings.logfile_maxbytes,
             settings.logfile_backups,
         );
+    }
+    if settings.syslog {
+        capture.send_main_to_syslog();
     }
     let echo = Echo {
         stdout: settings.nodaemon

@@ -155,6 +155,8 @@ pub enum SpawnStep {
     Environment,
     /// Looking for the program along `PATH`.
     Lookup,
+    /// Listening on its socket.
+    Socket,
     /// Making the pipes.
     Pipe,
     /// Making the process.

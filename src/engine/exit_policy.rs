@@ -191,6 +191,7 @@ fn of_failed_spawn(failure: &SpawnFailure) -> u8 {
         SpawnStep::Exec if failure.errno == nix::errno::Errno::ENOENT as i32 => NOT_FOUND,
         SpawnStep::Exec => NOT_EXECUTABLE,
         SpawnStep::Environment
+        | SpawnStep::Socket
         | SpawnStep::Pipe
         | SpawnStep::Fork
         | SpawnStep::Session

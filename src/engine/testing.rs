@@ -40,6 +40,9 @@ pub fn settings(name: &str) -> ProcessSettings {
         maxbytes: ByteSize(0),
         backups: 0,
         shown: ShownOn::default(),
+        capture_maxbytes: ByteSize(0),
+        events_enabled: false,
+        syslog: false,
     };
     ProcessSettings {
         program: ProgramName::new(key.group.as_str()).unwrap(),
@@ -58,6 +61,7 @@ pub fn settings(name: &str) -> ProcessSettings {
             redirect_stderr: false,
             strip_ansi: false,
             server_url: None,
+            listen: None,
         },
         policy: Policy {
             autostart: false,
@@ -96,6 +100,7 @@ pub fn config(processes: impl IntoIterator<Item = ProcessSettings>) -> Config {
             socket: PathBuf::from("/run/test.sock"),
             socket_mode: 0o600,
             logfile: None,
+            syslog: false,
             logfile_maxbytes: ByteSize(0),
             logfile_backups: 0,
             loglevel: LogLevel::Info,

@@ -6,6 +6,7 @@
 use super::file::LogFile;
 use super::queue::Shared;
 use super::strip::AnsiStripper;
+use super::taps::Taps;
 use super::thread::tell;
 use super::{LogHealth, StreamId};
 use crate::daemon::lines::Feed;
@@ -30,6 +31,8 @@ pub(super) struct Source {
     pub(super) stripper: Option<AnsiStripper>,
     /// Shows its lines on the daemon's standard streams.
     pub(super) feed: Option<Box<Feed>>,
+    /// What else is done with its bytes; most streams ask for nothing else.
+    pub(super) taps: Option<Box<Taps>>,
 }
 
 /// What a read brought.
