@@ -3,9 +3,11 @@
 //! Everything here has been checked: nothing after the loader looks at a string again. There is no behaviour and no I/O,
 //! and the only positions in a file are those of each program's section and keys, which messages name.
 
-mod shown;
+mod environment;
+mod output;
 
-pub use shown::{LineFormat, ShownOn, StandardOutput, Timestamps};
+pub use environment::{EnvFile, EnvLayers, Environment};
+pub use output::{LineFormat, LogSettings, LogTarget, ShownOn, StandardOutput, Timestamps};
 
 use crate::types::{ByteSize, GroupName, ProcessKey, ProcessName, ProgramName, Signal};
 use std::collections::{BTreeMap, BTreeSet};
@@ -465,78 +467,6 @@ pub enum Autorestart {
     Always,
 }
 
-/// Where one output stream goes and how its file is rotated.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LogSettings {
-    /// The destination.
-    pub target: LogTarget,
-    /// Size at which the file is rotated; 0 never.
-    pub maxbytes: ByteSize,
-    /// Rotated files that are kept; 0 discards the full file.
-    pub backups: u32,
-    /// Standard streams of the daemon that its lines are shown on.
-    pub shown: ShownOn,
-    /// The most that is kept of a section between the tokens for capturing; 0 leaves them in the log.
-    pub capture_maxbytes: ByteSize,
-    /// Post what is written as events.
-    pub events_enabled: bool,
-    /// Send every line to the system log.
-    pub syslog: bool,
-}
-
-impl LogSettings {
-    /// Whether anything is done with the bytes at all.
-    pub fn is_read(&self) -> bool {
-        self.target != LogTarget::Discard
-            || self.shown.is_anywhere()
-            || self.capture_maxbytes.0 > 0
-            || self.events_enabled
-            || self.syslog
-    }
-
-    /// Whether going from these settings to `new` needs the process to be started anew.
-    fn needs_restart(&self, new: &Self) -> bool {
-        let Self {
-            target,
-            maxbytes: _,
-            backups: _,
-            shown,
-            capture_maxbytes,
-            events_enabled,
-            syslog,
-        } = self;
-        *target != new.target
-            || *shown != new.shown
-            || *capture_maxbytes != new.capture_maxbytes
-            || *events_enabled != new.events_enabled
-            || *syslog != new.syslog
-    }
-}
-
-/// Destination of one output stream.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum LogTarget {
-    /// Discarded.
-    Discard,
-    /// A file.
-    File {
-        /// Absolute path.
-        path: PathBuf,
-        /// Whether the name was made by the AUTO rule.
-        auto: bool,
-    },
-}
-
-impl LogTarget {
-    /// The file, if it is one.
-    pub fn path(&self) -> Option<&Path> {
-        match self {
-            Self::File { path, .. } => Some(path),
-            Self::Discard => None,
-        }
-    }
-}
-
 /// An account, resolved when the file was loaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
@@ -552,34 +482,4 @@ pub struct User {
     pub home: Option<PathBuf>,
     /// Login shell, for `SHELL`.
     pub shell: Option<PathBuf>,
-}
-
-/// Variables of a program that are weaker than those of its own section, the weakest first.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct EnvLayers {
-    /// Files that the daemon's section names.
-    pub common_files: Vec<EnvFile>,
-    /// Variables of the daemon's section, but for those that the program's own section sets as well.
-    pub common: Environment,
-    /// Files that the program's section names.
-    pub files: Vec<EnvFile>,
-}
-
-/// A file of variables, read at each start.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EnvFile {
-    /// Where it is. Absolute.
-    pub path: PathBuf,
-    /// A start does not fail for want of it.
-    pub optional: bool,
-}
-
-/// Environment variables. Values may be secrets, so `Debug` prints only how many there are.
-#[derive(Clone, PartialEq, Eq, Default)]
-pub struct Environment(pub BTreeMap<String, String>);
-
-impl fmt::Debug for Environment {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "<{} variables>", self.0.len())
-    }
 }
