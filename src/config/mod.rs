@@ -12,6 +12,7 @@
 mod context;
 mod daemon;
 mod diagnostic;
+pub mod difference;
 mod document;
 pub mod env_file;
 mod environment;
@@ -24,6 +25,7 @@ mod include;
 mod lint;
 mod lint_env;
 mod lint_output;
+mod listen;
 pub mod model;
 mod program;
 mod readers;
@@ -31,6 +33,7 @@ mod role;
 pub mod scan;
 pub mod schema;
 mod sections;
+mod servers;
 mod source;
 mod suggest;
 mod table;
@@ -116,6 +119,7 @@ fn build(
     let mut sorted = sections::sort(context, &document.sections);
     daemon::overrule(context, &mut sorted.daemon, overrides);
     let sockets = daemon::sockets(context, &sorted);
+    servers::network(context, &sorted.inet_servers);
     let daemon = daemon::daemon(context, &sorted.daemon, &sockets);
     let console = daemon::console(
         context,
@@ -135,7 +139,7 @@ fn build(
         console,
         groups,
         files: document.files.clone(),
-        daemon_origins: readers::origins(context, &sorted.daemon),
+        origins: sorted.daemon.origins(&context.sources),
         roles: role::build(context, &sorted),
     };
     role::check_way(context, &config, &sorted);

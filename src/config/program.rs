@@ -13,7 +13,7 @@ use super::model::{
     Autorestart, DaemonSettings, EnvLayers, Environment, KeyOrigin, Launch, LogSettings, LogTarget,
     Policy, ProcessSettings, ShownOn,
 };
-use super::readers::{boolean, env_files, environment, mode, number, origins, size, user};
+use super::readers::{boolean, env_files, environment, mode, number, size, user};
 use super::schema::Dialect;
 use super::sections::Named;
 use super::value::{self, ChildLog};
@@ -30,7 +30,7 @@ pub struct Place<'p> {
     pub group: &'p GroupName,
     /// Whether the group has a section of its own.
     pub explicit: bool,
-    /// Whether the program is in more than one group, so that its AUTO logs need the group's name too.
+    /// Whether the program is in another group before this one, so that its AUTO logs need the group's name too.
     pub shared: bool,
 }
 
@@ -113,7 +113,7 @@ pub fn build(
         place,
         numprocs,
         origin: origin(context, program),
-        origins: origins(context, table),
+        origins: table.origins(&context.sources),
         policy: policy(context, program, &once),
         umask: mode(context, table, "umask").unwrap_or(daemon.umask),
         listen: fcgi::Common::read(context, daemon, table, &once, user.as_ref()),

@@ -1,14 +1,12 @@
 //! Reading single keys of the common types, for the daemon's section and the programs' alike.
 
 use super::context::{Context, Variables};
-use super::model::{EnvFile, Environment, KeyOrigin, User};
+use super::model::{EnvFile, Environment, User};
 use super::table::Table;
 use super::value;
 use super::value_type::ValueType;
 use crate::types::ByteSize;
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// A key that is true or false.
@@ -115,25 +113,6 @@ pub fn env_files(
         super::lint_env::env_files(context, table, field, &files);
     }
     files.into_iter().map(|(file, _)| file).collect()
-}
-
-/// Where each key that was given stands.
-pub fn origins(context: &Context<'_>, table: &Table<'_>) -> Arc<[KeyOrigin]> {
-    let mut files: BTreeMap<&Path, Arc<Path>> = BTreeMap::new();
-    table
-        .fields()
-        .filter_map(|(key, field)| {
-            let place = context.sources.location(field.key_span)?;
-            let file = files
-                .entry(place.path)
-                .or_insert_with(|| Arc::from(place.path));
-            Some(KeyOrigin {
-                key,
-                file: Arc::clone(file),
-                line: u32::try_from(place.line).unwrap_or(u32::MAX),
-            })
-        })
-        .collect()
 }
 
 /// A key that is any text.

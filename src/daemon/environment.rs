@@ -167,7 +167,7 @@ impl Daemon {
             failure,
             ignored,
         } = self.children.launcher().variables(settings);
-        let common = &self.engine.config().daemon_origins;
+        let common = &self.engine.config().origins;
         let variables = values
             .into_iter()
             .map(|(name, (value, origin))| {

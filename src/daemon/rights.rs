@@ -179,6 +179,7 @@ impl Daemon {
             | Request::Version
             | Request::Reread
             | Request::Update { .. }
+            | Request::Plan { .. }
             | Request::Add { .. }
             | Request::Remove { .. }
             | Request::Reload
@@ -298,6 +299,7 @@ fn class_of(request: &Request) -> Class {
         Request::Environment { .. }
         | Request::Reread
         | Request::Update { .. }
+        | Request::Plan { .. }
         | Request::Add { .. }
         | Request::Remove { .. }
         | Request::Reload => Class::Config,

@@ -92,13 +92,7 @@ fn keys(settings: &ProcessSettings) -> Vec<Key> {
 
 /// The files of variables, as a file would name them.
 fn env_files(files: &[EnvFile]) -> Option<String> {
-    let names: Vec<String> = files
-        .iter()
-        .map(|file| {
-            let mark = if file.optional { "-" } else { "" };
-            format!("{mark}{}", file.path.display())
-        })
-        .collect();
+    let names: Vec<String> = files.iter().map(ToString::to_string).collect();
     (!names.is_empty()).then(|| names.join(", "))
 }
 

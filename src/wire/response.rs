@@ -4,6 +4,7 @@
 //! console must use the same words for them.
 
 use super::environment::EnvironmentReply;
+use super::plan::Plan;
 use super::story::Story;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -44,6 +45,8 @@ pub enum Response {
     Version(String),
     /// To `Subscribe`.
     Subscribed,
+    /// To `Plan`.
+    Plan(Plan),
     /// The request was understood and not carried out.
     Refused(Refusal),
 }

@@ -24,6 +24,14 @@ pub struct EnvFile {
     pub optional: bool,
 }
 
+/// As a file names it.
+impl fmt::Display for EnvFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mark = if self.optional { "-" } else { "" };
+        write!(f, "{mark}{}", self.path.display())
+    }
+}
+
 /// Environment variables. Values may be secrets, so `Debug` prints only how many there are.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Environment(pub BTreeMap<String, String>);

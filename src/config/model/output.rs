@@ -26,6 +26,16 @@ impl StandardOutput {
         ("none", Self::None),
     ];
 
+    /// The word that a file has for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Children => "children",
+            Self::Daemon => "daemon",
+            Self::Both => "both",
+            Self::None => "none",
+        }
+    }
+
     /// Whether programs are shown.
     pub fn shows_children(self) -> bool {
         matches!(self, Self::Children | Self::Both)
