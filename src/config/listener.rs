@@ -105,6 +105,7 @@ fn build(
     let group = Group {
         priority: number(context, table, "priority", &variables),
         explicit: false,
+        origins: table.origins(&context.sources),
         kind: GroupKind::Listeners(PoolSettings {
             events,
             buffer_size: usize::try_from(buffer_size).unwrap_or(usize::MAX).max(1),

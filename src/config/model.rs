@@ -6,6 +6,7 @@
 mod pool;
 mod role;
 
+pub use super::listen::{ListenAddress, ListenSettings, Owner};
 pub use pool::{GroupKind, PayloadLength, PoolSettings};
 pub use role::{Class, Role, Scope};
 
@@ -27,6 +28,8 @@ pub struct Config {
     pub groups: BTreeMap<GroupName, Group>,
     /// Every file that was read, the main one first. Absolute paths.
     pub files: Vec<PathBuf>,
+    /// Where each key of the daemon's section stands, sorted by key; what is not here has its default or is a flag's.
+    pub origins: Arc<[KeyOrigin]>,
     /// What others than root and the daemon's user may ask for; nothing, where there is none.
     pub roles: Vec<Role>,
 }
@@ -45,6 +48,8 @@ pub struct DaemonSettings {
     pub socket: PathBuf,
     /// Mode of the control socket.
     pub socket_mode: u32,
+    /// Whom the control socket is given to; `None` leaves it to the daemon's own user and group.
+    pub socket_owner: Option<Owner>,
     /// The daemon's own log; `None` writes no file.
     pub logfile: Option<PathBuf>,
     /// The daemon's own log goes to the system log.
@@ -186,6 +191,8 @@ pub struct Group {
     pub explicit: bool,
     /// What its processes are to each other.
     pub kind: GroupKind,
+    /// Where each key of that section stands, sorted by key.
+    pub origins: Arc<[KeyOrigin]>,
     /// Its processes.
     pub processes: BTreeMap<ProcessName, Arc<ProcessSettings>>,
 }
@@ -244,7 +251,7 @@ impl ProcessSettings {
     }
 }
 
-/// Where a key of a program was given its value.
+/// Where a key was given its value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyOrigin {
     /// The key's own name, whatever spelling the file uses.
@@ -280,66 +287,6 @@ pub struct Launch {
     pub listener: bool,
     /// A listening socket as its standard input: that of a `FastCGI` program.
     pub listen: Option<Arc<ListenSettings>>,
-}
-
-/// A socket that the daemon listens on for a program.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ListenSettings {
-    /// Where.
-    pub address: ListenAddress,
-    /// Connections that may wait; as many as the system allows when that is `None`.
-    pub backlog: Option<u32>,
-}
-
-/// Where a program is connected to. Shown as it is written.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ListenAddress {
-    /// `tcp://HOST:PORT`.
-    Tcp {
-        /// A name or an address; every address of the machine when it is empty.
-        host: String,
-        /// The port.
-        port: u16,
-    },
-    /// `unix://PATH`.
-    Unix {
-        /// Absolute path.
-        path: PathBuf,
-        /// Permission bits.
-        mode: u32,
-        /// Whom it is given to; `None` leaves it with the daemon's user.
-        owner: Option<Owner>,
-    },
-}
-
-impl ListenAddress {
-    /// Whether both cannot be listened on at the same time. Owner and mode do not matter.
-    pub fn is_same_place(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Unix { path, .. }, Self::Unix { path: other, .. }) => path == other,
-            (Self::Tcp { .. }, Self::Tcp { .. }) => self == other,
-            (Self::Unix { .. }, Self::Tcp { .. }) | (Self::Tcp { .. }, Self::Unix { .. }) => false,
-        }
-    }
-}
-
-impl fmt::Display for ListenAddress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp { host, port } if host.contains(':') => write!(f, "tcp://[{host}]:{port}"),
-            Self::Tcp { host, port } => write!(f, "tcp://{host}:{port}"),
-            Self::Unix { path, .. } => write!(f, "unix://{}", path.display()),
-        }
-    }
-}
-
-/// Whom a file is given to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Owner {
-    /// User id.
-    pub uid: u32,
-    /// Group id; `None` leaves the group.
-    pub gid: Option<u32>,
 }
 
 /// What is decided about a process while it runs.

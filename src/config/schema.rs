@@ -6,8 +6,8 @@
 
 use super::value_type::ValueType::{
     self, Account, Autorestart, Boolean, ChildLog, Command, EditMode, Environment, Events,
-    ExitCodes, ExitWhen, Integer, Listen, LogLevel, MainLog, Mode, Name, Names, Owner, Path,
-    Patterns, PayloadLength, Signal, Size, Socket, Text, Url,
+    ExitCodes, ExitWhen, InetAddress, Integer, Listen, LogLevel, MainLog, Mode, Name, Names, Owner,
+    Path, Patterns, PayloadLength, Signal, Size, Socket, Text, Url,
 };
 use std::collections::BTreeMap;
 use std::fmt;
@@ -184,7 +184,8 @@ pub const DEFAULT_DIRECTORY_IN_MEMORY: &str = "/dev/shm/taskmaster.d";
 /// The only function of Supervisor's that can be honoured.
 const DEFAULT_HANDLER: &str = "supervisor.dispatchers:default_handler";
 
-const PEER: &str = "the socket itself says who connects, so no password is asked for";
+/// Why a password has no use.
+pub const PEER: &str = "the socket itself says who connects, so no password is asked for";
 const INET: &str = "this version does not listen on the network";
 const PROTOCOL: &str = "the standard output of an event listener is its protocol";
 const RESULTS: &str =
@@ -272,10 +273,10 @@ pub static KEYS: &[Key] = {
         // Servers.
         key(UnixServer, "file", Socket, "Path of the control socket"),
         key(UnixServer, "chmod", Mode, "Mode of the control socket").or("0700", "0700"),
-        key(UnixServer, "chown", Owner, "Owner of the control socket").idle("the socket belongs to the user that the daemon runs as"),
+        key(UnixServer, "chown", Owner, "User, and perhaps group, that the control socket is given to"),
         key(UnixServer, "username", Text, "Name to log in with").idle(PEER),
         key(UnixServer, "password", Text, "Password to log in with").idle(PEER),
-        key(InetServer, "port", Text, "Address to listen on").idle(INET),
+        key(InetServer, "port", InetAddress, "Address to listen on").idle(INET),
         key(InetServer, "username", Text, "Name to log in with").idle(INET),
         key(InetServer, "password", Text, "Password to log in with").idle(INET),
         // FastCGI programs.

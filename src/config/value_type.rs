@@ -55,6 +55,8 @@ pub enum ValueType {
     Listen,
     /// `AUTO` or any URL.
     Url,
+    /// A port, perhaps of one host.
+    InetAddress,
     /// A list of names.
     Names,
     /// A list of kinds of events.
@@ -151,6 +153,7 @@ impl ValueType {
             | Self::Socket
             | Self::Listen
             | Self::Url
+            | Self::InetAddress
             | Self::Names
             | Self::Events
             | Self::PayloadLength
@@ -185,6 +188,7 @@ impl ValueType {
             Self::Socket => "the path of a Unix socket, plain or as unix://PATH".into(),
             Self::Listen => "tcp://HOST:PORT or unix:///PATH".into(),
             Self::Url => "AUTO or a URL".into(),
+            Self::InetAddress => "a port from 1 to 65535, or HOST:PORT".into(),
             Self::Names => "names separated by commas".into(),
             Self::Events => "kinds of events separated by commas".into(),
             Self::PayloadLength => "`bytes` or `characters`".into(),
@@ -213,6 +217,7 @@ impl ValueType {
             Self::Socket => value::socket(text).map(drop),
             Self::Listen => fcgi::address(text).map(drop),
             Self::Url => value::url(text).map(drop),
+            Self::InetAddress => value::inet_address(text),
             Self::Names => value::names(text).map(drop),
             Self::Events => value::events(text).map(drop),
             Self::PayloadLength => value::payload_length(text).map(drop),

@@ -345,7 +345,8 @@ fn waits(request: &Request) -> bool {
         | Request::Input { .. }
         | Request::Remote { .. }
         | Request::Subscribe { .. }
-        | Request::Unsubscribe { .. } => false,
+        | Request::Unsubscribe { .. }
+        | Request::Plan { .. } => false,
     }
 }
 

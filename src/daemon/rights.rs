@@ -179,6 +179,7 @@ impl Daemon {
             | Request::Version
             | Request::Reread
             | Request::Update { .. }
+            | Request::Plan { .. }
             | Request::Add { .. }
             | Request::Remove { .. }
             | Request::Reload
@@ -297,6 +298,7 @@ fn class_of(request: &Request) -> Class {
         | Request::Remote { .. } => Class::Operate,
         Request::Reread
         | Request::Update { .. }
+        | Request::Plan { .. }
         | Request::Add { .. }
         | Request::Remove { .. }
         | Request::Reload => Class::Config,

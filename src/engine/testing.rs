@@ -89,6 +89,7 @@ pub fn config(processes: impl IntoIterator<Item = ProcessSettings>) -> Config {
                 priority: 999,
                 explicit: false,
                 kind: GroupKind::default(),
+                origins: Arc::from([]),
                 processes: BTreeMap::new(),
             })
             .processes
@@ -98,6 +99,7 @@ pub fn config(processes: impl IntoIterator<Item = ProcessSettings>) -> Config {
         daemon: DaemonSettings {
             socket: PathBuf::from("/run/test.sock"),
             socket_mode: 0o600,
+            socket_owner: None,
             logfile: None,
             syslog: false,
             logfile_maxbytes: ByteSize(0),
@@ -134,6 +136,7 @@ pub fn config(processes: impl IntoIterator<Item = ProcessSettings>) -> Config {
         },
         groups,
         files: vec![PathBuf::from("/etc/test.ini")],
+        origins: Arc::from([]),
         roles: Vec::new(),
     }
 }
