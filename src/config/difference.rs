@@ -5,10 +5,10 @@
 //! until somebody has decided which key explains it. Values of variables may be secrets and are masked; their names are
 //! not. Nothing is decided here: what a difference leads to is the engine's matter.
 
+use super::listener;
 use super::model::{
-    Autorestart, Config, Environment, Group, GroupKind, KeyOrigin, Launch, ListenAddress,
-    ListenSettings, LogSettings, LogTarget, Owner, PayloadLength, Policy, PoolSettings,
-    ProcessSettings, User,
+    Autorestart, Config, Environment, Group, KeyOrigin, Launch, ListenAddress, ListenSettings,
+    LogSettings, LogTarget, Owner, Policy, ProcessSettings, User,
 };
 use super::schema::{self, Applies, Kind};
 use crate::types::{ProcessKey, ProgramName, Signal};
@@ -135,7 +135,7 @@ impl Compared<'_> {
         });
         rank.into_iter()
             .chain(programs(Some(old), Some(new)))
-            .chain(pool(&old.kind, kind, &new.origins))
+            .chain(listener::differences(&old.kind, kind, &new.origins))
             .collect()
     }
 }
@@ -177,41 +177,7 @@ fn programs(old: Option<&Group>, new: Option<&Group>) -> Option<KeyDifference> {
     })
 }
 
-/// How the settings of a pool of event listeners differ.
-fn pool(old: &GroupKind, new: &GroupKind, origins: &[KeyOrigin]) -> Vec<KeyDifference> {
-    let values = |kind: &GroupKind| {
-        let GroupKind::Listeners(PoolSettings {
-            events,
-            buffer_size,
-            length,
-        }) = kind
-        else {
-            return [None, None, None];
-        };
-        let events: Vec<&str> = events.iter().map(|kind| kind.name()).collect();
-        let length = match length {
-            PayloadLength::Bytes => "bytes",
-            PayloadLength::Characters => "characters",
-        };
-        [events.join(","), buffer_size.to_string(), length.to_owned()].map(Some)
-    };
-    let keys = ["events", "buffer_size", "payload_length"];
-    let both = values(old).into_iter().zip(values(new));
-    keys.into_iter()
-        .zip(both)
-        .filter(|(_, (old, new))| old != new)
-        .map(|(key, (old, new))| KeyDifference {
-            key,
-            old,
-            new,
-            // A pool always names its events.
-            place: place_in(origins, key).or_else(|| place_in(origins, "events")),
-            live: true,
-        })
-        .collect()
-}
-
-fn place_in(origins: &[KeyOrigin], key: &str) -> Option<(String, u32)> {
+pub(super) fn place_in(origins: &[KeyOrigin], key: &str) -> Option<(String, u32)> {
     origins
         .iter()
         .find(|origin| origin.key == key)

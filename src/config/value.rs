@@ -4,13 +4,11 @@
 //! asks the machine: whether an account or a directory exists is the loader's question.
 
 use super::environment::{self, ListError};
-use super::model::{Autorestart, EditMode, ExitWhen, LogLevel, PayloadLength};
+use super::model::{Autorestart, EditMode, ExitWhen, LogLevel};
 use super::suggest;
 use super::value_type::ValueFault;
 use super::words::{self, Word, WordsError};
-use crate::types::{
-    ByteSize, ByteSizeError, EventType, NameError, ProcessName, ProgramName, Signal,
-};
+use crate::types::{ByteSize, ByteSizeError, NameError, ProcessName, ProgramName, Signal};
 use std::ops::Range;
 
 /// Largest size: what a file offset can hold.
@@ -192,40 +190,6 @@ pub fn edit_mode(text: &str) -> Result<EditMode, ValueFault> {
         "vi" => Ok(EditMode::Vi),
         _ => Err(unknown_word(text, "neither of the two", ["emacs", "vi"])),
     }
-}
-
-/// What the length of an event counts.
-pub fn payload_length(text: &str) -> Result<PayloadLength, ValueFault> {
-    const WORDS: [(&str, PayloadLength); 2] = [
-        ("bytes", PayloadLength::Bytes),
-        ("characters", PayloadLength::Characters),
-    ];
-    word(text, &WORDS)
-        .ok_or_else(|| unknown_word(text, "neither of the two", WORDS.map(|(name, _)| name)))
-}
-
-/// A comma list of kinds of events, in any case.
-pub fn events(text: &str) -> Result<Vec<EventType>, ValueFault> {
-    if text.is_empty() {
-        return Err(empty());
-    }
-    let known = |piece: Piece<'_>| {
-        EventType::named(piece.text).ok_or_else(|| {
-            if piece.text.is_empty() {
-                return ValueFault::new("a kind of event is missing here").at(piece.range);
-            }
-            let names = EventType::all().map(EventType::name);
-            let meant = suggest::nearest(piece.text, names);
-            let fault = ValueFault::new("there is no such kind of event").at(piece.range);
-            let families = "PROCESS_STATE, PROCESS_LOG, PROCESS_COMMUNICATION, PROCESS_GROUP, REMOTE_COMMUNICATION, \
-                            SUPERVISOR_STATE_CHANGE and TICK";
-            match meant {
-                Some(_) => fault.meant(meant),
-                None => fault.help(format!("kinds of events are EVENT, {families}, and the members of these")),
-            }
-        })
-    };
-    pieces(text).into_iter().map(known).collect()
 }
 
 /// A boolean word or `unexpected`.
@@ -442,7 +406,7 @@ pub fn patterns(text: &str) -> Result<Vec<Piece<'_>>, ValueFault> {
     Ok(found)
 }
 
-fn pieces(text: &str) -> Vec<Piece<'_>> {
+pub(super) fn pieces(text: &str) -> Vec<Piece<'_>> {
     let mut at = 0;
     text.split(',')
         .map(|raw| {
@@ -474,21 +438,25 @@ fn quoting(error: &WordsError, text: &str) -> ValueFault {
     }
 }
 
-fn word<T: Copy>(text: &str, words: &[(&str, T)]) -> Option<T> {
+pub(super) fn word<T: Copy>(text: &str, words: &[(&str, T)]) -> Option<T> {
     words
         .iter()
         .find(|(name, _)| name.eq_ignore_ascii_case(text))
         .map(|&(_, value)| value)
 }
 
-fn unknown_word<const N: usize>(text: &str, label: &str, words: [&str; N]) -> ValueFault {
+pub(super) fn unknown_word<const N: usize>(
+    text: &str,
+    label: &str,
+    words: [&str; N],
+) -> ValueFault {
     if text.is_empty() {
         return empty();
     }
     ValueFault::new(label).meant(suggest::nearest(text, words))
 }
 
-fn empty() -> ValueFault {
+pub(super) fn empty() -> ValueFault {
     ValueFault::new("nothing stands here")
 }
 
