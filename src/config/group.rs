@@ -44,8 +44,8 @@ pub fn build(
         let mut group = Group {
             priority,
             explicit: true,
-            kind: GroupKind::Programs,
             origins: section.table.origins(&context.sources),
+            kind: GroupKind::Programs,
             processes: BTreeMap::new(),
         };
         for program in members {
@@ -78,8 +78,8 @@ pub fn build(
         let mut group = Group {
             priority: 0,
             explicit: false,
-            kind: GroupKind::Programs,
             origins: Arc::from([]),
+            kind: GroupKind::Programs,
             processes: BTreeMap::new(),
         };
         add(context, daemon, program, place, &mut group);

@@ -4,18 +4,13 @@
 
 use super::context::{Context, Variables};
 use super::diagnostic::Diagnostic;
-use super::difference::{KeyDifference, place_in};
-use super::model::{
-    DaemonSettings, Group, GroupKind, KeyOrigin, LogSettings, PayloadLength, PoolSettings,
-};
+use super::model::{DaemonSettings, Group, GroupKind, LogSettings, PayloadLength, PoolSettings};
 use super::program::{self, Place};
 use super::readers::{boolean, number};
 use super::schema::{self, Kind};
 use super::sections::Named;
-use super::suggest;
 use super::table::Table;
-use super::value::{Piece, empty, pieces, unknown_word, word};
-use super::value_type::ValueFault;
+use super::value;
 use crate::types::{ByteSize, EventType, GroupName, ProgramName};
 use std::collections::BTreeMap;
 
@@ -78,7 +73,7 @@ fn build(
     let buffer_size: u32 = number(context, table, "buffer_size", &variables);
     let length = context
         .value(table, "payload_length", &variables, |text, _| {
-            payload_length(text)
+            value::payload_length(text)
         })
         .unwrap_or(PayloadLength::Bytes);
     if boolean(context, table, "redirect_stderr", &variables) == Some(true)
@@ -110,12 +105,12 @@ fn build(
     let group = Group {
         priority: number(context, table, "priority", &variables),
         explicit: false,
-        origins: table.origins(&context.sources),
         kind: GroupKind::Listeners(PoolSettings {
             events,
             buffer_size: usize::try_from(buffer_size).unwrap_or(usize::MAX).max(1),
             length,
         }),
+        origins: table.origins(&context.sources),
         processes,
     };
     Some((name?, group))
@@ -136,7 +131,7 @@ fn events(context: &mut Context<'_>, listener: &Named<'_>) -> Vec<EventType> {
     };
     let span = field.value.span();
     let read = context.value(table, "events", &Variables::default(), |text, _| {
-        kinds(text)
+        value::events(text)
     });
     let mut events = read.unwrap_or_default();
     events.sort_unstable();
@@ -176,72 +171,4 @@ fn name_taken(listener: &Named<'_>, other: &Group, kept: bool) -> Diagnostic {
         warning = warning.help(format!("the {what} stands in {}", process.origin));
     }
     warning
-}
-
-/// How the settings of a pool of event listeners differ.
-pub fn differences(old: &GroupKind, new: &GroupKind, origins: &[KeyOrigin]) -> Vec<KeyDifference> {
-    let values = |kind: &GroupKind| {
-        let GroupKind::Listeners(PoolSettings {
-            events,
-            buffer_size,
-            length,
-        }) = kind
-        else {
-            return [None, None, None];
-        };
-        let events: Vec<&str> = events.iter().map(|kind| kind.name()).collect();
-        let length = match length {
-            PayloadLength::Bytes => "bytes",
-            PayloadLength::Characters => "characters",
-        };
-        [events.join(","), buffer_size.to_string(), length.to_owned()].map(Some)
-    };
-    let keys = ["events", "buffer_size", "payload_length"];
-    let both = values(old).into_iter().zip(values(new));
-    keys.into_iter()
-        .zip(both)
-        .filter(|(_, (old, new))| old != new)
-        .map(|(key, (old, new))| KeyDifference {
-            key,
-            old,
-            new,
-            // A pool always names its events.
-            place: place_in(origins, key).or_else(|| place_in(origins, "events")),
-            live: true,
-        })
-        .collect()
-}
-
-/// What the length of an event counts.
-pub fn payload_length(text: &str) -> Result<PayloadLength, ValueFault> {
-    const WORDS: [(&str, PayloadLength); 2] = [
-        ("bytes", PayloadLength::Bytes),
-        ("characters", PayloadLength::Characters),
-    ];
-    word(text, &WORDS)
-        .ok_or_else(|| unknown_word(text, "neither of the two", WORDS.map(|(name, _)| name)))
-}
-
-/// A comma list of kinds of events, in any case.
-pub fn kinds(text: &str) -> Result<Vec<EventType>, ValueFault> {
-    if text.is_empty() {
-        return Err(empty());
-    }
-    let known = |piece: Piece<'_>| {
-        EventType::named(piece.text).ok_or_else(|| {
-            if piece.text.is_empty() {
-                return ValueFault::new("a kind of event is missing here").at(piece.range);
-            }
-            let names = EventType::all().map(EventType::name);
-            let meant = suggest::nearest(piece.text, names);
-            let fault = ValueFault::new("there is no such kind of event").at(piece.range);
-            let families = "PROCESS_STATE, PROCESS_LOG, PROCESS_COMMUNICATION, PROCESS_GROUP, REMOTE_COMMUNICATION, \
-                            SUPERVISOR_STATE_CHANGE and TICK";
-            match meant {
-                Some(_) => fault.meant(meant),
-                None => fault.help(format!("kinds of events are EVENT, {families}, and the members of these")),
-            }
-        })
-    };
-    pieces(text).into_iter().map(known).collect()
 }

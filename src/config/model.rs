@@ -189,10 +189,10 @@ pub struct Group {
     pub priority: i32,
     /// Whether it stands in a `[group.NAME]` section of its own.
     pub explicit: bool,
-    /// What its processes are to each other.
-    pub kind: GroupKind,
     /// Where each key of that section stands, sorted by key.
     pub origins: Arc<[KeyOrigin]>,
+    /// What its processes are to each other.
+    pub kind: GroupKind,
     /// Its processes.
     pub processes: BTreeMap<ProcessName, Arc<ProcessSettings>>,
 }

@@ -1,6 +1,5 @@
 //! The types a value can have, what each expects in words, and what a refusal consists of.
 
-use super::listener;
 use super::{fcgi, value};
 use std::ops::Range;
 
@@ -220,8 +219,8 @@ impl ValueType {
             Self::Url => value::url(text).map(drop),
             Self::InetAddress => value::inet_address(text),
             Self::Names => value::names(text).map(drop),
-            Self::Events => listener::kinds(text).map(drop),
-            Self::PayloadLength => listener::payload_length(text).map(drop),
+            Self::Events => value::events(text).map(drop),
+            Self::PayloadLength => value::payload_length(text).map(drop),
             Self::Patterns => value::patterns(text).map(drop),
         }
     }

@@ -88,8 +88,8 @@ pub fn config(processes: impl IntoIterator<Item = ProcessSettings>) -> Config {
             .or_insert_with(|| Group {
                 priority: 999,
                 explicit: false,
-                kind: GroupKind::default(),
                 origins: Arc::from([]),
+                kind: GroupKind::default(),
                 processes: BTreeMap::new(),
             })
             .processes

@@ -19,10 +19,7 @@ const TABLES: &[(&str, Kind)] = &[
     ("[unix_http_server]", Kind::UnixServer),
     ("[inet_http_server]", Kind::InetServer),
     ("[fcgi-program:NAME]", Kind::FcgiProgram),
-    (
-        "Event listeners: [eventlistener.NAME], [eventlistener:NAME]",
-        Kind::EventListener,
-    ),
+    ("[eventlistener:NAME]", Kind::EventListener),
 ];
 
 /// Every key of Supervisor 4.3, from its reference.
@@ -126,15 +123,15 @@ fn unit(key: &Key) -> &'static str {
         ValueType::Account | ValueType::Owner => "user",
         ValueType::Text | ValueType::Name => "text",
         ValueType::Autorestart
+        | ValueType::PayloadLength
         | ValueType::LogLevel
         | ValueType::EditMode
-        | ValueType::PayloadLength
         | ValueType::ExitWhen => "word",
         ValueType::Path | ValueType::MainLog | ValueType::ChildLog | ValueType::Socket => "path",
         ValueType::Environment
+        | ValueType::Events
         | ValueType::ExitCodes
         | ValueType::Names
-        | ValueType::Events
         | ValueType::Patterns => "list",
     }
 }

@@ -32,3 +32,12 @@ pub enum PayloadLength {
     /// Characters, as Supervisor counts: what whoever reads text needs, as listeners in Python do.
     Characters,
 }
+
+impl std::fmt::Display for PayloadLength {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Bytes => "bytes",
+            Self::Characters => "characters",
+        })
+    }
+}
