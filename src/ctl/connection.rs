@@ -361,6 +361,7 @@ fn waits(request: &Request) -> bool {
         | Request::Tail { .. }
         | Request::MainTail { .. }
         | Request::Why { .. }
+        | Request::Environment { .. }
         | Request::Avail
         | Request::Reread
         | Request::Add { .. }

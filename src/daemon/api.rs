@@ -67,6 +67,7 @@ impl Daemon {
             }
             Request::Pid { targets } => return Some(Response::Pids(self.pids(&targets))),
             Request::Why { target } => return Some(self.why(&target, now)),
+            Request::Environment { target } => return Some(self.environment(&target)),
             Request::Avail => return Some(Response::Avail(self.avail(client))),
             Request::Version => {
                 return Some(Response::Version(env!("CARGO_PKG_VERSION").to_owned()));
@@ -247,6 +248,7 @@ fn targets_of(request: &Request) -> Option<&[String]> {
         Request::Tail { .. }
         | Request::MainTail { .. }
         | Request::Why { .. }
+        | Request::Environment { .. }
         | Request::Avail
         | Request::Reread
         | Request::Reload

@@ -1,10 +1,10 @@
 //! From the settings of a process to what the kernel is asked for: words, environment, descriptors.
 //!
-//! Everything that can be looked up, allocated or explained happens here, before the fork. What a child is given is
-//! the same at every start: the environment the daemon was started with, then `SUPERVISOR_*` and `TASKMASTER_*`, then
-//! the account's variables, then those of the file.
+//! Everything that can be looked up, allocated or explained happens here, before the fork. Which variables a child is
+//! given is told in [`super::environment`].
 
-use crate::config::model::{Environment, ProcessSettings, User};
+use super::environment::Variables;
+use crate::config::model::{ProcessSettings, User};
 use crate::engine::event::{SpawnFailure, SpawnStep};
 use crate::sys::limits::Limit;
 use crate::sys::lookup::{Lookups, lookup};
@@ -87,7 +87,7 @@ impl Launcher {
     /// Why the program of a process could not be executed, as far as that is seen without trying.
     pub fn look(&self, settings: &ProcessSettings) -> Result<(), SpawnFailure> {
         let launch = &settings.launch;
-        let environment = self.environment_of(settings);
+        let environment = self.environment_of(settings)?;
         let word = launch.argv.first().map_or("", String::as_str);
         let path = environment
             .get(std::ffi::OsStr::new("PATH"))
@@ -110,7 +110,7 @@ impl Launcher {
         listener: Option<BorrowedFd<'_>>,
     ) -> Result<Launched, SpawnFailure> {
         let launch = &settings.launch;
-        let environment = self.environment_of(settings);
+        let environment = self.environment_of(settings)?;
         let word = launch.argv.first().map_or("", String::as_str);
         let path = environment
             .get(std::ffi::OsStr::new("PATH"))
@@ -215,33 +215,30 @@ impl Launcher {
         })
     }
 
-    fn environment_of(&self, settings: &ProcessSettings) -> BTreeMap<OsString, OsString> {
-        let launch = &settings.launch;
-        let mut environment = self.environment.clone();
-        let mut set = |name: &str, value: &str| {
-            environment.insert(name.into(), value.into());
-        };
-        set("SUPERVISOR_ENABLED", "1");
-        set("TASKMASTER_ENABLED", "1");
-        let url = launch.server_url.as_deref().or(self.server_url.as_deref());
-        for prefix in ["SUPERVISOR", "TASKMASTER"] {
-            if let Some(url) = url {
-                set(&format!("{prefix}_SERVER_URL"), url);
-            }
-            set(
-                &format!("{prefix}_PROCESS_NAME"),
-                settings.key.process.as_str(),
-            );
-            set(&format!("{prefix}_GROUP_NAME"), settings.key.group.as_str());
+    /// What a process would find in its environment.
+    pub fn variables<'s>(&self, settings: &'s ProcessSettings) -> Variables<'s> {
+        Variables::of(settings, &self.environment, self.server_url.as_deref())
+    }
+
+    fn environment_of(
+        &self,
+        settings: &ProcessSettings,
+    ) -> Result<BTreeMap<OsString, OsString>, SpawnFailure> {
+        let Variables {
+            values,
+            failure,
+            ignored,
+        } = self.variables(settings);
+        for problem in ignored {
+            log::warn!("{}: optional env_file left out: {problem}", settings.key);
         }
-        if let Some(user) = &launch.user {
-            account_variables(user, &mut set);
-        }
-        let Environment(own) = &launch.environment;
-        for (name, value) in own {
-            set(name, value);
-        }
-        environment
+        failure.map_or_else(
+            || {
+                let values = values.into_iter();
+                Ok(values.map(|(name, (value, _))| (name, value)).collect())
+            },
+            Err,
+        )
     }
 }
 
@@ -252,18 +249,6 @@ fn input() -> std::io::Result<(OwnedFd, OwnedFd)> {
         return Err(Errno::EMFILE.into());
     }
     Ok((reader, writer))
-}
-
-/// A program that runs as another account finds that account's variables, not those of whoever started the daemon.
-fn account_variables(user: &User, set: &mut impl FnMut(&str, &str)) {
-    set("USER", &user.name);
-    set("LOGNAME", &user.name);
-    if let Some(home) = &user.home {
-        set("HOME", &home.to_string_lossy());
-    }
-    if let Some(shell) = &user.shell {
-        set("SHELL", &shell.to_string_lossy());
-    }
 }
 
 /// Where one output stream of a child leads.
@@ -319,7 +304,8 @@ pub fn subject(settings: &ProcessSettings, step: SpawnStep) -> String {
             .as_ref()
             .map(|listen| listen.address.to_string())
             .unwrap_or_default(),
-        SpawnStep::Pipe
+        SpawnStep::Environment
+        | SpawnStep::Pipe
         | SpawnStep::Fork
         | SpawnStep::Session
         | SpawnStep::Descriptors

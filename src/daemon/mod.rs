@@ -3,7 +3,8 @@
 //! [`run`] tells the start as a story: read the file, take what only root may take, become who it says, secure the
 //! directory, take the lock, open the socket, and only then leave the terminal; what goes wrong up to here is told to
 //! whoever typed the command. From then on [`event_loop`] turns what happens into events, lets the engine decide, and
-//! [`execute`] carries out its actions. Two threads: the loop, and log capture, which owns every log file.
+//! [`execute`] carries out its actions. Two threads: the loop, and log capture, which owns every log file; and one for
+//! each standard stream that is written ([`lines`]).
 //!
 //! Not here: decisions about processes (the engine's), the meaning of a file (config's), wording for people (ctl's).
 
@@ -15,6 +16,7 @@ mod cleanup;
 mod clients;
 mod connections;
 mod convert;
+mod environment;
 mod event_loop;
 mod execute;
 mod exit;
@@ -22,6 +24,7 @@ mod inputs;
 mod jobs;
 mod journal;
 mod launch;
+mod lines;
 mod listener_output;
 mod listeners;
 mod loader;
@@ -38,6 +41,7 @@ mod reexec;
 mod renew;
 mod rights;
 mod runtime_files;
+mod secrets;
 mod sentences;
 mod sockets;
 mod startup;
@@ -49,9 +53,11 @@ mod ticks;
 pub use exit::DaemonExit;
 
 use crate::cli::DaemonOptions;
-use crate::sys::signals::SignalSource;
+use crate::config::MemoryHost;
+use crate::sys::signals::{self, SignalSource};
 use crate::types::Signal;
 use event_loop::Ending;
+use loader::Source;
 use readiness::{Readiness, Side};
 use reexec::Origin;
 use startup::{Failure, Prepared};
@@ -69,7 +75,16 @@ const LISTENED: [Signal; 6] = [
 
 /// Runs the daemon to its end and returns the exit status of the process.
 pub fn run(options: &DaemonOptions, called_as: &str) -> u8 {
-    match start(options, called_as) {
+    run_on(Source::Options(options), called_as)
+}
+
+/// Runs a daemon whose configuration is a text in memory.
+pub fn run_in_memory(host: MemoryHost, called_as: &str) -> u8 {
+    run_on(Source::Memory(host), called_as)
+}
+
+fn run_on(source: Source<'_>, called_as: &str) -> u8 {
+    match start(source, called_as) {
         Ok(status) => status,
         Err(failure) => {
             complain(called_as, &failure.to_string());
@@ -78,13 +93,14 @@ pub fn run(options: &DaemonOptions, called_as: &str) -> u8 {
     }
 }
 
-fn start(options: &DaemonOptions, called_as: &str) -> Result<u8, Failure> {
+fn start(source: Source<'_>, called_as: &str) -> Result<u8, Failure> {
     // First of all: whatever is opened before would be taken for inherited and closed.
     startup::secure_descriptors()?;
     let mut origin = Origin::remember().map_err(Failure::surroundings)?;
     // Blocked before anything is created, so that a signal during the start is acted upon when the loop runs.
-    let signals = SignalSource::block_and_listen(&LISTENED).map_err(Failure::surroundings)?;
-    let prepared = startup::prepare(options, called_as)?;
+    let signals =
+        SignalSource::block_and_listen(&listened(&source)).map_err(Failure::surroundings)?;
+    let prepared = startup::prepare(source, called_as)?;
 
     let in_background = Origin::is_successor();
     let readiness = if in_background || prepared.stays_in_foreground() {
@@ -107,6 +123,16 @@ fn start(options: &DaemonOptions, called_as: &str) -> Result<u8, Failure> {
         origin.set_background();
     }
     serve(prepared, signals, readiness, origin, called_as)
+}
+
+/// The signals to act upon. A text in memory has nothing to be read again for, so that there HUP means the end, as it does
+/// for a command whose terminal is closed; unless it was started to outlive that.
+fn listened(source: &Source<'_>) -> Vec<Signal> {
+    let deaf = matches!(source, Source::Memory(_)) && signals::is_ignored(Signal::HUP);
+    LISTENED
+        .into_iter()
+        .filter(|&signal| !(deaf && signal == Signal::HUP))
+        .collect()
 }
 
 fn serve(

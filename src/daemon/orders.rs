@@ -14,7 +14,7 @@ impl Daemon {
         for Arrived { signal, sender } in self.signals.read() {
             if signal == Signal::CHLD {
                 self.on_child_ends();
-            } else if signal == Signal::HUP {
+            } else if signal == Signal::HUP && !self.loader.is_in_memory() {
                 log::warn!("received SIGHUP indicating update request");
                 self.tend_runtime_files();
                 self.update_by_signal();
@@ -22,7 +22,7 @@ impl Daemon {
                 log::info!("received SIGUSR2 indicating log reopen request");
                 self.capture.reopen_all();
                 self.tend_runtime_files();
-            } else if [Signal::TERM, Signal::INT, Signal::QUIT].contains(&signal) {
+            } else if [Signal::TERM, Signal::INT, Signal::QUIT, Signal::HUP].contains(&signal) {
                 log::warn!("received {signal} indicating exit request");
                 if let Some(Sender { pid, uid }) = sender {
                     log::info!("{signal} was sent by pid {pid} of uid {uid}");

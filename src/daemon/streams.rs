@@ -261,13 +261,15 @@ impl Daemon {
                 backlog,
             } => {
                 let process = self.resolve_one(target)?;
-                let path = status::log_path(&process.settings, *channel)
-                    .ok_or_else(|| Refusal::NoLog(process.key.to_string()))?;
+                if !status::is_read(&process.settings, *channel) {
+                    return Err(Refusal::NoLog(process.key.to_string()));
+                }
+                let path = status::log_path(&process.settings, *channel).map(Path::to_owned);
                 let stream = StreamId {
                     key: process.key.clone(),
                     channel: *channel,
                 };
-                let target = FollowTarget::Stream(stream, Some(path.to_owned()));
+                let target = FollowTarget::Stream(stream, path);
                 (
                     SubscribedTo::Output(process.key.clone(), *channel),
                     Some((target, *backlog)),

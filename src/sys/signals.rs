@@ -21,6 +21,22 @@ use nix::sys::signalfd::{SfdFlags, SignalFd, siginfo};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd};
 
+/// Whether whoever started this process wants a signal to be ignored, as `nohup` does. Only an answer before
+/// [`SignalSource::block_and_listen`] tells that; where `/proc` is missing, nobody does.
+pub fn is_ignored(signal: Signal) -> bool {
+    let bit = u32::try_from(signal.number() - 1).unwrap_or(u32::MAX);
+    std::fs::read_to_string("/proc/self/status")
+        .ok()
+        .and_then(|status| {
+            let line = status
+                .lines()
+                .find_map(|line| line.strip_prefix("SigIgn:"))?;
+            u64::from_str_radix(line.trim(), 16).ok()
+        })
+        .and_then(|mask| mask.checked_shr(bit))
+        .is_some_and(|mask| mask & 1 == 1)
+}
+
 /// Signals that tell of a fault in this process.
 const FAULTS: [libc::c_int; 7] = [
     libc::SIGSEGV,
@@ -178,6 +194,21 @@ mod tests {
             // SAFETY: no handler of ours runs.
             unsafe { libc::signal(number, libc::SIG_IGN) };
         }
+    }
+
+    #[test]
+    fn what_the_caller_ignores_is_known() {
+        in_fork(|| {
+            ignore_all();
+            // SAFETY: no handler of ours runs.
+            unsafe { libc::signal(libc::SIGHUP, libc::SIG_DFL) };
+            let ignored = [1, 2, 15, 64].map(|number| is_ignored(signal(number)));
+            if ignored == [false, true, true, true] {
+                Ok(())
+            } else {
+                Err(format!("{ignored:?}"))
+            }
+        });
     }
 
     #[test]

@@ -126,10 +126,14 @@ fn unit(key: &Key) -> &'static str {
         | ValueType::PayloadLength
         | ValueType::LogLevel
         | ValueType::EditMode
-        | ValueType::ExitWhen => "word",
+        | ValueType::ExitWhen
+        | ValueType::StandardOutput
+        | ValueType::LineFormat
+        | ValueType::Timestamps => "word",
         ValueType::Path | ValueType::MainLog | ValueType::ChildLog | ValueType::Socket => "path",
         ValueType::Environment
         | ValueType::Events
+        | ValueType::EnvFiles
         | ValueType::ExitCodes
         | ValueType::Names
         | ValueType::Patterns => "list",

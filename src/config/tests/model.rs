@@ -117,8 +117,11 @@ fn every_key_of_a_program_reaches_the_model() {
         (33, 34, &[34, 35][..])
     );
     let variables: Vec<_> = launch.environment.0.iter().collect();
-    let expected = [("A", "1"), ("B", "3"), ("C", "1")]
-        .map(|(name, value)| (name.to_owned(), value.to_owned()));
+    // The section's own; what the daemon's section adds lies beneath.
+    let common: Vec<_> = launch.env_layers.common.0.iter().collect();
+    assert_eq!(common, [(&"A".to_owned(), &"1".to_owned())]);
+    let expected =
+        [("B", "3"), ("C", "1")].map(|(name, value)| (name.to_owned(), value.to_owned()));
     assert_eq!(
         variables,
         expected

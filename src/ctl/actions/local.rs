@@ -157,10 +157,10 @@ mod tests {
                 "",
                 "default commands (type help <topic>):",
                 "=====================================",
-                "add    fg        quit    restart   status  version",
-                "avail  maintail  reload  shutdown  stop    wait   ",
-                "clear  open      remove  signal    tail    why    ",
-                "exit   pid       reread  start     update",
+                "add    exit      pid     reread    start   update ",
+                "avail  fg        quit    restart   status  version",
+                "clear  maintail  reload  shutdown  stop    wait   ",
+                "env    open      remove  signal    tail    why    ",
                 "",
             ]
         );

@@ -17,6 +17,8 @@
 //!   queues may hold.
 //! - With nothing to do the thread sleeps.
 //!
+//! Lines for the daemon's own standard streams are [`super::lines`]' matter, which is fed here.
+//!
 //! Not here: which streams are captured and where they go (the configuration says so), what events are worded as, and
 //! how fast a client may take what it follows.
 
@@ -37,6 +39,7 @@ mod tests;
 mod thread;
 
 use crate::config::model::LogSettings;
+use crate::daemon::lines::Lines;
 use crate::sys::poller::Poller;
 use crate::types::{ByteSize, Pid, ProcessKey};
 use crate::wire::Channel;
@@ -207,6 +210,8 @@ pub struct Capture {
     ended: Receiver<bool>,
     healths: BTreeMap<StreamId, Arc<Health>>,
     main_health: Arc<Health>,
+    /// Where lines are shown; nowhere when it is absent.
+    lines: Option<Lines>,
 }
 
 /// Hands lines of the daemon's own log over, from any thread.
@@ -248,7 +253,14 @@ impl Capture {
             ended,
             healths: BTreeMap::new(),
             main_health,
+            lines: None,
         })
+    }
+
+    /// Shows the lines of the streams whose settings say so.
+    pub fn show_on(&mut self, lines: Lines) {
+        self.shared.ask(Command::ShowOn(lines.clone()));
+        self.lines = Some(lines);
     }
 
     /// Readable when [`Capture::events`] has something.
@@ -284,6 +296,11 @@ impl Capture {
     ) {
         let health = Arc::clone(self.healths.entry(stream.clone()).or_default());
         let path = settings.target.path().map(Path::to_owned);
+        let feed = self
+            .lines
+            .as_ref()
+            .and_then(|lines| lines.feed(&stream.key, stream.channel, settings.shown))
+            .map(Box::new);
         self.shared.ask(Command::Attach(Box::new(Attach {
             stream,
             pid,
@@ -292,6 +309,7 @@ impl Capture {
             path,
             limits: Limits::of(settings),
             strip_ansi: options.strip_ansi,
+            feed,
             wishes: Wishes::of(settings),
         })));
     }
@@ -313,6 +331,9 @@ impl Capture {
         for channel in [Channel::Stdout, Channel::Stderr] {
             let key = key.clone();
             self.healths.remove(&StreamId { key, channel });
+        }
+        if let Some(lines) = &self.lines {
+            lines.forget(key);
         }
         self.shared.forget_posted(key);
     }

@@ -8,6 +8,7 @@ use super::file::Limits;
 use super::stream::Health;
 use super::taps::Wishes;
 use super::{CaptureEvent, FollowTarget, LogRef, StreamId, Wanted};
+use crate::daemon::lines::{Feed, Lines};
 use crate::sys::waker::Waker;
 use crate::types::{Pid, ProcessKey};
 use std::collections::{BTreeMap, VecDeque};
@@ -67,6 +68,8 @@ pub(super) enum Command {
     WriteMain(Vec<u8>),
     /// Lines of so many bytes were dropped at this place.
     MainLost(u64),
+    /// Where lines are shown.
+    ShowOn(Lines),
     Finish {
         deadline: Instant,
     },
@@ -83,6 +86,8 @@ pub(super) struct Attach {
     pub(super) path: Option<PathBuf>,
     pub(super) limits: Limits,
     pub(super) strip_ansi: bool,
+    /// Shows its lines.
+    pub(super) feed: Option<Box<Feed>>,
     pub(super) wishes: Wishes,
 }
 

@@ -15,6 +15,7 @@ use super::strip::AnsiStripper;
 use super::syslog::Syslog;
 use super::taps::Taps;
 use super::{CaptureEvent, LogRef, StreamId};
+use crate::daemon::lines::Lines;
 use crate::sys::poller::{Interest, Poller};
 use nix::errno::Errno;
 use std::collections::{BTreeMap, VecDeque};
@@ -46,6 +47,7 @@ pub(super) struct Worker {
     main_health: Arc<Health>,
     pub(super) stalls: BTreeMap<u32, Stall>,
     followers: Followers,
+    lines: Option<Lines>,
     pub(super) syslog: Syslog,
     main_to_syslog: bool,
     buffer: Vec<u8>,
@@ -69,6 +71,7 @@ impl Worker {
             main_health,
             stalls: BTreeMap::new(),
             followers: Followers::default(),
+            lines: None,
             syslog,
             main_to_syslog: false,
             buffer: vec![0; BUFFER_BYTES],
@@ -173,6 +176,7 @@ impl Worker {
                     self.main_health.lost_elsewhere(bytes);
                     self.write_main(&[], now);
                 }
+                Command::ShowOn(lines) => self.lines = Some(lines),
                 Command::Finish { deadline } => return Some(deadline),
             }
         }
@@ -201,6 +205,7 @@ impl Worker {
             health: attach.health,
             file,
             stripper: attach.strip_ansi.then(AnsiStripper::default),
+            feed: attach.feed,
             taps,
         };
         let stream = source.stream.clone();
@@ -293,6 +298,7 @@ impl Worker {
         }
         self.followers
             .deliver(&self.shared, Some(&source.stream), path, log);
+        source.show(log, &self.shared, now);
         if stalled {
             let (stream, health) = (source.stream.clone(), Arc::clone(&source.health));
             let file = source.file;
@@ -301,9 +307,10 @@ impl Worker {
     }
 
     fn close(&mut self, number: u32) {
-        let Some(source) = self.sources.remove(number) else {
+        let Some(mut source) = self.sources.remove(number) else {
             return;
         };
+        source.end_lines();
         // A child that is just being made has a copy of the pipe until it executes its program, so closing ours would
         // not end its being watched. It is not watched while it is paused.
         self.poller.remove(&source.pipe).unwrap_or_default();
@@ -371,6 +378,12 @@ impl Worker {
     /// Reads what is in the pipes, in turns, until all are empty.
     fn drain(&mut self, deadline: Instant) -> bool {
         // At the end there is nobody left to be fair to: slow readers are waited for.
+        if let Some(lines) = &self.lines {
+            // Half of the time: a reader that is stuck must not keep the others' last words from their files.
+            lines.be_patient(
+                Instant::now() + deadline.saturating_duration_since(Instant::now()) / 2,
+            );
+        }
         let mut whole = self.flush_all_by(deadline);
         let mut waiting = self.sources.numbers();
         while !waiting.is_empty() {
@@ -386,6 +399,9 @@ impl Worker {
         }
         for number in self.sources.numbers() {
             self.finish_taps(number, Instant::now());
+            if let Some(source) = self.sources.get_mut(number) {
+                source.end_lines();
+            }
         }
         whole &= self.flush_all_by(deadline);
         whole && self.syslog.flush_by(deadline)
