@@ -22,6 +22,7 @@ mod child;
 mod clear_tail;
 mod console;
 mod container;
+mod direct;
 mod dispatch;
 mod exit_policy;
 mod groups;

@@ -12,6 +12,7 @@
 mod context;
 mod daemon;
 mod diagnostic;
+mod direct;
 mod document;
 mod environment;
 mod expand;

@@ -229,6 +229,8 @@ impl ProcessSettings {
         self.launch != new.launch
             || self.stdout.target != new.stdout.target
             || self.stderr.target != new.stderr.target
+            || self.stdout.direct != new.stdout.direct
+            || self.stderr.direct != new.stderr.direct
     }
 }
 
@@ -313,6 +315,8 @@ pub struct LogSettings {
     pub maxbytes: ByteSize,
     /// Rotated files that are kept; 0 discards the full file.
     pub backups: u32,
+    /// The program writes the file itself. Only where nothing needs to see the bytes on their way.
+    pub direct: bool,
 }
 
 /// Destination of one output stream.

@@ -6,6 +6,7 @@
 use super::context::{Context, Variables};
 use super::daemon::check_parent;
 use super::diagnostic::Diagnostic;
+use super::direct;
 use super::lint;
 use super::model::{
     Autorestart, DaemonSettings, Environment, KeyOrigin, Launch, LogSettings, LogTarget, Policy,
@@ -384,11 +385,23 @@ impl Builder<'_> {
         if let Some(LogTarget::File { path, auto: false }) = &target {
             check_parent(context, table, log, path, &self.daemon.childlogdir);
         }
-        let settings = LogSettings {
+        let mut settings = LogSettings {
             target: target.unwrap_or(LogTarget::Discard),
             maxbytes: size(context, table, maxbytes, variables),
             backups: number(context, table, backups, variables),
+            direct: false,
         };
+        if stream == Stream::Stdout || !self.redirect_stderr {
+            let first = index == 0;
+            direct::apply(
+                context,
+                self.program,
+                self.daemon,
+                stream,
+                &mut settings,
+                (variables, first),
+            );
+        }
         if index == 0 {
             lint::log(
                 context,

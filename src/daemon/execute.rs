@@ -108,19 +108,15 @@ impl Daemon {
             (Channel::Stderr, launched.stderr, &settings.stderr),
         ];
         for (channel, pipe, log) in captures {
+            let key = key.clone();
+            let stream = StreamId { key, channel };
             if let Some(pipe) = pipe {
                 let options = AttachOptions {
                     strip_ansi: settings.launch.strip_ansi,
                 };
-                self.capture.attach(
-                    StreamId {
-                        key: key.clone(),
-                        channel,
-                    },
-                    pipe,
-                    log,
-                    options,
-                );
+                self.capture.attach(stream, pipe, log, options);
+            } else if log.direct {
+                self.capture.renew(stream);
             }
         }
         self.close_input(&key);

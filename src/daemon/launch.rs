@@ -4,7 +4,8 @@
 //! the same at every start: the environment the daemon was started with, then `SUPERVISOR_*` and `TASKMASTER_*`, then
 //! the account's variables, then those of the file.
 
-use crate::config::model::{Environment, LogTarget, ProcessSettings, User};
+use super::capture;
+use crate::config::model::{Environment, LogSettings, LogTarget, ProcessSettings, User};
 use crate::engine::event::{SpawnFailure, SpawnStep};
 use crate::sys::limits::Limit;
 use crate::sys::lookup::Lookups;
@@ -136,16 +137,18 @@ impl Launcher {
             failed(SpawnStep::Pipe, &name, errno)
         };
         let (stdin, stdin_writer) = pipe::input().map_err(piped)?;
-        let stdout = Output::open(&settings.stdout.target).map_err(piped)?;
+        let stdout = Output::open(&settings.stdout).map_err(piped)?;
         let stderr = if launch.redirect_stderr {
             Output::Same
         } else {
-            Output::open(&settings.stderr.target).map_err(piped)?
+            Output::open(&settings.stderr).map_err(piped)?
         };
         let stdout_end = stdout.child_end().unwrap_or(self.null.as_fd());
         let stderr_end = match &stderr {
             Output::Same => stdout_end,
-            Output::Null | Output::Pipe { .. } => stderr.child_end().unwrap_or(self.null.as_fd()),
+            Output::Null | Output::File(_) | Output::Pipe { .. } => {
+                stderr.child_end().unwrap_or(self.null.as_fd())
+            }
         };
 
         let is_prompt = self
@@ -231,6 +234,8 @@ fn account_variables(user: &User, set: &mut impl FnMut(&str, &str)) {
 enum Output {
     /// Nowhere.
     Null,
+    /// Into its log.
+    File(OwnedFd),
     /// Into a pipe.
     Pipe { reader: OwnedFd, writer: OwnedFd },
     /// Where the other stream leads.
@@ -238,18 +243,23 @@ enum Output {
 }
 
 impl Output {
-    fn open(target: &LogTarget) -> std::io::Result<Self> {
-        match target {
-            LogTarget::Discard => Ok(Self::Null),
-            LogTarget::File { .. } => {
-                pipe::output().map(|(reader, writer)| Self::Pipe { reader, writer })
-            }
+    /// A log that cannot be opened for the program goes through the daemon after all, which tells what is wrong with it
+    /// and tries again.
+    fn open(settings: &LogSettings) -> std::io::Result<Self> {
+        let LogTarget::File { path, .. } = &settings.target else {
+            return Ok(Self::Null);
+        };
+        if settings.direct
+            && let Ok(file) = capture::open_for_program(path)
+        {
+            return Ok(Self::File(file));
         }
+        pipe::output().map(|(reader, writer)| Self::Pipe { reader, writer })
     }
 
     fn child_end(&self) -> Option<BorrowedFd<'_>> {
         match self {
-            Self::Pipe { writer, .. } => Some(writer.as_fd()),
+            Self::Pipe { writer, .. } | Self::File(writer) => Some(writer.as_fd()),
             Self::Null | Self::Same => None,
         }
     }
@@ -257,7 +267,7 @@ impl Output {
     fn into_reader(self) -> Option<OwnedFd> {
         match self {
             Self::Pipe { reader, .. } => Some(reader),
-            Self::Null | Self::Same => None,
+            Self::Null | Self::File(_) | Self::Same => None,
         }
     }
 }

@@ -38,6 +38,7 @@ pub fn settings(name: &str) -> ProcessSettings {
         target: LogTarget::Discard,
         maxbytes: ByteSize(0),
         backups: 0,
+        direct: false,
     };
     ProcessSettings {
         program: ProgramName::new(key.group.as_str()).unwrap(),

@@ -29,6 +29,7 @@ mod strip;
 #[cfg(test)]
 mod tests;
 mod thread;
+mod watched;
 
 use crate::config::model::LogSettings;
 use crate::sys::poller::Poller;
@@ -80,6 +81,8 @@ pub enum LogRef {
 pub enum FollowTarget {
     /// A stream, whether or not its process runs; and its file, which is what is followed if it is a regular one.
     Stream(StreamId, Option<PathBuf>),
+    /// A stream whose log the program writes itself, and its file.
+    Written(StreamId, PathBuf),
     /// The daemon's own log.
     Main,
 }
@@ -234,6 +237,11 @@ impl Capture {
         })));
     }
 
+    /// Tells that a process was started that writes the log of a stream itself.
+    pub fn renew(&self, stream: StreamId) {
+        self.shared.ask(Command::Renew(stream));
+    }
+
     /// New limits for the file of a stream, from its next output on.
     pub fn relimit(&self, stream: StreamId, settings: &LogSettings) {
         let limits = Limits::of(settings);
@@ -335,6 +343,12 @@ impl Drop for Capture {
             self.shared.ask(Command::Finish { deadline });
         }
     }
+}
+
+/// Opens the log that a program is to write itself. For a file, its directory and name are as safe as for one that is
+/// written here; what cannot be opened at once, such as a FIFO without a reader, is refused.
+pub fn open_for_program(path: &Path) -> io::Result<OwnedFd> {
+    Ok(open::for_program(path)?)
 }
 
 impl Limits {

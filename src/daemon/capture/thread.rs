@@ -12,7 +12,8 @@ use super::slab::Slab;
 use super::stall::{Stall, stalled_file};
 use super::stream::{Health, Intake, Notice, Source};
 use super::strip::AnsiStripper;
-use super::{CaptureEvent, LogRef, StreamId};
+use super::watched::Watched;
+use super::{CaptureEvent, FollowTarget, LogRef, StreamId};
 use crate::sys::poller::{Interest, Poller};
 use nix::errno::Errno;
 use std::collections::{BTreeMap, VecDeque};
@@ -30,6 +31,8 @@ const TURN_READS: u32 = 16;
 const PREDECESSOR_BYTES: usize = 1024 * 1024;
 /// Token of the loop's bell; sources have their number, stalled files one between.
 pub(super) const BELL: u64 = u64::MAX;
+/// Token of what tells that a program has written to its own log.
+pub(super) const WRITTEN: u64 = u64::MAX - 1;
 
 /// Everything the thread owns.
 #[derive(Debug)]
@@ -44,6 +47,7 @@ pub(super) struct Worker {
     main_health: Arc<Health>,
     pub(super) stalls: BTreeMap<u32, Stall>,
     followers: Followers,
+    watched: Watched,
     buffer: Vec<u8>,
 }
 
@@ -64,6 +68,7 @@ impl Worker {
             main_health,
             stalls: BTreeMap::new(),
             followers: Followers::default(),
+            watched: Watched::default(),
             buffer: vec![0; BUFFER_BYTES],
         })
     }
@@ -87,7 +92,9 @@ impl Worker {
             }
             let now = Instant::now();
             for event in &ready {
-                if let Ok(number) = u32::try_from(event.token) {
+                if event.token == WRITTEN {
+                    self.watched.serve(&self.shared);
+                } else if let Ok(number) = u32::try_from(event.token) {
                     self.serve(number, now);
                 } else if let Some(file) = stalled_file(event.token) {
                     self.flush(file, now);
@@ -133,17 +140,12 @@ impl Worker {
                     subscription,
                     target,
                     backlog,
-                } => {
-                    let main = self.main_path();
-                    self.followers.add(
-                        &self.shared,
-                        subscription,
-                        target,
-                        main.as_deref(),
-                        backlog,
-                    );
+                } => self.follow(subscription, target, backlog),
+                Command::Unfollow { subscription } => {
+                    self.followers.remove(subscription);
+                    self.watched.remove(&self.poller, WRITTEN, subscription);
                 }
-                Command::Unfollow { subscription } => self.followers.remove(subscription),
+                Command::Renew(stream) => self.watched.renew(&self.shared, &stream),
                 Command::OpenMain { path, limits } => {
                     let new = self.files.acquire(&path, limits, now);
                     if let Some(old) = std::mem::replace(&mut self.main, new) {
@@ -164,6 +166,25 @@ impl Worker {
             }
         }
         None
+    }
+
+    fn follow(&mut self, subscription: u64, target: FollowTarget, backlog: u64) {
+        let target = match target {
+            FollowTarget::Written(stream, path) => {
+                let follower = (subscription, stream.clone(), path.clone().into());
+                let place = (&*self.shared, &self.poller, WRITTEN);
+                if self.watched.add(place, follower, backlog).is_ok() {
+                    return;
+                }
+                // What cannot be read as a file may still come through a pipe.
+                FollowTarget::Stream(stream, Some(path))
+            }
+            other @ (FollowTarget::Stream(..) | FollowTarget::Main) => other,
+        };
+        let main = self.main_path();
+        let main = main.as_deref();
+        self.followers
+            .add(&self.shared, subscription, target, main, backlog);
     }
 
     fn attach(&mut self, attach: Attach, now: Instant) {

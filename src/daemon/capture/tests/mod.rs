@@ -155,6 +155,7 @@ fn log(path: &Path, maxbytes: u64, backups: u32) -> LogSettings {
         },
         maxbytes: ByteSize(maxbytes),
         backups,
+        direct: false,
     }
 }
 
