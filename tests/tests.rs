@@ -17,6 +17,7 @@
 
 mod harness;
 
+mod attack;
 mod check_config;
 mod child;
 mod clear_tail;
@@ -25,6 +26,7 @@ mod container;
 mod direct;
 mod dispatch;
 mod exit_policy;
+mod fcgi;
 mod groups;
 mod harness_check;
 mod hup;
@@ -34,11 +36,13 @@ mod life;
 mod logs;
 mod notify;
 mod order;
+mod output;
 mod package;
 mod pid_avail_version;
 mod protocol;
 mod reload;
 mod restart;
+mod roles;
 mod security;
 mod shell;
 mod signal;

@@ -42,6 +42,8 @@ pub fn apply(
         Some(format!("there is no log: see `{log}`"))
     } else if daemon.strip_ansi {
         Some("`strip_ansi` has to remove escape sequences on the way".to_owned())
+    } else if settings.capture_maxbytes.0 > 0 || settings.events_enabled || settings.syslog {
+        Some("its bytes are captured, posted as events or sent to the system log".to_owned())
     } else if settings.maxbytes.0 > 0 && table.field(maxbytes).is_some() {
         Some(format!("`{maxbytes}` asks for rotation"))
     } else {

@@ -80,8 +80,9 @@ impl Children {
         &mut self,
         spawn: &Waiting,
         journal: BorrowedFd<'_>,
+        listener: Option<BorrowedFd<'_>>,
     ) -> Result<Launched, SpawnFailure> {
-        self.launcher.launch(&spawn.settings, journal)
+        self.launcher.launch(&spawn.settings, journal, listener)
     }
 
     /// Keeps the status pipe of a process just made, until it tells.

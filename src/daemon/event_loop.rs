@@ -7,7 +7,7 @@
 
 use super::access::Access;
 use super::api::Waiter;
-use super::capture::{Capture, CaptureEvent, StreamId};
+use super::capture::Capture;
 use super::children::{Children, SPAWNS_PER_TURN};
 use super::clients::{Client, ClientId};
 use super::connections::SocketReady;
@@ -17,13 +17,13 @@ use super::journal::Journal;
 use super::loader::Loader;
 use super::manager::Manager;
 use super::runtime_files::RuntimeFiles;
+use super::sockets::Sockets;
 use crate::config::model::DaemonSettings;
 use crate::engine::{Engine, Event};
 use crate::sys::poller::{Interest, Poller, Ready};
 use crate::sys::signals::SignalSource;
 use crate::sys::{clock, reap};
 use crate::types::{Monotonic, Pid, ProcessKey, Signal, Ticket};
-use nix::errno::Errno;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::os::unix::net::UnixListener;
@@ -46,6 +46,7 @@ pub struct Daemon {
     pub(super) children: Children,
     pub(super) journal: Journal,
     pub(super) inputs: Inputs,
+    pub(super) sockets: Sockets,
     pub(super) input_tokens: BTreeMap<u64, ProcessKey>,
     pub(super) clients: BTreeMap<ClientId, Client>,
     pub(super) waiters: BTreeMap<Ticket, Waiter>,
@@ -221,6 +222,7 @@ impl Daemon {
             children,
             journal,
             inputs: Inputs::default(),
+            sockets: Sockets::default(),
             input_tokens: BTreeMap::new(),
             clients: BTreeMap::new(),
             waiters: BTreeMap::new(),
@@ -241,6 +243,7 @@ impl Daemon {
 
     /// Serves until the engine says that it is over.
     pub fn serve(&mut self) -> io::Result<Ending> {
+        self.want_events();
         self.feed(Event::Boot);
         let mut ready = Vec::new();
         loop {
@@ -292,6 +295,7 @@ impl Daemon {
             self.spawn_some();
             self.tend_clients(now);
             self.tend_listener(now);
+            self.tend_sockets();
         }
     }
 
@@ -303,9 +307,10 @@ impl Daemon {
             journal,
             listener,
             runtime_files,
+            sockets,
             ..
         } = self;
-        drop(listener);
+        drop((listener, sockets));
         if !processes_left && let Err(error) = journal.remove() {
             log::warn!("can't remove the record of processes: {error}");
         }
@@ -420,36 +425,6 @@ impl Daemon {
         }
     }
 
-    fn on_capture(&mut self, now: Monotonic) {
-        for event in self.capture.events() {
-            match event {
-                CaptureEvent::Output { subscription, data } => {
-                    self.on_output(subscription, data, now);
-                }
-                CaptureEvent::Gap { subscription, lost } => {
-                    self.on_output_gap(subscription, lost, now);
-                }
-                CaptureEvent::Tailed { job, result } => self.on_tailed(job, result, now),
-                CaptureEvent::Cleared { job, result } => self.on_cleared(job, result, now),
-                CaptureEvent::LogTrouble {
-                    stream,
-                    path,
-                    errno,
-                } => log::error!(
-                    "{}: can't write {}: {}; what it writes is lost until that is mended",
-                    owner(stream.as_ref()),
-                    path.display(),
-                    Errno::from_raw(errno).desc()
-                ),
-                CaptureEvent::LogRecovered { stream, path, lost } => log::warn!(
-                    "{}: {} is written again; {lost} bytes were lost",
-                    owner(stream.as_ref()),
-                    path.display()
-                ),
-            }
-        }
-    }
-
     fn tend_listener(&mut self, now: Monotonic) {
         if self.listener_rests_until.is_some_and(|until| until <= now) {
             self.listener_rests_until = None;
@@ -468,14 +443,6 @@ impl Daemon {
             log::error!("bug: a descriptor could not be taken out of the loop: {error}");
         }
     }
-}
-
-/// Whose log it is, for messages.
-fn owner(stream: Option<&StreamId>) -> String {
-    stream.map_or_else(
-        || "the daemon's log".to_owned(),
-        |stream| stream.key.to_string(),
-    )
 }
 
 #[cfg(test)]

@@ -71,11 +71,12 @@ impl Daemon {
             Action::Forget { key } => self.forget(&key),
             Action::PublishGroup { group, added } => {
                 let group = group.to_string();
-                self.publish_notice(&if added {
+                let notice = if added {
                     Notice::GroupAdded { group }
                 } else {
                     Notice::GroupRemoved { group }
-                });
+                };
+                self.publish_notice(&notice, None);
             }
             Action::Exit { left, reload } => {
                 let status = self.engine.verdict().map(|verdict| verdict.status);
@@ -92,7 +93,12 @@ impl Daemon {
     pub(super) fn spawn(&mut self, spawn: Waiting) {
         let (key, generation) = (spawn.key.clone(), spawn.generation);
         let settings = spawn.settings.clone();
-        let launched = match self.children.launch(&spawn, self.journal.fd()) {
+        let (children, journal) = (&mut self.children, self.journal.fd());
+        let launched = self
+            .sockets
+            .acquire(&settings)
+            .and_then(|listener| children.launch(&spawn, journal, listener));
+        let launched = match launched {
             Ok(launched) => launched,
             Err(failure) => {
                 return self.feed(Event::SpawnFailed {
@@ -114,13 +120,15 @@ impl Daemon {
                 let options = AttachOptions {
                     strip_ansi: settings.launch.strip_ansi,
                 };
-                self.capture.attach(stream, pipe, log, options);
+                self.capture.attach(stream, pid, pipe, log, options);
             } else if log.direct {
                 self.capture.renew(stream);
             }
         }
         self.close_input(&key);
-        self.inputs.open(key.clone(), launched.stdin);
+        if let Some(stdin) = launched.stdin {
+            self.inputs.open(key.clone(), stdin);
+        }
         let executed = match launched.spawned.status {
             Status::Settled(told) => self.children.settle(pid, spawn, told),
             Status::Awaited(pipe) => {
@@ -176,24 +184,41 @@ impl Daemon {
             State::Stopped | State::Exited | State::Backoff | State::Fatal
         ) {
             self.close_input(key);
+            self.sockets.look_again();
         }
-        self.publish_notice(&Notice::State {
+        let notice = Notice::State {
             name: key.to_string(),
             from: convert::state(*from),
             to: convert::state(*to),
             pid: pid.map(|pid| pid.as_raw().unsigned_abs()),
-        });
+        };
+        self.publish_notice(&notice, Some(key));
     }
 
-    fn publish_notice(&mut self, notice: &Notice) {
+    /// Tells everybody who wants to hear of states and may look at this process; with none, at all.
+    fn publish_notice(&mut self, notice: &Notice, about: Option<&ProcessKey>) {
+        let subscriptions = self.jobs.state_subscriptions();
+        if subscriptions.is_empty() {
+            return;
+        }
+        let settings = about
+            .and_then(|key| self.engine.process(key))
+            .map(|process| process.settings);
+        let about = settings
+            .as_ref()
+            .map(|settings| (&settings.key, &settings.program));
         let now = clock::now();
-        for subscription in self.jobs.state_subscriptions() {
-            self.notify(subscription, notice.clone(), now);
+        for subscription in subscriptions {
+            let client = self.jobs.subscription(subscription).map(|open| open.client);
+            if client.is_some_and(|client| self.may_see(client, about)) {
+                self.notify(subscription, notice.clone(), now);
+            }
         }
     }
 
     fn forget(&mut self, key: &ProcessKey) {
         self.close_input(key);
+        self.sockets.look_again();
         self.end_output_subscriptions(key);
         self.capture.forget(key);
     }

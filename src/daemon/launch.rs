@@ -5,7 +5,7 @@
 //! the account's variables, then those of the file.
 
 use super::capture;
-use crate::config::model::{Environment, LogSettings, LogTarget, ProcessSettings, User};
+use crate::config::model::{Environment, LogSettings, ProcessSettings, User};
 use crate::engine::event::{SpawnFailure, SpawnStep};
 use crate::sys::limits::Limit;
 use crate::sys::lookup::Lookups;
@@ -51,8 +51,8 @@ pub struct Launcher {
 pub struct Launched {
     /// The process, and how its start went.
     pub spawned: Spawned,
-    /// Its standard input.
-    pub stdin: OwnedFd,
+    /// Its standard input, unless that is a listening socket.
+    pub stdin: Option<OwnedFd>,
     /// Its standard output, where it is captured.
     pub stdout: Option<OwnedFd>,
     /// Its standard error, where it is captured apart from its output.
@@ -81,11 +81,13 @@ impl Launcher {
         })
     }
 
-    /// Makes the process. `journal` is where it writes itself down before it executes its program.
+    /// Makes the process. `journal` is where it writes itself down before it executes its program; `listener` becomes its
+    /// standard input where it has one.
     pub fn launch(
         &mut self,
         settings: &ProcessSettings,
         journal: BorrowedFd<'_>,
+        listener: Option<BorrowedFd<'_>>,
     ) -> Result<Launched, SpawnFailure> {
         let launch = &settings.launch;
         let environment = self.environment_of(settings);
@@ -123,20 +125,20 @@ impl Launcher {
             .map(|directory| c_string(directory.clone().into_os_string()))
             .transpose()
             .map_err(|errno| failed(SpawnStep::Directory, word, errno))?;
-        // Nobody but root can set groups, and nobody needs to who is the user already.
-        let foreign = |user: &&User| self.uid == 0 || user.uid != self.uid;
-        let identity = launch.user.as_ref().filter(foreign).map(|user| Identity {
-            uid: user.uid,
-            gid: user.gid,
-            groups: user.groups.clone(),
-        });
+        let identity = self.identity_of(launch.user.as_ref());
 
         let name = settings.key.to_string();
         let piped = |error: std::io::Error| {
             let errno = error.raw_os_error().map_or(Errno::EIO, Errno::from_raw);
             failed(SpawnStep::Pipe, &name, errno)
         };
-        let (stdin, stdin_writer) = pipe::input().map_err(piped)?;
+        let (input, stdin_writer) = if listener.is_some() {
+            (None, None)
+        } else {
+            let (reader, writer) = pipe::input().map_err(piped)?;
+            (Some(reader), Some(writer))
+        };
+        let stdin = listener.or(input.as_ref().map(OwnedFd::as_fd));
         let stdout = Output::open(&settings.stdout).map_err(piped)?;
         let stderr = if launch.redirect_stderr {
             Output::Same
@@ -164,7 +166,7 @@ impl Launcher {
             umask: launch.umask,
             identity: identity.as_ref(),
             limits: &self.limits,
-            stdin: stdin.as_fd(),
+            stdin: stdin.unwrap_or(self.null.as_fd()),
             stdout: stdout_end,
             stderr: stderr_end,
             journal: Some(Journal {
@@ -185,6 +187,16 @@ impl Launcher {
             stdin: stdin_writer,
             stdout: stdout.into_reader(),
             stderr: stderr.into_reader(),
+        })
+    }
+
+    /// Nobody but root can set groups, and nobody needs to who is the user already.
+    fn identity_of(&self, user: Option<&User>) -> Option<Identity> {
+        let foreign = |user: &&User| self.uid == 0 || user.uid != self.uid;
+        user.filter(foreign).map(|user| Identity {
+            uid: user.uid,
+            gid: user.gid,
+            groups: user.groups.clone(),
         })
     }
 
@@ -245,11 +257,12 @@ enum Output {
 impl Output {
     /// A log that cannot be opened for the program goes through the daemon after all, which tells what is wrong with it
     /// and tries again.
-    fn open(settings: &LogSettings) -> std::io::Result<Self> {
-        let LogTarget::File { path, .. } = &settings.target else {
+    fn open(log: &LogSettings) -> std::io::Result<Self> {
+        if !log.is_read() {
             return Ok(Self::Null);
-        };
-        if settings.direct
+        }
+        if log.direct
+            && let Some(path) = log.target.path()
             && let Ok(file) = capture::open_for_program(path)
         {
             return Ok(Self::File(file));
@@ -286,6 +299,11 @@ pub fn subject(settings: &ProcessSettings, step: SpawnStep) -> String {
             .user
             .as_ref()
             .map(|user| user.name.clone())
+            .unwrap_or_default(),
+        SpawnStep::Socket => launch
+            .listen
+            .as_ref()
+            .map(|listen| listen.address.to_string())
             .unwrap_or_default(),
         SpawnStep::Pipe
         | SpawnStep::Fork

@@ -2,7 +2,7 @@
 
 use super::event::SpawnFailure;
 use crate::config::model::ProcessSettings;
-use crate::types::{ExitStatus, Generation, Monotonic, Pid, ProcessKey};
+use crate::types::{ExitStatus, Generation, Monotonic, Pid, ProcessKey, ProgramName};
 use std::sync::Arc;
 
 /// The state of a process as users see it, with Supervisor's code.
@@ -92,6 +92,8 @@ pub struct LifeView {
 pub struct AvailView {
     /// Which.
     pub key: ProcessKey,
+    /// The program it is a copy of.
+    pub program: ProgramName,
     /// Whether its group is active.
     pub in_use: bool,
     /// Whether it starts by itself.

@@ -11,6 +11,7 @@ pub mod exec;
 pub mod identity;
 pub mod kill;
 pub mod limits;
+pub mod listen;
 pub mod lookup;
 pub mod mounts;
 pub mod notify;

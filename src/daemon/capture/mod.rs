@@ -11,7 +11,10 @@
 //!   written nothing is lost; while they cannot, pipes are still emptied, so that programs go on.
 //! - A pipe is read until its last writer is gone, be that the program or a grandchild that outlived it. Nothing waits
 //!   for that.
-//! - Memory is one buffer for all pipes, a few hundred bytes for each stream, and what the queues may hold.
+//! - What a program asks to be captured is not a byte of its log: it goes where the events go, if anybody wants them.
+//!   Events that are lost never cost a byte of a log, nor a program its time.
+//! - Memory is one buffer for all pipes, a few hundred bytes for each stream, what may be captured at once, and what the
+//!   queues may hold.
 //! - With nothing to do the thread sleeps.
 //!
 //! Not here: which streams are captured and where they go (the configuration says so), what events are worded as, and
@@ -22,10 +25,13 @@ mod files;
 mod follow;
 mod open;
 mod queue;
+mod recognize;
 mod slab;
 mod stall;
 mod stream;
 mod strip;
+mod syslog;
+mod taps;
 #[cfg(test)]
 mod tests;
 mod thread;
@@ -33,7 +39,7 @@ mod watched;
 
 use crate::config::model::LogSettings;
 use crate::sys::poller::Poller;
-use crate::types::{ByteSize, ProcessKey};
+use crate::types::{ByteSize, Pid, ProcessKey};
 use crate::wire::Channel;
 use file::Limits;
 use queue::{Attach, Command, Shared};
@@ -46,6 +52,8 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 use stream::Health;
+use syslog::Syslog;
+use taps::Wishes;
 use thread::Worker;
 
 /// How long after its deadline a thread that is stuck in a write is waited for.
@@ -65,6 +73,15 @@ pub struct StreamId {
 pub struct AttachOptions {
     /// Remove terminal escape sequences.
     pub strip_ansi: bool,
+}
+
+/// Which events of the programs' output somebody wants. What nobody wants is not even posted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Wanted {
+    /// [`CaptureEvent::Communicated`].
+    pub communicated: bool,
+    /// [`CaptureEvent::Logged`].
+    pub logged: bool,
 }
 
 /// A log to read.
@@ -145,6 +162,42 @@ pub enum CaptureEvent {
         /// Bytes that are missing from it.
         lost: u64,
     },
+    /// A program has written a section between the tokens for capturing. Its bytes are in no log.
+    Communicated {
+        /// Where.
+        stream: StreamId,
+        /// Who: the process whose pipe it came from.
+        pid: Pid,
+        /// What stood between the tokens; of more than `capture_maxbytes`, the last so many.
+        data: Vec<u8>,
+    },
+    /// A program has written something, with `events_enabled`.
+    Logged {
+        /// Where.
+        stream: StreamId,
+        /// Who: the process whose pipe it came from.
+        pid: Pid,
+        /// What one read brought, or the part of it before, within or after a captured section.
+        data: Vec<u8>,
+    },
+    /// Events of a stream were dropped, because the loop did not fetch them as fast as they came. Its log is whole. Told
+    /// at most once a minute for each stream.
+    EventsLost {
+        /// Whose.
+        stream: StreamId,
+        /// How many since it was last told.
+        events: u64,
+    },
+    /// The system log cannot be written. Told at most once a minute.
+    SyslogTrouble {
+        /// Why.
+        errno: i32,
+    },
+    /// The trouble that was told of is over.
+    SyslogRecovered {
+        /// Messages that were dropped.
+        lost: u64,
+    },
 }
 
 /// The loop's handle on the capture thread. Dropped without [`Capture::finish`], it ends the thread at once.
@@ -174,15 +227,21 @@ impl MainLog {
 }
 
 impl Capture {
-    /// Starts the thread. Signals must be blocked already, since it inherits the mask.
-    pub fn start() -> io::Result<Self> {
+    /// Starts the thread. Signals must be blocked already, since it inherits the mask. `identity` is how the daemon calls
+    /// itself in the system log.
+    pub fn start(identity: &str) -> io::Result<Self> {
+        let path = PathBuf::from(syslog::SOCKET);
+        Self::start_with(Syslog::new(path, identity.to_owned()))
+    }
+
+    fn start_with(syslog: Syslog) -> io::Result<Self> {
         let shared = Arc::new(Shared::new()?);
         let main_health = Arc::new(Health::default());
         let poller = Poller::new()?;
         let (tell_end, ended) = sync_channel(1);
         let (theirs, health) = (Arc::clone(&shared), Arc::clone(&main_health));
         let thread = Builder::new().name("capture".into()).spawn(move || {
-            let whole = Worker::new(theirs, poller, health).is_ok_and(Worker::run);
+            let whole = Worker::new(theirs, poller, health, syslog).is_ok_and(Worker::run);
             // Nobody listens any more when the handle was dropped.
             tell_end.try_send(whole).unwrap_or_default();
         })?;
@@ -215,12 +274,13 @@ impl Capture {
         self.shared.take_events()
     }
 
-    /// Reads `pipe`, which must not block, to its end, and appends what comes to the file that `settings` name. The
-    /// file is opened, or created, at once. An earlier pipe of the same stream goes on being read. Where streams share a
-    /// file, the latest settings hold.
+    /// Reads `pipe`, which must not block and is that of the process `pid`, to its end, and does with what comes as
+    /// `settings` say. The file is opened, or created, at once. An earlier pipe of the same stream goes on being read.
+    /// Where streams share a file, the latest settings hold.
     pub fn attach(
         &mut self,
         stream: StreamId,
+        pid: Pid,
         pipe: OwnedFd,
         settings: &LogSettings,
         options: AttachOptions,
@@ -229,17 +289,24 @@ impl Capture {
         let path = settings.target.path().map(Path::to_owned);
         self.shared.ask(Command::Attach(Box::new(Attach {
             stream,
+            pid,
             pipe,
             health,
             path,
             limits: Limits::of(settings),
             strip_ansi: options.strip_ansi,
+            wishes: Wishes::of(settings),
         })));
     }
 
     /// Tells that a process was started that writes the log of a stream itself.
     pub fn renew(&self, stream: StreamId) {
         self.shared.ask(Command::Renew(stream));
+    }
+
+    /// Says which events of the programs' output are to be posted from now on; at first none.
+    pub fn want(&self, wanted: Wanted) {
+        self.shared.want(wanted);
     }
 
     /// New limits for the file of a stream, from its next output on.
@@ -255,6 +322,7 @@ impl Capture {
             let key = key.clone();
             self.healths.remove(&StreamId { key, channel });
         }
+        self.shared.forget_posted(key);
     }
 
     /// Follows the path of every log anew, as after somebody has moved the files.
@@ -296,6 +364,11 @@ impl Capture {
         let maxbytes = maxbytes.0;
         let limits = Limits { maxbytes, backups };
         self.shared.ask(Command::OpenMain { path, limits });
+    }
+
+    /// Sends the lines of the daemon's own log to the system log from now on, besides the file if there is one.
+    pub fn send_main_to_syslog(&self) {
+        self.shared.ask(Command::MainToSyslog);
     }
 
     /// Something that writes to the daemon's own log and can be given away.

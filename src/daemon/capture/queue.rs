@@ -1,19 +1,22 @@
 //! The two queues between the daemon's loop and the capture thread. Neither side ever waits for the other.
 //!
 //! Each is a list behind a mutex that is held for a moment, and an eventfd that is written when the list was empty.
-//! Bounded is what others can make grow: the lines of the daemon's own log, and what was captured for each follower.
+//! Bounded is what others can make grow: the lines of the daemon's own log, what was captured for each follower, and the
+//! events that the programs' output makes.
 
 use super::file::Limits;
 use super::stream::Health;
-use super::{CaptureEvent, FollowTarget, LogRef, StreamId};
+use super::taps::Wishes;
+use super::{CaptureEvent, FollowTarget, LogRef, StreamId, Wanted};
 use crate::sys::waker::Waker;
+use crate::types::{Pid, ProcessKey};
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Most bytes of the daemon's own log that may wait to be written.
 pub(super) const MAIN_QUEUE_BYTES: usize = 1024 * 1024;
@@ -21,6 +24,14 @@ pub(super) const MAIN_QUEUE_BYTES: usize = 1024 * 1024;
 const MAIN_PIECE_BYTES: usize = 128 * 1024;
 /// Most bytes that may wait for one follower.
 pub(super) const FOLLOWER_QUEUE_BYTES: usize = 1024 * 1024;
+/// Most bytes of events of one stream that may wait for the loop; a single one may be larger.
+pub(super) const POSTED_BYTES: usize = 1024 * 1024;
+/// Most bytes of events of all streams together; a single one may be larger.
+const ALL_POSTED_BYTES: usize = 16 * POSTED_BYTES;
+/// What an event without data counts for.
+const EVENT_BYTES: usize = 128;
+/// Shortest time from one report of lost events of a stream to the next.
+const LOSS_INTERVAL: Duration = Duration::from_mins(1);
 
 /// What the loop asks of the thread.
 #[derive(Debug)]
@@ -54,6 +65,7 @@ pub(super) enum Command {
         path: PathBuf,
         limits: Limits,
     },
+    MainToSyslog,
     WriteMain(Vec<u8>),
     /// Lines of so many bytes were dropped at this place.
     MainLost(u64),
@@ -66,12 +78,14 @@ pub(super) enum Command {
 #[derive(Debug)]
 pub(super) struct Attach {
     pub(super) stream: StreamId,
+    pub(super) pid: Pid,
     pub(super) pipe: OwnedFd,
     pub(super) health: Arc<Health>,
     /// `None` discards.
     pub(super) path: Option<PathBuf>,
     pub(super) limits: Limits,
     pub(super) strip_ansi: bool,
+    pub(super) wishes: Wishes,
 }
 
 /// Both queues.
@@ -85,6 +99,9 @@ pub(super) struct Shared {
     outbox: Mutex<Outbox>,
     /// Rings for the loop.
     pub(super) outbox_bell: Waker,
+    /// Whether anybody wants captured sections, and output, as events.
+    communicated_wanted: AtomicBool,
+    logged_wanted: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -98,6 +115,29 @@ struct Inbox {
 struct Outbox {
     events: VecDeque<CaptureEvent>,
     followers: BTreeMap<u64, Waiting>,
+    posted: BTreeMap<StreamId, Posted>,
+    posted_bytes: usize,
+}
+
+/// What waits of the events of one stream.
+#[derive(Debug, Default)]
+struct Posted {
+    bytes: usize,
+    /// Events dropped that were not told of yet.
+    lost: u64,
+    told_at: Option<Instant>,
+}
+
+impl Posted {
+    /// What is to be told of events that were dropped.
+    fn loss(&mut self, now: Instant) -> Option<u64> {
+        let recent = |at: Instant| now.saturating_duration_since(at) < LOSS_INTERVAL;
+        if self.lost == 0 || self.told_at.is_some_and(recent) {
+            return None;
+        }
+        self.told_at = Some(now);
+        Some(std::mem::take(&mut self.lost))
+    }
 }
 
 /// What waits for one follower.
@@ -116,6 +156,8 @@ impl Shared {
             inbox_bell: Waker::new()?,
             outbox: Mutex::default(),
             outbox_bell: Waker::new()?,
+            communicated_wanted: AtomicBool::new(false),
+            logged_wanted: AtomicBool::new(false),
         })
     }
 
@@ -196,6 +238,52 @@ impl Shared {
         }
     }
 
+    /// From now on only these events are posted.
+    pub(super) fn want(&self, wanted: Wanted) {
+        let Wanted {
+            communicated,
+            logged,
+        } = wanted;
+        self.communicated_wanted
+            .store(communicated, Ordering::Relaxed);
+        self.logged_wanted.store(logged, Ordering::Relaxed);
+    }
+
+    pub(super) fn wanted(&self) -> Wanted {
+        Wanted {
+            communicated: self.communicated_wanted.load(Ordering::Relaxed),
+            logged: self.logged_wanted.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Tells the loop of an event of a stream's output that carries `bytes`, or drops and counts it when too many wait.
+    pub(super) fn post(&self, stream: &StreamId, bytes: usize, event: CaptureEvent) {
+        let length = bytes + EVENT_BYTES;
+        let has_room = |waiting: usize, most| waiting == 0 || waiting + length <= most;
+        let mut outbox = lock(&self.outbox);
+        let all = has_room(outbox.posted_bytes, ALL_POSTED_BYTES);
+        let posted = outbox.posted.entry(stream.clone()).or_default();
+        if !all || !has_room(posted.bytes, POSTED_BYTES) {
+            posted.lost += 1;
+            return;
+        }
+        posted.bytes += length;
+        outbox.posted_bytes += length;
+        let was_empty = outbox.events.is_empty();
+        outbox.events.push_back(event);
+        drop(outbox);
+        if was_empty {
+            self.outbox_bell.wake();
+        }
+    }
+
+    /// Forgets the account of the events of a process.
+    pub(super) fn forget_posted(&self, key: &ProcessKey) {
+        lock(&self.outbox)
+            .posted
+            .retain(|stream, _| stream.key != *key);
+    }
+
     /// Passes output to a follower that there still is, or skips it when too much waits for it.
     pub(super) fn tell_follower(&self, subscription: u64, data: &[u8]) {
         if data.is_empty() {
@@ -262,6 +350,22 @@ impl Shared {
                 });
             }
         }
+        let now = Instant::now();
+        outbox.posted_bytes = 0;
+        for (stream, posted) in &mut outbox.posted {
+            posted.bytes = 0;
+            if let Some(events_lost) = posted.loss(now) {
+                let stream = stream.clone();
+                events.push(CaptureEvent::EventsLost {
+                    stream,
+                    events: events_lost,
+                });
+            }
+        }
+        // Only what there is something to remember of.
+        outbox
+            .posted
+            .retain(|_, posted| posted.lost > 0 || posted.told_at.is_some());
         events
     }
 }

@@ -5,6 +5,7 @@
 
 use super::file::LogFile;
 use super::strip::AnsiStripper;
+use super::taps::Taps;
 use super::{LogHealth, StreamId};
 use nix::errno::Errno;
 use std::os::fd::OwnedFd;
@@ -24,6 +25,8 @@ pub(super) struct Source {
     /// Number of its file; `None` discards.
     pub(super) file: Option<u32>,
     pub(super) stripper: Option<AnsiStripper>,
+    /// What else is done with its bytes; most streams ask for nothing else.
+    pub(super) taps: Option<Box<Taps>>,
 }
 
 /// What a read brought.

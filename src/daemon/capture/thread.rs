@@ -9,9 +9,11 @@ use super::follow::Followers;
 use super::open::{errno_of, read_end};
 use super::queue::{Attach, Command, Shared};
 use super::slab::Slab;
-use super::stall::{Stall, stalled_file};
+use super::stall::{SYSLOG, Stall, stalled_file};
 use super::stream::{Health, Intake, Notice, Source};
 use super::strip::AnsiStripper;
+use super::syslog::Syslog;
+use super::taps::Taps;
 use super::watched::Watched;
 use super::{CaptureEvent, FollowTarget, LogRef, StreamId};
 use crate::sys::poller::{Interest, Poller};
@@ -32,7 +34,7 @@ const PREDECESSOR_BYTES: usize = 1024 * 1024;
 /// Token of the loop's bell; sources have their number, stalled files one between.
 pub(super) const BELL: u64 = u64::MAX;
 /// Token of what tells that a program has written to its own log.
-pub(super) const WRITTEN: u64 = u64::MAX - 1;
+pub(super) const WRITTEN: u64 = u64::MAX - 2;
 
 /// Everything the thread owns.
 #[derive(Debug)]
@@ -48,6 +50,8 @@ pub(super) struct Worker {
     pub(super) stalls: BTreeMap<u32, Stall>,
     followers: Followers,
     watched: Watched,
+    pub(super) syslog: Syslog,
+    main_to_syslog: bool,
     buffer: Vec<u8>,
 }
 
@@ -56,6 +60,7 @@ impl Worker {
         shared: Arc<Shared>,
         poller: Poller,
         main_health: Arc<Health>,
+        syslog: Syslog,
     ) -> io::Result<Self> {
         poller.add(&shared.inbox_bell, BELL, Interest::READABLE)?;
         Ok(Self {
@@ -69,6 +74,8 @@ impl Worker {
             stalls: BTreeMap::new(),
             followers: Followers::default(),
             watched: Watched::default(),
+            syslog,
+            main_to_syslog: false,
             buffer: vec![0; BUFFER_BYTES],
         })
     }
@@ -98,6 +105,8 @@ impl Worker {
                     self.serve(number, now);
                 } else if let Some(file) = stalled_file(event.token) {
                     self.flush(file, now);
+                } else if event.token == SYSLOG {
+                    self.resume_syslog(now);
                 }
             }
             self.give_up_stalled(now);
@@ -154,7 +163,11 @@ impl Worker {
                     }
                     self.settle(None, new, &Arc::clone(&self.main_health), now);
                 }
+                Command::MainToSyslog => self.main_to_syslog = true,
                 Command::WriteMain(line) => {
+                    if self.main_to_syslog {
+                        self.send_main_line(&line, now);
+                    }
                     self.write_main(&line, now);
                     self.shared.main_written(line.len());
                 }
@@ -199,14 +212,17 @@ impl Worker {
         }
         let file = attach
             .path
-            .and_then(|path| self.files.acquire(&path, attach.limits, now));
+            .as_deref()
+            .and_then(|path| self.files.acquire(path, attach.limits, now));
         self.settle(Some(&attach.stream), file, &attach.health, now);
+        let taps = Taps::of(&attach);
         let source = Source {
             pipe: attach.pipe,
             stream: attach.stream,
             health: attach.health,
             file,
             stripper: attach.strip_ansi.then(AnsiStripper::default),
+            taps,
         };
         let stream = source.stream.clone();
         if let Ok(number) = self.sources.insert(source) {
@@ -252,31 +268,56 @@ impl Worker {
             return Some(0);
         }
         let source = self.sources.get_mut(number)?;
-        match source.read(&mut self.buffer) {
+        // Lent for the time being: nothing that follows from a read reads again.
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let taken = match source.read(&mut buffer) {
             Intake::Nothing => Some(0),
             Intake::End => {
+                self.finish_taps(number, now);
                 self.close(number);
                 None
             }
             Intake::Data { read, kept } => {
-                let data = self.buffer.get(..kept).unwrap_or_default();
-                let mut path = None;
-                let mut stalled = false;
-                if let Some(file) = source.file.and_then(|file| self.files.get_mut(file)) {
-                    let notice = source.health.write(file, data, now);
-                    path = file.is_regular().then(|| &**file.path());
-                    stalled = file.is_stalled();
-                    tell(&self.shared, Some(&source.stream), file.path(), notice);
-                }
-                self.followers
-                    .deliver(&self.shared, Some(&source.stream), path, data);
-                if stalled {
-                    let (stream, health) = (source.stream.clone(), Arc::clone(&source.health));
-                    let file = source.file;
-                    self.stall(file, Some(stream), health, now);
-                }
+                self.pass_on(number, buffer.get(..kept).unwrap_or_default(), now);
                 Some(read)
             }
+        };
+        self.buffer = buffer;
+        taken
+    }
+
+    /// Does with what a source had what its stream asks for.
+    fn pass_on(&mut self, number: u32, data: &[u8], now: Instant) {
+        let Some(source) = self.sources.get_mut(number) else {
+            return;
+        };
+        let Some(taps) = &mut source.taps else {
+            return self.append(number, data, now);
+        };
+        let log = taps.pass(&source.stream, data, &self.shared);
+        self.append(number, &log, now);
+        self.send_lines(number, &log, false, now);
+    }
+
+    /// Writes what of a source is for its log, and passes it to those who follow that.
+    pub(super) fn append(&mut self, number: u32, log: &[u8], now: Instant) {
+        let Some(source) = self.sources.get_mut(number).filter(|_| !log.is_empty()) else {
+            return;
+        };
+        let mut path = None;
+        let mut stalled = false;
+        if let Some(file) = source.file.and_then(|file| self.files.get_mut(file)) {
+            let notice = source.health.write(file, log, now);
+            path = file.is_regular().then(|| &**file.path());
+            stalled = file.is_stalled();
+            tell(&self.shared, Some(&source.stream), file.path(), notice);
+        }
+        self.followers
+            .deliver(&self.shared, Some(&source.stream), path, log);
+        if stalled {
+            let (stream, health) = (source.stream.clone(), Arc::clone(&source.health));
+            let file = source.file;
+            self.stall(file, Some(stream), health, now);
         }
     }
 
@@ -364,7 +405,11 @@ impl Worker {
                 more
             });
         }
-        whole
+        for number in self.sources.numbers() {
+            self.finish_taps(number, Instant::now());
+        }
+        whole &= self.flush_all_by(deadline);
+        whole && self.syslog.flush_by(deadline)
     }
 }
 

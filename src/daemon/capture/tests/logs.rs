@@ -121,7 +121,13 @@ fn the_daemons_own_log_is_bounded_while_it_waits_and_says_what_is_missing() {
     let deadline = Instant::now();
     shared.ask(Command::Finish { deadline });
     let health = Arc::new(Health::default());
-    let worker = Worker::new(shared, Poller::new().unwrap(), Arc::clone(&health)).unwrap();
+    let worker = Worker::new(
+        shared,
+        Poller::new().unwrap(),
+        Arc::clone(&health),
+        nowhere(),
+    )
+    .unwrap();
     assert!(worker.run());
     let mut expected = line.repeat(1024);
     expected.extend(b"[taskmaster: 10240 bytes lost]\n");

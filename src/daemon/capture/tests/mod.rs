@@ -11,6 +11,7 @@ mod follow;
 mod logs;
 mod slow_readers;
 mod streams;
+mod taps;
 mod thread;
 
 use super::*;
@@ -36,7 +37,15 @@ struct Rig {
 
 impl Rig {
     fn new() -> Self {
-        let capture = Capture::start().unwrap();
+        Self::over(Capture::start("taskmasterd").unwrap())
+    }
+
+    /// With a system log of its own.
+    fn with(syslog: Syslog) -> Self {
+        Self::over(Capture::start_with(syslog).unwrap())
+    }
+
+    fn over(capture: Capture) -> Self {
         let poller = Poller::new().unwrap();
         poller
             .add(capture.waker_fd(), 0, Interest::READABLE)
@@ -71,7 +80,7 @@ impl Rig {
     fn attach_to(&mut self, stream: StreamId, settings: &LogSettings) -> File {
         let (read, write) = pipe::output().unwrap();
         self.capture
-            .attach(stream, read, settings, AttachOptions::default());
+            .attach(stream, pid(), read, settings, AttachOptions::default());
         File::from(write)
     }
 
@@ -156,6 +165,9 @@ fn log(path: &Path, maxbytes: u64, backups: u32) -> LogSettings {
         maxbytes: ByteSize(maxbytes),
         backups,
         direct: false,
+        capture_maxbytes: ByteSize(0),
+        events_enabled: false,
+        syslog: false,
     }
 }
 
@@ -167,6 +179,15 @@ fn stream(name: &str, channel: Channel) -> StreamId {
         },
         channel,
     }
+}
+
+/// A system log that nobody serves.
+fn nowhere() -> Syslog {
+    Syslog::new("/nonexistent".into(), "taskmasterd".into())
+}
+
+fn pid() -> Pid {
+    Pid::new(4711).unwrap()
 }
 
 fn stdout(name: &str) -> StreamId {

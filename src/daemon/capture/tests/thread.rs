@@ -61,7 +61,7 @@ fn with_nothing_to_do_the_thread_sleeps() {
     let thread = std::thread::spawn(move || {
         tell.send(fs::read_link("/proc/thread-self").unwrap())
             .unwrap();
-        Worker::new(theirs, Poller::new().unwrap(), Arc::default())
+        Worker::new(theirs, Poller::new().unwrap(), Arc::default(), nowhere())
             .unwrap()
             .run()
     });
@@ -71,6 +71,7 @@ fn with_nothing_to_do_the_thread_sleeps() {
         let (pipe, write) = pipe::output().unwrap();
         shared.ask(Command::Attach(Box::new(Attach {
             stream: stdout(&format!("p{number}")),
+            pid: pid(),
             pipe,
             health: Arc::default(),
             // One in two has a log in trouble, which is no reason to wake up either.
@@ -83,6 +84,7 @@ fn with_nothing_to_do_the_thread_sleeps() {
                 backups: 1,
             },
             strip_ansi: false,
+            wishes: Wishes::default(),
         })));
         let mut write = File::from(write);
         write.write_all(b"hello\n").unwrap();
