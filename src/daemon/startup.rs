@@ -16,7 +16,7 @@ use super::launch::Launcher;
 use super::loader::Loader;
 use super::logging::{self, Echo};
 use super::manager::Manager;
-use super::meeting::{self, Meeting, make_private};
+use super::meeting::{Meeting, make_private, rights};
 use super::runtime_files::RuntimeFiles;
 use crate::check_config::render;
 use crate::cli::DaemonOptions;
@@ -33,7 +33,6 @@ use crate::types::Signal;
 use flexi_logger::LoggerHandle;
 use nix::sys::stat::Mode;
 use std::io::{self, Write};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -296,19 +295,10 @@ impl Prepared {
         };
         let socket = meeting.is_some().then_some(settings.socket.as_path());
         let launcher = Launcher::new(socket, limits.clone()).map_err(Failure::surroundings)?;
-        let access = Access {
-            uid: nix::unistd::geteuid().as_raw(),
-            gid: match socket {
-                Some(socket) => std::fs::metadata(socket)
-                    .map_err(Failure::surroundings)?
-                    .gid(),
-                None => nix::unistd::getegid().as_raw(),
-            },
-            mode: settings.socket_mode,
-        };
+        let access = Access::to(socket, settings.socket_mode).map_err(Failure::surroundings)?;
         let (listener, runtime_files) = meeting
             .map(|Meeting { lock, listener }| {
-                let files = RuntimeFiles::new(&settings.socket, meeting::file_mode(&config), lock);
+                let files = RuntimeFiles::new(&settings.socket, rights(&config), lock);
                 (listener, files)
             })
             .unzip();
@@ -318,7 +308,7 @@ impl Prepared {
             signals,
             listener,
             capture,
-            children: Children::new(launcher),
+            children: Children::new(launcher, called_as == "supervisord"),
             journal,
             runtime_files,
             executable: executable.to_owned(),

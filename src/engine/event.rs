@@ -2,6 +2,7 @@
 
 use crate::config::model::Config;
 use crate::types::{ExitStatus, Generation, GroupName, Pid, ProcessKey, Signal, Ticket};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// One thing that happened. The shell makes these; the engine has no other input.
@@ -70,6 +71,9 @@ pub enum Event {
     Terminate,
 }
 
+/// Processes whose program is known not to run, with the failure that a start of it would have.
+pub type Unrunnable = BTreeMap<ProcessKey, SpawnFailure>;
+
 /// What clients and signals can ask for.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Command {
@@ -79,6 +83,8 @@ pub enum Command {
         targets: Vec<String>,
         /// Answer when the outcome is known, not when the process exists.
         wait: bool,
+        /// Processes that are not even tried, and why.
+        unrunnable: Unrunnable,
     },
     /// Stop processes.
     Stop {
@@ -93,6 +99,8 @@ pub enum Command {
         targets: Vec<String>,
         /// Answer when the outcome is known.
         wait: bool,
+        /// Processes that are stopped and not even tried, and why.
+        unrunnable: Unrunnable,
     },
     /// Send a signal to processes.
     Signal {

@@ -111,6 +111,11 @@ pub enum Request {
         /// Id of the `Subscribe` request.
         subscription: u64,
     },
+    /// Read the file and say what `Update` would do; change nothing. Answered by `Plan`.
+    Plan {
+        /// Only these groups; all when empty.
+        groups: Vec<String>,
+    },
 }
 
 /// One of the two output streams.
