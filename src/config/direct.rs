@@ -6,6 +6,7 @@
 
 use super::context::{Context, Variables};
 use super::diagnostic::Diagnostic;
+use super::listener::is_listener;
 use super::model::{DaemonSettings, LogSettings, LogTarget};
 use super::program::Stream;
 use super::readers::boolean;
@@ -40,6 +41,8 @@ pub fn apply(
     let [log, maxbytes, _] = stream.keys();
     let reason = if settings.target == LogTarget::Discard {
         Some(format!("there is no log: see `{log}`"))
+    } else if stream == Stream::Stdout && is_listener(table) {
+        Some("the daemon reads what an event listener says".to_owned())
     } else if daemon.strip_ansi {
         Some("`strip_ansi` has to remove escape sequences on the way".to_owned())
     } else if settings.capture_maxbytes.0 > 0 || settings.events_enabled || settings.syslog {

@@ -3,9 +3,11 @@
 //! Everything here has been checked: nothing after the loader looks at a string again. There is no behaviour and no I/O,
 //! and the only positions in a file are those of each program's section and keys, which messages name.
 
+mod pool;
 mod role;
 
 pub use super::listen::{ListenAddress, ListenSettings, Owner};
+pub use pool::{GroupKind, PayloadLength, PoolSettings};
 pub use role::{Class, Role, Scope};
 
 use crate::types::{ByteSize, GroupName, ProcessKey, ProcessName, ProgramName, Signal};
@@ -189,6 +191,8 @@ pub struct Group {
     pub explicit: bool,
     /// Where each key of that section stands, sorted by key.
     pub origins: Arc<[KeyOrigin]>,
+    /// What its processes are to each other.
+    pub kind: GroupKind,
     /// Its processes.
     pub processes: BTreeMap<ProcessName, Arc<ProcessSettings>>,
 }
@@ -279,6 +283,8 @@ pub struct Launch {
     pub strip_ansi: bool,
     /// Overrides the value of `SUPERVISOR_SERVER_URL`.
     pub server_url: Option<String>,
+    /// Its standard input and output speak the protocol of event listeners.
+    pub listener: bool,
     /// A listening socket as its standard input: that of a `FastCGI` program.
     pub listen: Option<Arc<ListenSettings>>,
 }

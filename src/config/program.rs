@@ -10,6 +10,7 @@ use super::direct;
 use super::fcgi;
 use super::lint;
 use super::lint_output;
+use super::listener;
 use super::model::{
     Autorestart, DaemonSettings, Environment, KeyOrigin, Launch, LogSettings, LogTarget, Policy,
     ProcessSettings,
@@ -245,7 +246,7 @@ fn policy(context: &mut Context<'_>, program: &Named<'_>, variables: &Variables<
             })
             .unwrap_or(Signal::TERM),
         stopwaitsecs: seconds(number(context, table, "stopwaitsecs", variables)),
-        priority: number(context, table, "priority", variables),
+        priority: listener::rank(context, table, variables),
         stopasgroup,
         killasgroup: killasgroup.unwrap_or(stopasgroup),
         essential: boolean(context, table, "essential", variables).unwrap_or_default(),
@@ -316,6 +317,7 @@ impl Builder<'_> {
                 redirect_stderr: self.redirect_stderr,
                 strip_ansi: self.daemon.strip_ansi,
                 server_url: self.server_url.clone(),
+                listener: listener::is_listener(table),
                 listen,
             },
             policy: self.policy.clone(),
@@ -392,7 +394,7 @@ impl Builder<'_> {
         if let Some(LogTarget::File { path, auto: false }) = &target {
             check_parent(context, table, log, path, &self.daemon.childlogdir);
         }
-        let mut settings = LogSettings {
+        let settings = LogSettings {
             target: target.unwrap_or(LogTarget::Discard),
             maxbytes: size(context, table, maxbytes, variables),
             backups: number(context, table, backups, variables),
@@ -400,6 +402,11 @@ impl Builder<'_> {
             capture_maxbytes: size(context, table, capture, variables),
             events_enabled: boolean(context, table, events, variables).unwrap_or_default(),
             syslog: boolean(context, table, syslog, variables).unwrap_or_default() || old_syslog,
+        };
+        let mut settings = if stream == Stream::Stdout && listener::is_listener(table) {
+            listener::protocol(settings)
+        } else {
+            settings
         };
         if stream == Stream::Stdout || !self.redirect_stderr {
             let first = index == 0;

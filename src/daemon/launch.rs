@@ -156,11 +156,13 @@ impl Launcher {
             (Some(reader), Some(writer))
         };
         let stdin = listener.or(input.as_ref().map(OwnedFd::as_fd));
-        let stdout = Output::open(&settings.stdout).map_err(piped)?;
+        // A listener's output is read whether or not it is logged.
+        let is_read = launch.listener || settings.stdout.is_read();
+        let stdout = Output::open(is_read, &settings.stdout).map_err(piped)?;
         let stderr = if launch.redirect_stderr {
             Output::Same
         } else {
-            Output::open(&settings.stderr).map_err(piped)?
+            Output::open(settings.stderr.is_read(), &settings.stderr).map_err(piped)?
         };
         let stdout_end = stdout.child_end().unwrap_or(self.null.as_fd());
         let stderr_end = match &stderr {
@@ -274,8 +276,8 @@ enum Output {
 impl Output {
     /// A log that cannot be opened for the program goes through the daemon after all, which tells what is wrong with it
     /// and tries again.
-    fn open(log: &LogSettings) -> std::io::Result<Self> {
-        if !log.is_read() {
+    fn open(read: bool, log: &LogSettings) -> std::io::Result<Self> {
+        if !read {
             return Ok(Self::Null);
         }
         if log.direct

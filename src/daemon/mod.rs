@@ -22,6 +22,8 @@ mod inputs;
 mod jobs;
 mod journal;
 mod launch;
+mod listener_output;
+mod listeners;
 mod loader;
 mod logging;
 mod manager;
@@ -41,6 +43,7 @@ mod startup;
 mod status;
 mod story;
 mod streams;
+mod ticks;
 
 pub use exit::DaemonExit;
 
