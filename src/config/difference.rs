@@ -106,6 +106,7 @@ impl Finder<'_> {
                 "stdout_capture_maxbytes",
                 "stdout_events_enabled",
                 "stdout_syslog",
+                "stdout_direct",
             ],
             &old.stdout,
             stdout,
@@ -118,6 +119,7 @@ impl Finder<'_> {
                 "stderr_capture_maxbytes",
                 "stderr_events_enabled",
                 "stderr_syslog",
+                "stderr_direct",
             ],
             &old.stderr,
             stderr,
@@ -197,7 +199,7 @@ impl Finder<'_> {
         self.flags("essential", old.essential, *essential);
     }
 
-    fn log(&mut self, keys: [&'static str; 6], old: &LogSettings, new: &LogSettings) {
+    fn log(&mut self, keys: [&'static str; 7], old: &LogSettings, new: &LogSettings) {
         let LogSettings {
             target,
             maxbytes,
@@ -206,8 +208,9 @@ impl Finder<'_> {
             capture_maxbytes,
             events_enabled,
             syslog,
+            direct,
         } = new;
-        let [log, size, kept, capture, events, system] = keys;
+        let [log, size, kept, capture, events, system, own] = keys;
         match (&old.target, target) {
             (
                 LogTarget::File {
@@ -252,6 +255,7 @@ impl Finder<'_> {
         );
         self.flags(events, old.events_enabled, *events_enabled);
         self.flags(system, old.syslog, *syslog);
+        self.flags(own, old.direct, *direct);
     }
 
     fn listen(&mut self, old: Option<&ListenSettings>, new: Option<&ListenSettings>) {
