@@ -8,9 +8,9 @@
 use super::Loaded;
 use super::diagnostic::Diagnostic;
 use super::document::SourceText;
-use super::env_file::{self, EnvFileError};
 use super::expand::{self, ExpandErrorKind, Scope, Variable};
 use super::host::{FileFacts, FileKind, Host};
+use super::lint_env::EnvFileFacts;
 use super::model::{Config, Owner, User};
 use super::schema::{self, Key};
 use super::source::{Sources, Span};
@@ -51,16 +51,8 @@ pub struct Context<'a> {
     facts: BTreeMap<PathBuf, Option<FileFacts>>,
     executable: BTreeMap<PathBuf, bool>,
     accounts: BTreeMap<String, Result<User, ValueFault>>,
-    env_files: BTreeMap<PathBuf, EnvFileFacts>,
-}
-
-/// What is known about a file of variables.
-#[derive(Debug, Clone, Default)]
-pub struct EnvFileFacts {
-    /// Why it cannot be used, and whether that is because there is none.
-    pub problem: Option<(String, bool)>,
-    /// The search path that it sets.
-    pub search_path: Option<String>,
+    /// What is known about files of variables.
+    pub env_files: BTreeMap<PathBuf, EnvFileFacts>,
 }
 
 impl<'a> Context<'a> {
@@ -162,33 +154,6 @@ impl<'a> Context<'a> {
     pub fn is_dir(&mut self, path: &Path) -> bool {
         self.facts(path)
             .is_some_and(|facts| facts.kind == FileKind::Directory)
-    }
-
-    /// What a file of variables says; read once per load.
-    pub fn env_file(&mut self, path: &Path) -> EnvFileFacts {
-        if let Some(known) = self.env_files.get(path) {
-            return known.clone();
-        }
-        let read = self
-            .host
-            .read(path)
-            .map_err(EnvFileError::from)
-            .and_then(|content| Ok(env_file::parse(&content.bytes)?));
-        let facts = match read {
-            Ok(found) => EnvFileFacts {
-                problem: None,
-                search_path: found
-                    .into_iter()
-                    .rfind(|variable| variable.name == "PATH")
-                    .map(|variable| variable.value),
-            },
-            Err(error) => EnvFileFacts {
-                problem: Some((env_file::describe(path, &error), error.is_missing())),
-                search_path: None,
-            },
-        };
-        self.env_files.insert(path.to_owned(), facts.clone());
-        facts
     }
 
     /// The account of a login name or number.

@@ -12,6 +12,7 @@ mod inspect;
 mod list;
 mod local;
 mod logs;
+mod options;
 mod server;
 mod waiting;
 mod why;
