@@ -34,6 +34,7 @@ mod init;
 mod json;
 mod life;
 mod lines;
+mod listeners;
 mod logs;
 mod notify;
 mod order;

@@ -5,11 +5,13 @@
 
 mod environment;
 mod output;
+mod pool;
 mod role;
 
 pub use super::listen::{ListenAddress, ListenSettings, Owner};
 pub use environment::{EnvFile, EnvLayers, Environment};
 pub use output::{LineFormat, LogSettings, LogTarget, ShownOn, StandardOutput, Timestamps};
+pub use pool::{GroupKind, PayloadLength, PoolSettings};
 pub use role::{Class, Role, Scope};
 
 use crate::types::{ByteSize, GroupName, ProcessKey, ProcessName, ProgramName, Signal};
@@ -200,6 +202,8 @@ pub struct Group {
     pub explicit: bool,
     /// Where each key of that section stands, sorted by key.
     pub origins: Arc<[KeyOrigin]>,
+    /// What its processes are to each other.
+    pub kind: GroupKind,
     /// Its processes.
     pub processes: BTreeMap<ProcessName, Arc<ProcessSettings>>,
 }
@@ -292,6 +296,8 @@ pub struct Launch {
     pub strip_ansi: bool,
     /// Overrides the value of `SUPERVISOR_SERVER_URL`.
     pub server_url: Option<String>,
+    /// Its standard input and output speak the protocol of event listeners.
+    pub listener: bool,
     /// A listening socket as its standard input: that of a `FastCGI` program.
     pub listen: Option<Arc<ListenSettings>>,
 }

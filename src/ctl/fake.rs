@@ -194,5 +194,6 @@ pub fn row(name: &str, state: ProcessState) -> StatusRow {
         restarts: 0,
         stdout_log: LogState::default(),
         stderr_log: LogState::default(),
+        listener: None,
     }
 }

@@ -10,7 +10,8 @@ use super::event_loop::Daemon;
 use super::jobs::Tail;
 use crate::daemon::capture::LogRef;
 use crate::engine::event::{Command, GroupChangeKind, Reply};
-use crate::engine::{Event, Resolution};
+use crate::engine::{self, Resolution};
+use crate::events::Event;
 use crate::sys::clock;
 use crate::types::{Monotonic, Signal, SignalError, Ticket};
 use crate::wire::{Diagnostic, Refusal, Request, RequestFrame, Response, SubscriptionEnd};
@@ -92,6 +93,10 @@ impl Daemon {
             }
             Request::Clear { targets } => return self.clear(client, id, &targets),
             Request::Input { target, data } => return Some(self.input(&target, &data)),
+            Request::Remote { subject, data } => {
+                self.publish_event(Event::remote(&subject, &data));
+                return Some(Response::Accepted);
+            }
             Request::Subscribe { topic } => {
                 return self
                     .subscribe(client, id, &topic, now)
@@ -149,7 +154,7 @@ impl Daemon {
                 request: id,
             },
         );
-        self.feed(Event::Command { ticket, command });
+        self.feed(engine::Event::Command { ticket, command });
         None
     }
 
@@ -250,6 +255,7 @@ fn targets_of(request: &Request) -> Option<&[String]> {
         | Request::Shutdown
         | Request::Version
         | Request::Input { .. }
+        | Request::Remote { .. }
         | Request::Subscribe { .. }
         | Request::Unsubscribe { .. } => None,
     }

@@ -14,6 +14,7 @@ use super::connections::SocketReady;
 use super::inputs::Inputs;
 use super::jobs::Jobs;
 use super::journal::Journal;
+use super::listeners::Listeners;
 use super::loader::Loader;
 use super::manager::Manager;
 use super::runtime_files::RuntimeFiles;
@@ -28,7 +29,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Ends of children handled in one turn.
 const REAPS_PER_TURN: usize = 256;
@@ -59,6 +60,7 @@ pub struct Daemon {
     pub(super) executable: PathBuf,
     pub(super) access: Access,
     pub(super) manager: Manager,
+    pub(super) listeners: Listeners,
     queue: VecDeque<Event>,
     more_ends: bool,
     pub(super) listener_rests_until: Option<Monotonic>,
@@ -145,6 +147,8 @@ pub(super) enum Wake {
     ExecStatus(Pid),
     /// A program's standard input has room.
     Input(u64),
+    /// An event listener has written something.
+    Said(u64),
 }
 
 impl Wake {
@@ -157,6 +161,7 @@ impl Wake {
             Self::Client(ClientId(id)) => (1 << 60) | id,
             Self::ExecStatus(pid) => (2 << 60) | u64::from(pid.as_raw().unsigned_abs()),
             Self::Input(id) => (3 << 60) | id,
+            Self::Said(id) => (4 << 60) | id,
         }
     }
 
@@ -173,6 +178,7 @@ impl Wake {
                 .and_then(Pid::new)
                 .map(Self::ExecStatus),
             (3, id) => Some(Self::Input(id)),
+            (4, id) => Some(Self::Said(id)),
             _ => None,
         }
     }
@@ -195,6 +201,7 @@ impl Daemon {
             manager,
         } = parts;
         let started_with = engine.config().daemon.clone();
+        let listeners = Listeners::new(started_with.identifier.clone());
         let poller = Poller::new()?;
         poller.add(&signals, Wake::Signal.token(), Interest::READABLE)?;
         if let Some(listener) = &listener {
@@ -234,6 +241,7 @@ impl Daemon {
             executable,
             access,
             manager,
+            listeners,
             queue: VecDeque::new(),
             more_ends: false,
             listener_rests_until: None,
@@ -243,7 +251,7 @@ impl Daemon {
 
     /// Serves until the engine says that it is over.
     pub fn serve(&mut self) -> io::Result<Ending> {
-        self.want_events();
+        self.open_pools();
         self.feed(Event::Boot);
         let mut ready = Vec::new();
         loop {
@@ -286,6 +294,7 @@ impl Daemon {
                     }
                     Some(Wake::ExecStatus(pid)) => self.on_exec_status(pid),
                     Some(Wake::Input(id)) => self.on_input_room(id),
+                    Some(Wake::Said(id)) => self.on_listener_output(id),
                     None => log::error!("bug: unknown wake-up {token:#x}"),
                 }
             }
@@ -296,6 +305,7 @@ impl Daemon {
             self.tend_clients(now);
             self.tend_listener(now);
             self.tend_sockets();
+            self.tend_listeners(now);
         }
     }
 
@@ -307,10 +317,12 @@ impl Daemon {
             journal,
             listener,
             runtime_files,
+            listeners,
             sockets,
             ..
         } = self;
         drop((listener, sockets));
+        listeners.outputs.finish(Instant::now() + drain);
         if !processes_left && let Err(error) = journal.remove() {
             log::warn!("can't remove the record of processes: {error}");
         }
@@ -324,7 +336,9 @@ impl Daemon {
     pub(super) fn feed(&mut self, event: Event) {
         self.queue.push_back(event);
         while let Some(event) = self.queue.pop_front() {
-            for action in self.engine.step(clock::now(), event) {
+            let actions = self.engine.step(clock::now(), event);
+            self.follow_engine();
+            for action in actions {
                 self.execute(action);
             }
         }
@@ -349,6 +363,7 @@ impl Daemon {
             .filter_map(Client::deadline)
             .chain(self.engine.next_deadline())
             .chain(self.listener_rests_until)
+            .chain(self.listeners.next_deadline())
             .min()
             .map(|deadline| deadline.since(now))
     }
@@ -382,8 +397,12 @@ impl Daemon {
             if let Some(pipe) = self.children.forget(pid) {
                 self.unwatch(&pipe);
             }
+            let listener = self.last_words(pid);
             let event = self.children.end_of(pid, status);
             self.feed(event);
+            if let Some(key) = listener {
+                self.listener_ended(&key);
+            }
             next = reap::peek();
             if next.is_some_and(|(same, _)| same == pid) {
                 log::error!("bug: the end of pid {pid} was told and not collected");
@@ -399,18 +418,6 @@ impl Daemon {
             self.unwatch(&pipe);
             if let Some(event) = event {
                 self.feed(event);
-            }
-        }
-    }
-
-    fn on_input_room(&mut self, id: u64) {
-        let Some(key) = self.input_tokens.get(&id).cloned() else {
-            return;
-        };
-        if self.inputs.resume(&key) != Ok(super::inputs::Progress::Waiting) {
-            self.input_tokens.remove(&id);
-            if let Some(pipe) = self.inputs.pipe(&key) {
-                self.unwatch(pipe);
             }
         }
     }
@@ -460,6 +467,7 @@ mod tests {
             Wake::ExecStatus(Pid::new(1).unwrap()),
             Wake::ExecStatus(Pid::new(i32::MAX).unwrap()),
             Wake::Input(9),
+            Wake::Said(9),
         ] {
             assert_eq!(Wake::from_token(wake.token()), Some(wake));
         }

@@ -25,6 +25,8 @@ mod jobs;
 mod journal;
 mod launch;
 mod lines;
+mod listener_output;
+mod listeners;
 mod loader;
 mod logging;
 mod manager;
@@ -45,6 +47,7 @@ mod startup;
 mod status;
 mod story;
 mod streams;
+mod ticks;
 
 pub use exit::DaemonExit;
 

@@ -2,8 +2,8 @@
 
 use crate::config::model::{
     Autorestart, Config, ConsoleSettings, DaemonSettings, EditMode, EnvLayers, Environment,
-    ExitWhen, Group, Launch, LineFormat, LogLevel, LogSettings, LogTarget, Policy, ProcessSettings,
-    ShownOn, StandardOutput,
+    ExitWhen, Group, GroupKind, Launch, LineFormat, LogLevel, LogSettings, LogTarget, Policy,
+    ProcessSettings, ShownOn, StandardOutput,
 };
 use crate::types::{
     ByteSize, GroupName, Monotonic, Pid, ProcessKey, ProcessName, ProgramName, Signal,
@@ -61,6 +61,7 @@ pub fn settings(name: &str) -> ProcessSettings {
             redirect_stderr: false,
             strip_ansi: false,
             server_url: None,
+            listener: false,
             listen: None,
         },
         policy: Policy {
@@ -91,6 +92,7 @@ pub fn config(processes: impl IntoIterator<Item = ProcessSettings>) -> Config {
                 priority: 999,
                 explicit: false,
                 origins: Arc::from([]),
+                kind: GroupKind::default(),
                 processes: BTreeMap::new(),
             })
             .processes

@@ -321,6 +321,7 @@ impl World {
                 | Event::Exited { .. }
                 | Event::Command { .. }
                 | Event::Abandoned { .. }
+                | Event::ListenersHeard
                 | Event::Terminate => false,
             })
             .cloned()

@@ -218,6 +218,7 @@ impl Checks {
             | Event::GroupProbed { .. }
             | Event::Command { .. }
             | Event::Abandoned { .. }
+            | Event::ListenersHeard
             | Event::Terminate => {}
         }
     }
