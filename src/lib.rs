@@ -16,8 +16,8 @@
 //! # What holds everywhere
 //!
 //! - The arrows point one way: run → daemon, config; daemon → engine, events, config, wire, sys; ctl → wire, config;
-//!   `check_config` → config; engine → `config::model`, types; events → the engine's words, `config::model`, types; sys →
-//!   types; wire → nothing of ours. A test enforces them.
+//!   `check_config` → config; engine → `config::model`, types; events → the engine's words, `config::model`, types;
+//!   sys → types; wire → nothing of ours. A test enforces them.
 //! - The engine does no I/O and so cannot fail. Only a child that is not reaped yet is ever signalled, so a number
 //!   that the kernel has given to somebody else cannot be hit.
 //! - Every request gets exactly one answer. The loop wakes up only for a descriptor or a deadline.

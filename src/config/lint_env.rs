@@ -2,47 +2,9 @@
 
 use super::context::Context;
 use super::diagnostic::Diagnostic;
-use super::env_file::{self, EnvFileError};
 use super::model::{EnvFile, Launch};
 use super::table::{Field, Table};
 use std::ops::Range;
-use std::path::Path;
-
-/// What is known about a file of variables.
-#[derive(Debug, Clone, Default)]
-pub struct EnvFileFacts {
-    /// Why it cannot be used, and whether that is because there is none.
-    pub problem: Option<(String, bool)>,
-    /// The search path that it sets.
-    pub search_path: Option<String>,
-}
-
-/// What a file of variables says; read once per load.
-fn facts(context: &mut Context<'_>, path: &Path) -> EnvFileFacts {
-    if let Some(known) = context.env_files.get(path) {
-        return known.clone();
-    }
-    let read = context
-        .host
-        .read(path)
-        .map_err(EnvFileError::from)
-        .and_then(|content| Ok(env_file::parse(&content.bytes)?));
-    let facts = match read {
-        Ok(found) => EnvFileFacts {
-            problem: None,
-            search_path: found
-                .into_iter()
-                .rfind(|variable| variable.name == "PATH")
-                .map(|variable| variable.value),
-        },
-        Err(error) => EnvFileFacts {
-            problem: Some((env_file::describe(path, &error), error.is_missing())),
-            search_path: None,
-        },
-    };
-    context.env_files.insert(path.to_owned(), facts.clone());
-    facts
-}
 
 /// Files of variables that cannot be used now: they are read at each start, so that may change.
 pub fn env_files(
@@ -54,7 +16,7 @@ pub fn env_files(
     let subject = table.subject(&field.shown);
     let templated = super::expand::is_template(&field.value.text);
     for (file, range) in files {
-        let Some((problem, missing)) = facts(context, &file.path).problem else {
+        let Some((problem, missing)) = context.env_file(&file.path).problem else {
             continue;
         };
         if missing && file.optional {
@@ -81,8 +43,8 @@ pub fn env_files(
 pub fn search_path(context: &mut Context<'_>, launch: &Launch) -> Option<String> {
     let layers = &launch.env_layers;
     let of_files = |context: &mut Context<'_>, files: &[EnvFile]| {
-        let mut known = files.iter().rev().map(|file| facts(context, &file.path));
-        known.find_map(|facts| facts.search_path)
+        let mut facts = files.iter().rev().map(|file| context.env_file(&file.path));
+        facts.find_map(|facts| facts.search_path)
     };
     if let Some(own) = launch.environment.0.get("PATH") {
         return Some(own.clone());

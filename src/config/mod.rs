@@ -9,7 +9,6 @@
 //! Invariants: loading changes nothing on the machine, asks it only through [`Host`], keeps no state between two calls,
 //! and reports every fault of a file in one go. Nothing here prints.
 
-mod choices;
 mod context;
 mod daemon;
 mod diagnostic;

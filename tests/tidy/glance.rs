@@ -132,8 +132,8 @@ fn unit(key: &Key) -> &'static str {
         | ValueType::Timestamps => "word",
         ValueType::Path | ValueType::MainLog | ValueType::ChildLog | ValueType::Socket => "path",
         ValueType::Environment
-        | ValueType::EnvFiles
         | ValueType::Events
+        | ValueType::EnvFiles
         | ValueType::ExitCodes
         | ValueType::Names
         | ValueType::Patterns => "list",
