@@ -211,6 +211,8 @@ impl Finder<'_> {
             direct,
         } = new;
         let [log, size, kept, capture, events, system, own] = keys;
+        let daemons = [self.compared.old, self.compared.new].map(|config| &config.daemon);
+        let words = daemons.map(|daemon| Some(daemon.stdout.word().to_owned()));
         match (&old.target, target) {
             (
                 LogTarget::File {
@@ -237,9 +239,8 @@ impl Finder<'_> {
                     self.maybe("childlogdir", parent(before), parent(after));
                 }
             }
-            (before, after) if before == after && old.shown != *shown && self.shows_otherwise() => {
-                let daemon = [self.compared.old, self.compared.new].map(|config| &config.daemon);
-                let words = daemon.map(|daemon| Some(daemon.stdout.word().to_owned()));
+            // The daemon's section shows other programs than before.
+            (before, after) if before == after && old.shown != *shown && words[0] != words[1] => {
                 if !self.differences.iter().any(|other| other.key == "stdout") {
                     self.of_daemon("stdout", words);
                 }
@@ -329,12 +330,6 @@ impl Finder<'_> {
                 });
             }
         }
-    }
-
-    /// Whether the daemon's section shows other programs than before.
-    fn shows_otherwise(&self) -> bool {
-        let Compared { old, new } = self.compared;
-        old.daemon.stdout != new.daemon.stdout
     }
 
     /// A key of the daemon's section that programs have as well.
