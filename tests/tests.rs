@@ -27,6 +27,7 @@ mod direct;
 mod dispatch;
 mod environment;
 mod exit_policy;
+mod faults;
 mod fcgi;
 mod groups;
 mod harness_check;

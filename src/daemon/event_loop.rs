@@ -24,7 +24,7 @@ use crate::engine::{Engine, Event};
 use crate::sys::poller::{Interest, Poller, Ready};
 use crate::sys::signals::SignalSource;
 use crate::sys::{clock, reap};
-use crate::types::{Monotonic, Pid, ProcessKey, Signal, Ticket};
+use crate::types::{Monotonic, Pid, ProcessKey, Ticket};
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::os::unix::net::UnixListener;
@@ -368,27 +368,7 @@ impl Daemon {
             .map(|deadline| deadline.since(now))
     }
 
-    fn on_signals(&mut self) {
-        for signal in self.signals.read() {
-            if signal == Signal::CHLD {
-                self.on_child_ends();
-            } else if signal == Signal::HUP && !self.loader.is_in_memory() {
-                log::warn!("received SIGHUP indicating update request");
-                self.tend_runtime_files();
-                self.update_by_signal();
-            } else if signal == Signal::USR2 {
-                log::info!("received SIGUSR2 indicating log reopen request");
-                self.capture.reopen_all();
-                self.tell_direct_logs();
-                self.tend_runtime_files();
-            } else if [Signal::TERM, Signal::INT, Signal::QUIT, Signal::HUP].contains(&signal) {
-                log::warn!("received {signal} indicating exit request");
-                self.feed(Event::Terminate);
-            }
-        }
-    }
-
-    fn on_child_ends(&mut self) {
+    pub(super) fn on_child_ends(&mut self) {
         let mut next = reap::peek();
         for _ in 0..REAPS_PER_TURN {
             let Some((pid, status)) = next else {

@@ -11,7 +11,7 @@ use crate::sys::limits::Limit;
 use crate::sys::lookup::{Lookups, lookup};
 use crate::sys::mounts::Mounts;
 use crate::sys::spawn::{self, Identity, Journal, SpawnSpec, Spawned, Spawner};
-use crate::sys::{notify, pipe};
+use crate::sys::{limits, notify, pipe};
 use nix::errno::Errno;
 use std::collections::BTreeMap;
 use std::ffi::{CString, OsString};
@@ -21,6 +21,9 @@ use std::path::Path;
 
 /// Search path where neither the program nor the daemon has one.
 const DEFAULT_PATH: &str = "/bin:/usr/bin:/usr/local/bin";
+/// Descriptors that programs leave: for the rest of the start that is under way, for logs, and for an operator who comes
+/// to see why no more programs start.
+const RESERVED_DESCRIPTORS: u64 = 24;
 
 /// Variables that speak to the daemon alone: readiness and socket hand-over of a service manager.
 const NOT_FOR_CHILDREN: [&str; 5] = [
@@ -68,7 +71,8 @@ impl Launcher {
         let null = std::fs::OpenOptions::new()
             .read(true)
             .write(true)
-            .open("/dev/null")?;
+            .open("/dev/null")
+            .map_err(|error| std::io::Error::other(format!("can't open /dev/null: {error}")))?;
         Ok(Self {
             environment,
             server_url: socket.map(|socket| format!("unix://{}", socket.display())),
@@ -152,7 +156,7 @@ impl Launcher {
         let (input, stdin_writer) = if listener.is_some() {
             (None, None)
         } else {
-            let (reader, writer) = pipe::input().map_err(piped)?;
+            let (reader, writer) = input().map_err(piped)?;
             (Some(reader), Some(writer))
         };
         let stdin = listener.or(input.as_ref().map(OwnedFd::as_fd));
@@ -244,6 +248,15 @@ impl Launcher {
             Err,
         )
     }
+}
+
+/// The pipe of a standard input, unless that takes one of the descriptors that programs leave.
+fn input() -> std::io::Result<(OwnedFd, OwnedFd)> {
+    let (reader, writer) = pipe::input()?;
+    if limits::is_nearly_the_last(&writer, RESERVED_DESCRIPTORS) {
+        return Err(Errno::EMFILE.into());
+    }
+    Ok((reader, writer))
 }
 
 /// Where one output stream of a child leads.

@@ -31,6 +31,7 @@ mod loader;
 mod logging;
 mod manager;
 mod meeting;
+mod orders;
 mod orphans;
 mod output_events;
 mod plan;

@@ -255,7 +255,9 @@ impl Prepared {
         let recorded = meeting
             .as_ref()
             .map_or(Ok(()), |meeting| meeting.lock.record_pid());
+        let socket = meeting.is_some().then_some(settings.socket.as_path());
         let ready = recorded.map_err(Failure::from).and_then(|()| {
+            let launcher = Launcher::new(socket, limits.clone()).map_err(Failure::surroundings)?;
             let mut capture = Capture::start(called_as).map_err(Failure::surroundings)?;
             capture.show_on(lines.clone());
             let logger = open_log(&capture, settings, lines.clone())?;
@@ -273,9 +275,9 @@ impl Prepared {
                     path: settings.childlogdir.clone(),
                     source,
                 })?;
-            Ok((capture, logger, journal, logs))
+            Ok((launcher, capture, logger, journal, logs))
         });
-        let (capture, logger, journal, logs) = match ready {
+        let (launcher, capture, logger, journal, logs) = match ready {
             Ok(ready) => ready,
             Err(failure) => {
                 lines.finish(Instant::now() + DRAIN);
@@ -284,8 +286,6 @@ impl Prepared {
                 return Err(failure);
             }
         };
-        let socket = meeting.is_some().then_some(settings.socket.as_path());
-        let launcher = Launcher::new(socket, limits.clone()).map_err(Failure::surroundings)?;
         let access = Access::to(socket, settings.socket_mode).map_err(Failure::surroundings)?;
         let (listener, runtime_files) = meeting
             .map(|Meeting { lock, listener }| {

@@ -83,11 +83,14 @@ impl Context<'_> {
         }
         let unknown = || ValueFault::new(format!("no user has the number {text}"));
         let uid = text.parse::<u32>().map_err(|_| unknown())?;
-        if let Some(account) = self.host.account_by_uid(uid).map_err(failed)? {
+        let found = self.host.account_by_uid(uid);
+        if let Ok(Some(account)) = found {
             return Ok(account);
         }
-        // A container often runs under a number without an account: staying who we are needs none.
+        // A container often runs under a number without an account, or has no accounts at all: staying who we are
+        // needs none.
         if uid != self.host.effective_uid() {
+            found.map_err(failed)?;
             return Err(unknown().help("`getent passwd` lists the users"));
         }
         let gid = nix::unistd::getegid().as_raw();
