@@ -23,6 +23,7 @@ mod child;
 mod clear_tail;
 mod console;
 mod container;
+mod direct;
 mod dispatch;
 mod environment;
 mod exit_policy;

@@ -106,6 +106,7 @@ impl Finder<'_> {
                 "stdout_capture_maxbytes",
                 "stdout_events_enabled",
                 "stdout_syslog",
+                "stdout_direct",
             ],
             &old.stdout,
             stdout,
@@ -118,6 +119,7 @@ impl Finder<'_> {
                 "stderr_capture_maxbytes",
                 "stderr_events_enabled",
                 "stderr_syslog",
+                "stderr_direct",
             ],
             &old.stderr,
             stderr,
@@ -197,7 +199,7 @@ impl Finder<'_> {
         self.flags("essential", old.essential, *essential);
     }
 
-    fn log(&mut self, keys: [&'static str; 6], old: &LogSettings, new: &LogSettings) {
+    fn log(&mut self, keys: [&'static str; 7], old: &LogSettings, new: &LogSettings) {
         let LogSettings {
             target,
             maxbytes,
@@ -206,8 +208,11 @@ impl Finder<'_> {
             capture_maxbytes,
             events_enabled,
             syslog,
+            direct,
         } = new;
-        let [log, size, kept, capture, events, system] = keys;
+        let [log, size, kept, capture, events, system, own] = keys;
+        let daemons = [self.compared.old, self.compared.new].map(|config| &config.daemon);
+        let words = daemons.map(|daemon| Some(daemon.stdout.word().to_owned()));
         match (&old.target, target) {
             (
                 LogTarget::File {
@@ -234,9 +239,8 @@ impl Finder<'_> {
                     self.maybe("childlogdir", parent(before), parent(after));
                 }
             }
-            (before, after) if before == after && old.shown != *shown && self.shows_otherwise() => {
-                let daemon = [self.compared.old, self.compared.new].map(|config| &config.daemon);
-                let words = daemon.map(|daemon| Some(daemon.stdout.word().to_owned()));
+            // The daemon's section shows other programs than before.
+            (before, after) if before == after && old.shown != *shown && words[0] != words[1] => {
                 if !self.differences.iter().any(|other| other.key == "stdout") {
                     self.of_daemon("stdout", words);
                 }
@@ -252,6 +256,7 @@ impl Finder<'_> {
         );
         self.flags(events, old.events_enabled, *events_enabled);
         self.flags(system, old.syslog, *syslog);
+        self.flags(own, old.direct, *direct);
     }
 
     fn listen(&mut self, old: Option<&ListenSettings>, new: Option<&ListenSettings>) {
@@ -325,12 +330,6 @@ impl Finder<'_> {
                 });
             }
         }
-    }
-
-    /// Whether the daemon's section shows other programs than before.
-    fn shows_otherwise(&self) -> bool {
-        let Compared { old, new } = self.compared;
-        old.daemon.stdout != new.daemon.stdout
     }
 
     /// A key of the daemon's section that programs have as well.

@@ -166,7 +166,11 @@ pub fn program(
         );
     }
     if redirect_stderr {
-        for key in Stream::Stderr.keys() {
+        for key in Stream::Stderr
+            .keys()
+            .into_iter()
+            .chain([Stream::Stderr.direct_key()])
+        {
             let given = table.field(key).is_some_and(|field| {
                 !matches!(
                     value::child_log(&field.value.text),

@@ -13,6 +13,7 @@ mod context;
 mod daemon;
 mod diagnostic;
 pub mod difference;
+mod direct;
 mod document;
 pub mod env_file;
 mod environment;

@@ -6,6 +6,7 @@
 use super::context::{Context, Variables};
 use super::daemon::check_parent;
 use super::diagnostic::Diagnostic;
+use super::direct;
 use super::fcgi;
 use super::lint;
 use super::lint_output;
@@ -414,15 +415,27 @@ impl Builder<'_> {
             maxbytes: size(context, table, maxbytes, variables),
             backups: number(context, table, backups, variables),
             shown,
+            direct: false,
             capture_maxbytes: size(context, table, capture, variables),
             events_enabled: boolean(context, table, events, variables).unwrap_or_default(),
             syslog: boolean(context, table, syslog, variables).unwrap_or_default() || old_syslog,
         };
-        let settings = if stream == Stream::Stdout && listener::is_listener(table) {
+        let mut settings = if stream == Stream::Stdout && listener::is_listener(table) {
             listener::protocol(settings)
         } else {
             settings
         };
+        if stream == Stream::Stdout || !self.redirect_stderr {
+            let first = index == 0;
+            direct::apply(
+                context,
+                self.program,
+                self.daemon,
+                stream,
+                &mut settings,
+                (variables, first),
+            );
+        }
         if index == 0 {
             lint_output::log(
                 context,

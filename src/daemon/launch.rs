@@ -3,8 +3,9 @@
 //! Everything that can be looked up, allocated or explained happens here, before the fork. Which variables a child is
 //! given is told in [`super::environment`].
 
+use super::capture;
 use super::environment::Variables;
-use crate::config::model::{ProcessSettings, User};
+use crate::config::model::{LogSettings, ProcessSettings, User};
 use crate::engine::event::{SpawnFailure, SpawnStep};
 use crate::sys::limits::Limit;
 use crate::sys::lookup::{Lookups, lookup};
@@ -145,13 +146,7 @@ impl Launcher {
             .map(|directory| c_string(directory.clone().into_os_string()))
             .transpose()
             .map_err(|errno| failed(SpawnStep::Directory, word, errno))?;
-        // Nobody but root can set groups, and nobody needs to who is the user already.
-        let foreign = |user: &&User| self.uid == 0 || user.uid != self.uid;
-        let identity = launch.user.as_ref().filter(foreign).map(|user| Identity {
-            uid: user.uid,
-            gid: user.gid,
-            groups: user.groups.clone(),
-        });
+        let identity = self.identity_of(launch.user.as_ref());
 
         let name = settings.key.to_string();
         let piped = |error: std::io::Error| {
@@ -166,16 +161,19 @@ impl Launcher {
         };
         let stdin = listener.or(input.as_ref().map(OwnedFd::as_fd));
         // A listener's output is read whether or not it is logged.
-        let stdout = Output::open(launch.listener || settings.stdout.is_read()).map_err(piped)?;
+        let is_read = launch.listener || settings.stdout.is_read();
+        let stdout = Output::open(is_read, &settings.stdout).map_err(piped)?;
         let stderr = if launch.redirect_stderr {
             Output::Same
         } else {
-            Output::open(settings.stderr.is_read()).map_err(piped)?
+            Output::open(settings.stderr.is_read(), &settings.stderr).map_err(piped)?
         };
         let stdout_end = stdout.child_end().unwrap_or(self.null.as_fd());
         let stderr_end = match &stderr {
             Output::Same => stdout_end,
-            Output::Null | Output::Pipe { .. } => stderr.child_end().unwrap_or(self.null.as_fd()),
+            Output::Null | Output::File(_) | Output::Pipe { .. } => {
+                stderr.child_end().unwrap_or(self.null.as_fd())
+            }
         };
 
         let is_prompt = self
@@ -212,6 +210,16 @@ impl Launcher {
             stdin: stdin_writer,
             stdout: stdout.into_reader(),
             stderr: stderr.into_reader(),
+        })
+    }
+
+    /// Nobody but root can set groups, and nobody needs to who is the user already.
+    fn identity_of(&self, user: Option<&User>) -> Option<Identity> {
+        let foreign = |user: &&User| self.uid == 0 || user.uid != self.uid;
+        user.filter(foreign).map(|user| Identity {
+            uid: user.uid,
+            gid: user.gid,
+            groups: user.groups.clone(),
         })
     }
 
@@ -255,6 +263,8 @@ fn input() -> std::io::Result<(OwnedFd, OwnedFd)> {
 enum Output {
     /// Nowhere.
     Null,
+    /// Into its log.
+    File(OwnedFd),
     /// Into a pipe.
     Pipe { reader: OwnedFd, writer: OwnedFd },
     /// Where the other stream leads.
@@ -262,16 +272,24 @@ enum Output {
 }
 
 impl Output {
-    fn open(read: bool) -> std::io::Result<Self> {
+    /// A log that cannot be opened for the program goes through the daemon after all, which tells what is wrong with it
+    /// and tries again.
+    fn open(read: bool, log: &LogSettings) -> std::io::Result<Self> {
         if !read {
             return Ok(Self::Null);
+        }
+        if log.direct
+            && let Some(path) = log.target.path()
+            && let Ok(file) = capture::open_for_program(path)
+        {
+            return Ok(Self::File(file));
         }
         pipe::output().map(|(reader, writer)| Self::Pipe { reader, writer })
     }
 
     fn child_end(&self) -> Option<BorrowedFd<'_>> {
         match self {
-            Self::Pipe { writer, .. } => Some(writer.as_fd()),
+            Self::Pipe { writer, .. } | Self::File(writer) => Some(writer.as_fd()),
             Self::Null | Self::Same => None,
         }
     }
@@ -279,7 +297,7 @@ impl Output {
     fn into_reader(self) -> Option<OwnedFd> {
         match self {
             Self::Pipe { reader, .. } => Some(reader),
-            Self::Null | Self::Same => None,
+            Self::Null | Self::File(_) | Self::Same => None,
         }
     }
 }

@@ -21,6 +21,7 @@ impl Daemon {
             } else if signal == Signal::USR2 {
                 log::info!("received SIGUSR2 indicating log reopen request");
                 self.capture.reopen_all();
+                self.tell_direct_logs();
                 self.tend_runtime_files();
             } else if [Signal::TERM, Signal::INT, Signal::QUIT, Signal::HUP].contains(&signal) {
                 log::warn!("received {signal} indicating exit request");

@@ -68,6 +68,14 @@ pub fn is_read(settings: &ProcessSettings, channel: Channel) -> bool {
     }
 }
 
+/// Whether the program writes the log of a stream itself.
+pub fn is_direct(settings: &ProcessSettings, channel: Channel) -> bool {
+    match channel {
+        Channel::Stdout => settings.stdout.direct,
+        Channel::Stderr => !settings.launch.redirect_stderr && settings.stderr.direct,
+    }
+}
+
 /// Seconds since 1970 of the moment `ago` before now, by the wall clock of now.
 pub fn wall_seconds(ago: Duration) -> i64 {
     let wall = clock::wall()

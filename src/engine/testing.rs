@@ -40,6 +40,7 @@ pub fn settings(name: &str) -> ProcessSettings {
         maxbytes: ByteSize(0),
         backups: 0,
         shown: ShownOn::default(),
+        direct: false,
         capture_maxbytes: ByteSize(0),
         events_enabled: false,
         syslog: false,

@@ -115,6 +115,8 @@ pub struct LogSettings {
     pub backups: u32,
     /// Standard streams of the daemon that its lines are shown on.
     pub shown: ShownOn,
+    /// The program writes the file itself. Only where nothing needs to see the bytes on their way.
+    pub direct: bool,
     /// The most that is kept of a section between the tokens for capturing; 0 leaves them in the log.
     pub capture_maxbytes: ByteSize,
     /// Post what is written as events.
@@ -140,12 +142,14 @@ impl LogSettings {
             maxbytes: _,
             backups: _,
             shown,
+            direct,
             capture_maxbytes,
             events_enabled,
             syslog,
         } = self;
         *target != new.target
             || *shown != new.shown
+            || *direct != new.direct
             || *capture_maxbytes != new.capture_maxbytes
             || *events_enabled != new.events_enabled
             || *syslog != new.syslog

@@ -39,6 +39,7 @@ impl Followers {
             FollowTarget::Stream(stream, path) => {
                 (Some(stream), path.map(PathBuf::into_boxed_path))
             }
+            FollowTarget::Written(stream, path) => (Some(stream), Some(path.into())),
             FollowTarget::Main => (None, main.map(Box::from)),
         };
         if let Some(path) = &path

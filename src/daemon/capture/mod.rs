@@ -37,6 +37,7 @@ mod taps;
 #[cfg(test)]
 mod tests;
 mod thread;
+mod watched;
 
 use crate::config::model::LogSettings;
 use crate::daemon::lines::Lines;
@@ -100,6 +101,8 @@ pub enum LogRef {
 pub enum FollowTarget {
     /// A stream, whether or not its process runs; and its file, which is what is followed if it is a regular one.
     Stream(StreamId, Option<PathBuf>),
+    /// A stream whose log the program writes itself, and its file.
+    Written(StreamId, PathBuf),
     /// The daemon's own log.
     Main,
 }
@@ -314,6 +317,11 @@ impl Capture {
         })));
     }
 
+    /// Tells that a process was started that writes the log of a stream itself.
+    pub fn renew(&self, stream: StreamId) {
+        self.shared.ask(Command::Renew(stream));
+    }
+
     /// Says which events of the programs' output are to be posted from now on; at first none.
     pub fn want(&self, wanted: Wanted) {
         self.shared.want(wanted);
@@ -429,6 +437,12 @@ impl Drop for Capture {
             self.shared.ask(Command::Finish { deadline });
         }
     }
+}
+
+/// Opens the log that a program is to write itself. For a file, its directory and name are as safe as for one that is
+/// written here; what cannot be opened at once, such as a FIFO without a reader, is refused.
+pub fn open_for_program(path: &Path) -> io::Result<OwnedFd> {
+    Ok(open::for_program(path)?)
 }
 
 impl Limits {

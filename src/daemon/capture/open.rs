@@ -10,7 +10,7 @@
 
 use crate::sys::dirs;
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, open, openat};
+use nix::fcntl::{AtFlags, FcntlArg, OFlag, fcntl, open, openat};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
 use nix::unistd::{geteuid, write};
@@ -224,8 +224,16 @@ pub(super) fn look(directory: &Directory, name: &OsStr) -> Result<FileStat, Errn
     fstatat(directory.handle()?, name, AtFlags::AT_SYMLINK_NOFOLLOW)
 }
 
-/// The last bytes of the regular file at `path`, at most `count`, and its size.
-pub(super) fn read_end(path: &Path, count: u64) -> Result<(Vec<u8>, u64), Errno> {
+/// A regular file that is open for reading.
+#[derive(Debug)]
+pub(super) struct Readable {
+    file: File,
+    device: u64,
+    inode: u64,
+}
+
+/// Opens the regular file at `path` to read it.
+pub(super) fn readable(path: &Path) -> Result<Readable, Errno> {
     let flags = OFlag::O_RDONLY
         | OFlag::O_NOFOLLOW
         | OFlag::O_NONBLOCK
@@ -240,7 +248,36 @@ pub(super) fn read_end(path: &Path, count: u64) -> Result<(Vec<u8>, u64), Errno>
     if file_type(&stat) != SFlag::S_IFREG {
         return Err(Errno::ESPIPE);
     }
-    let size = u64::try_from(stat.st_size).unwrap_or(0);
+    Ok(Readable {
+        file,
+        device: stat.st_dev,
+        inode: stat.st_ino,
+    })
+}
+
+impl Readable {
+    /// Its size now.
+    pub(super) fn size(&self) -> u64 {
+        fstat(&self.file).map_or(0, |stat| u64::try_from(stat.st_size).unwrap_or(0))
+    }
+
+    /// Whether both are the same file.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        (self.device, self.inode) == (other.device, other.inode)
+    }
+
+    /// Reads once.
+    pub(super) fn read_at(&self, buffer: &mut [u8], position: u64) -> Result<usize, Errno> {
+        self.file
+            .read_at(buffer, position)
+            .map_err(|error| errno_of(&error))
+    }
+}
+
+/// The last bytes of the regular file at `path`, at most `count`, and its size.
+pub(super) fn read_end(path: &Path, count: u64) -> Result<(Vec<u8>, u64), Errno> {
+    let file = readable(path)?;
+    let size = file.size();
     let length = usize::try_from(size.min(count)).map_err(|_| Errno::EFBIG)?;
     let mut data = vec![0; length];
     let mut filled = 0;
@@ -251,13 +288,24 @@ pub(super) fn read_end(path: &Path, count: u64) -> Result<(Vec<u8>, u64), Errno>
         match file.read_at(rest, begin + filled as u64) {
             Ok(0) => break,
             Ok(more) => filled += more,
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(errno_of(&error)),
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno),
         }
     }
     // Somebody may have cut the file short meanwhile.
     data.truncate(filled);
     Ok((data, size))
+}
+
+/// Opens what a program is to write by itself: for appending, and so that a full pipe or terminal makes it wait.
+pub(super) fn for_program(path: &Path) -> Result<OwnedFd, Errno> {
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(Errno::EISDIR);
+    };
+    let opened = Opened::entry(&Directory::new(parent), name, Creation::IfAbsent)?;
+    // Nobody but the program has it.
+    fcntl(&opened.fd, FcntlArg::F_SETFL(OFlag::O_APPEND))?;
+    Ok(opened.fd)
 }
 
 /// The kernel's number for an error of the standard library.

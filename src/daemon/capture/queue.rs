@@ -42,6 +42,8 @@ pub(super) enum Command {
         stream: StreamId,
         limits: Limits,
     },
+    /// A process was started that writes the log of this stream itself.
+    Renew(StreamId),
     ReopenAll,
     Clear {
         job: u64,
@@ -308,6 +310,16 @@ impl Shared {
         });
         drop(outbox);
         if was_empty {
+            self.outbox_bell.wake();
+        }
+    }
+
+    /// Says that a follower does not get so many bytes.
+    pub(super) fn skip_for_follower(&self, subscription: u64, bytes: u64) {
+        let mut outbox = lock(&self.outbox);
+        if let Some(waiting) = outbox.followers.get_mut(&subscription) {
+            waiting.skipped = waiting.skipped.saturating_add(bytes);
+            drop(outbox);
             self.outbox_bell.wake();
         }
     }

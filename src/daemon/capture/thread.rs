@@ -14,7 +14,8 @@ use super::stream::{Health, Intake, Notice, Source};
 use super::strip::AnsiStripper;
 use super::syslog::Syslog;
 use super::taps::Taps;
-use super::{CaptureEvent, LogRef, StreamId};
+use super::watched::Watched;
+use super::{CaptureEvent, FollowTarget, LogRef, StreamId};
 use crate::daemon::lines::Lines;
 use crate::sys::poller::{Interest, Poller};
 use nix::errno::Errno;
@@ -33,6 +34,8 @@ const TURN_READS: u32 = 16;
 const PREDECESSOR_BYTES: usize = 1024 * 1024;
 /// Token of the loop's bell; sources have their number, stalled files one between.
 pub(super) const BELL: u64 = u64::MAX;
+/// Token of what tells that a program has written to its own log.
+pub(super) const WRITTEN: u64 = u64::MAX - 2;
 
 /// Everything the thread owns.
 #[derive(Debug)]
@@ -48,6 +51,7 @@ pub(super) struct Worker {
     pub(super) stalls: BTreeMap<u32, Stall>,
     followers: Followers,
     lines: Option<Lines>,
+    watched: Watched,
     pub(super) syslog: Syslog,
     main_to_syslog: bool,
     buffer: Vec<u8>,
@@ -72,6 +76,7 @@ impl Worker {
             stalls: BTreeMap::new(),
             followers: Followers::default(),
             lines: None,
+            watched: Watched::default(),
             syslog,
             main_to_syslog: false,
             buffer: vec![0; BUFFER_BYTES],
@@ -97,7 +102,9 @@ impl Worker {
             }
             let now = Instant::now();
             for event in &ready {
-                if let Ok(number) = u32::try_from(event.token) {
+                if event.token == WRITTEN {
+                    self.watched.serve(&self.shared);
+                } else if let Ok(number) = u32::try_from(event.token) {
                     self.serve(number, now);
                 } else if let Some(file) = stalled_file(event.token) {
                     self.flush(file, now);
@@ -145,17 +152,12 @@ impl Worker {
                     subscription,
                     target,
                     backlog,
-                } => {
-                    let main = self.main_path();
-                    self.followers.add(
-                        &self.shared,
-                        subscription,
-                        target,
-                        main.as_deref(),
-                        backlog,
-                    );
+                } => self.follow(subscription, target, backlog),
+                Command::Unfollow { subscription } => {
+                    self.followers.remove(subscription);
+                    self.watched.remove(&self.poller, WRITTEN, subscription);
                 }
-                Command::Unfollow { subscription } => self.followers.remove(subscription),
+                Command::Renew(stream) => self.watched.renew(&self.shared, &stream),
                 Command::OpenMain { path, limits } => {
                     let new = self.files.acquire(&path, limits, now);
                     if let Some(old) = std::mem::replace(&mut self.main, new) {
@@ -181,6 +183,25 @@ impl Worker {
             }
         }
         None
+    }
+
+    fn follow(&mut self, subscription: u64, target: FollowTarget, backlog: u64) {
+        let target = match target {
+            FollowTarget::Written(stream, path) => {
+                let follower = (subscription, stream.clone(), path.clone().into());
+                let place = (&*self.shared, &self.poller, WRITTEN);
+                if self.watched.add(place, follower, backlog).is_ok() {
+                    return;
+                }
+                // What cannot be read as a file may still come through a pipe.
+                FollowTarget::Stream(stream, Some(path))
+            }
+            other @ (FollowTarget::Stream(..) | FollowTarget::Main) => other,
+        };
+        let main = self.main_path();
+        let main = main.as_deref();
+        self.followers
+            .add(&self.shared, subscription, target, main, backlog);
     }
 
     fn attach(&mut self, attach: Attach, now: Instant) {
