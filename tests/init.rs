@@ -60,6 +60,16 @@ impl Container {
         }
     }
 
+    /// A daemon with this file, started with these words beside it; `None` where namespaces cannot be made.
+    pub fn with(file: &str, words: &str) -> Option<Self> {
+        if !can_contain() {
+            return None;
+        }
+        let sandbox = Sandbox::new();
+        sandbox.write("c.ini", file);
+        Some(Self::start(sandbox, "", &daemon(words)))
+    }
+
     /// Sends process 1 a signal.
     pub fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(self.init), signal).unwrap();
@@ -88,7 +98,7 @@ impl Container {
 }
 
 /// The words that start a daemon with `$DIR/c.ini`.
-pub fn daemon(extra: &str) -> String {
+fn daemon(extra: &str) -> String {
     let executable = Sandbox::executable();
     format!("{} daemon -c $DIR/c.ini {extra}", executable.display())
 }
@@ -98,19 +108,16 @@ pub const SOCKET: &str = "[taskmasterctl]\nserverurl=$DIR/run/tm.sock\n";
 
 #[test]
 fn orphans_are_collected_and_the_last_ones_asked_to_end() {
-    if !can_contain() {
-        return;
-    }
-    let sandbox = Sandbox::new();
-    sandbox.write(
-        "c.ini",
+    let Some(mut container) = Container::with(
         &format!(
             "{SOCKET}[program.strays]\ncommand=$ZOO strays strays 300\nautostart=true\nstartsecs=0\n\
              [program.nest]\ncommand=/bin/sh -c 'setsid $ZOO catch egg TERM & exec sleep 1000'\n\
              autostart=true\nstartsecs=0\n"
         ),
-    );
-    let mut container = Container::start(sandbox, "", &daemon("--container"));
+        "--container",
+    ) else {
+        return;
+    };
     container.sandbox.wait_mark("strays", "said");
     container.sandbox.wait_mark("egg", "ready");
     wait::for_condition("all strays to be collected", || {
@@ -124,18 +131,15 @@ fn orphans_are_collected_and_the_last_ones_asked_to_end() {
 
 #[test]
 fn a_container_is_over_in_time_though_a_program_is_deaf() {
-    if !can_contain() {
-        return;
-    }
-    let sandbox = Sandbox::new();
-    sandbox.write(
-        "c.ini",
+    let Some(mut container) = Container::with(
         &format!(
             "[taskmasterd]\nshutdown_timeout=1\n{SOCKET}[program.deaf]\n\
              command=$ZOO ignore deaf TERM\nautostart=true\nstartsecs=0\nstopwaitsecs=3600\n"
         ),
-    );
-    let mut container = Container::start(sandbox, "", &daemon("--container"));
+        "--container",
+    ) else {
+        return;
+    };
     container.sandbox.wait_mark("deaf", "ready");
     container.signal(Signal::SIGTERM);
     assert_eq!(container.wait_exit(), Some(0));
@@ -144,19 +148,16 @@ fn a_container_is_over_in_time_though_a_program_is_deaf() {
 
 #[test]
 fn a_vital_program_that_fails_is_the_containers_end() {
-    if !can_contain() {
-        return;
-    }
-    let sandbox = Sandbox::new();
-    sandbox.write(
-        "c.ini",
+    let Some(mut container) = Container::with(
         &format!(
             "{SOCKET}[program.web]\ncommand=$ZOO exit-after web 0.1 3\nautorestart=false\n\
              startsecs=0\nautostart=true\nessential=true\n\
              [program.side]\ncommand=$ZOO catch side TERM\nautostart=true\nstartsecs=0\n"
         ),
-    );
-    let mut container = Container::start(sandbox, "", &daemon("--container"));
+        "--container",
+    ) else {
+        return;
+    };
     assert_eq!(container.wait_exit(), Some(3));
     let stderr = container.sandbox.read("stderr");
     assert!(stderr.contains("web has ended (exit status 3)"), "{stderr}");
@@ -212,19 +213,12 @@ fn an_ordinary_user_on_a_read_only_tree_needs_nothing() {
 
 #[test]
 fn without_a_socket_nothing_is_written() {
-    if !can_contain() {
-        return;
-    }
-    let sandbox = Sandbox::new();
-    sandbox.write(
-        "c.ini",
+    let Some(mut container) = Container::with(
         &format!("{SOCKET}[program.web]\ncommand=$ZOO mark web\nautostart=true\nstartsecs=0\n"),
-    );
-    let mut container = Container::start(
-        sandbox,
-        "",
-        &daemon("--container --no-socket --loglevel info"),
-    );
+        "--container --no-socket --loglevel info",
+    ) else {
+        return;
+    };
     container.sandbox.wait_mark("web", "start");
     container.wait_shown("stderr", "entered RUNNING");
     let run = std::fs::read_dir(container.sandbox.path("run")).unwrap();

@@ -42,15 +42,10 @@ fn difference(old: &Arc<ProcessSettings>, new: &Arc<ProcessSettings>) -> Differe
         Difference::None
     } else if old.needs_restart(new) {
         Difference::Restart
+    } else if old.differs_from(new) {
+        Difference::Live
     } else {
-        let mut moved = ProcessSettings::clone(old);
-        moved.origin.clone_from(&new.origin);
-        moved.origins.clone_from(&new.origins);
-        if moved == **new {
-            Difference::Place
-        } else {
-            Difference::Live
-        }
+        Difference::Place
     }
 }
 

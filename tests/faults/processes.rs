@@ -3,7 +3,7 @@
 use super::closing::{self, Scene};
 use super::tools::{self, ControlGroup};
 use crate::harness::{Daemon, Sandbox, proc, wait};
-use crate::init::{self, Container, SOCKET, can_contain};
+use crate::init::{Container, SOCKET};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs;
@@ -345,18 +345,15 @@ fn a_program_that_became_somebody_else_is_told_truthfully() {
 
 #[test]
 fn a_number_that_was_given_to_somebody_else_is_not_signalled() {
-    if !can_contain() {
-        return;
-    }
-    let sandbox = Sandbox::new();
-    sandbox.write(
-        "c.ini",
+    let Some(container) = Container::with(
         &format!(
             "{SOCKET}[program.brief]\ncommand=/bin/sh -c 'exit 0'\nautostart=true\nstartsecs=0\nautorestart=false\n\
              stopasgroup=true\nkillasgroup=true\nstdout_logfile=NONE\nstderr_logfile=NONE\n"
         ),
-    );
-    let container = Container::start(sandbox, "", &init::daemon("--container --loglevel info"));
+        "--container --loglevel info",
+    ) else {
+        return;
+    };
     let number = wait::until("the number of the program", || {
         let text = container.sandbox.read("stderr");
         let (_, rest) = text.split_once("spawned: 'brief' with pid ")?;
