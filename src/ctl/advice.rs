@@ -42,7 +42,7 @@ fn killed(status: &ExitStatus) -> Option<String> {
             "somebody killed it; where nobody did, the machine ran out of memory (see dmesg)"
                 .to_owned(),
         ),
-        ExitStatus::Signal { .. } | ExitStatus::Code(_) => None,
+        ExitStatus::Signal { .. } | ExitStatus::Code(_) | ExitStatus::Unknown => None,
     }
 }
 

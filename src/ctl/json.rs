@@ -163,6 +163,7 @@ where
         "failures": row.failures,
         "next_attempt_ms": row.next_attempt_ms,
         "restarts": row.restarts,
+        "adopted": row.adopted,
         "stdout_log": log_state(&row.stdout_log),
         "stderr_log": log_state(&row.stderr_log),
     })
@@ -178,6 +179,7 @@ fn exit_status(status: &ExitStatus) -> Value {
         } => {
             json!({ "signal": number, "name": name, "core_dumped": core_dumped, "text": status.to_string() })
         }
+        ExitStatus::Unknown => json!({ "unknown": true, "text": status.to_string() }),
     }
 }
 

@@ -175,6 +175,7 @@ mod tests {
                     pid: Some(4711),
                     uptime_ms: Some(3_600_000),
                     restarts: 12,
+                    adopted: false,
                     last_exit: Some(ExitStatus::Code(3)),
                     stdout_log: LogState {
                         path: Some("/var/log/web.log".to_owned()),

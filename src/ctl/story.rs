@@ -225,6 +225,11 @@ fn unexpected(story: &Story, status: &ExitStatus) -> String {
         ExitStatus::Signal { .. } => {
             format!("It was {status}; a death by signal is never expected.")
         }
+        ExitStatus::Unknown => {
+            "It ended, and how is not known: it was adopted from a daemon that was killed. \
+                                That counts as unexpected."
+                .to_owned()
+        }
     }
 }
 

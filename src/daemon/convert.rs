@@ -33,6 +33,7 @@ pub fn exit_status(status: types::ExitStatus) -> wire::ExitStatus {
             name: signal.to_string(),
             core_dumped,
         },
+        types::ExitStatus::Unknown => wire::ExitStatus::Unknown,
     }
 }
 

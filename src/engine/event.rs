@@ -1,12 +1,19 @@
 //! What can happen to the engine.
 
+use super::process::memo::Memo;
 use crate::config::model::Config;
-use crate::types::{ExitStatus, Generation, GroupName, Pid, ProcessKey, Signal, Ticket};
+use crate::types::{ExitStatus, Generation, GroupName, Monotonic, Pid, ProcessKey, Signal, Ticket};
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// One thing that happened. The shell makes these; the engine has no other input.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
+    /// What is known of processes from a daemon that was killed. Comes before anything else, or not at all.
+    Recover {
+        /// One for each process of which anything is known.
+        found: Vec<Found>,
+    },
     /// The daemon serves: start what is to start by itself.
     Boot,
     /// A deadline may have passed.
@@ -70,6 +77,30 @@ pub enum Event {
     Terminate,
 }
 
+/// What is known of one process from a daemon that was killed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Found {
+    /// Which.
+    pub key: ProcessKey,
+    /// What that daemon wrote down about it last.
+    pub memo: Option<Memo>,
+    /// The generation of the last process that is known to have been made for it.
+    pub born: Option<Generation>,
+    /// That process, if it lives and is to be taken over.
+    pub survivor: Option<Survivor>,
+    /// Whether the survivor was started with settings that have changed since.
+    pub outdated: bool,
+}
+
+/// A process that outlived its daemon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Survivor {
+    /// The process; nobody but the kernel reaps it.
+    pub pid: Pid,
+    /// When it was spawned.
+    pub started_at: Monotonic,
+}
+
 /// What clients and signals can ask for.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Command {
@@ -130,7 +161,7 @@ pub enum Command {
 }
 
 /// Why a process could not be started, and at which step.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SpawnFailure {
     /// The step that failed.
     pub step: SpawnStep,
@@ -149,7 +180,7 @@ impl SpawnFailure {
 }
 
 /// Steps of a start, in the order in which they happen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum SpawnStep {
     /// Looking for the program along `PATH`.
     Lookup,

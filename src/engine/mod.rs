@@ -61,6 +61,7 @@ pub mod event;
 mod outbox;
 mod plan;
 mod process;
+mod recovery;
 mod requests;
 mod resolve;
 mod restart;
@@ -76,6 +77,7 @@ pub mod view;
 
 pub use action::Action;
 pub use event::Event;
+pub use process::memo::Memo;
 pub use resolve::Resolution;
 
 use crate::config::model::Config;
@@ -201,6 +203,7 @@ impl Engine {
 
     fn handle(&mut self, now: Monotonic, event: Event, out: &mut Outbox) {
         match event {
+            Event::Recover { found } => self.recover(now, found, out),
             Event::Boot => self.boot(now, out),
             Event::Tick => {}
             Event::Spawned {
@@ -346,6 +349,12 @@ impl Engine {
         out: &mut Outbox,
     ) -> Answer {
         let answer = self.table.step(now, key, input, out).unwrap_or_default();
+        self.apply_happenings(out);
+        answer
+    }
+
+    /// Tells everybody inside the engine what has happened.
+    fn apply_happenings(&mut self, out: &mut Outbox) {
         for (key, happening) in std::mem::take(&mut out.happenings) {
             self.requests.happened(&key, &happening, out);
             if let Some(closing) = &mut self.closing {
@@ -355,7 +364,6 @@ impl Engine {
                 self.forget(&key, out);
             }
         }
-        answer
     }
 
     /// Records what a process is to be.

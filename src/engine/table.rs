@@ -30,6 +30,8 @@ pub(super) struct Table {
     /// The highest generation of all processes that were removed. One that comes back under an old name counts on from
     /// here, so that a late event of its predecessor does not pass for its own.
     generation: Generation,
+    /// Processes that something has happened to since somebody asked last.
+    touched: BTreeSet<ProcessKey>,
 }
 
 /// What the indices hold about a process.
@@ -90,6 +92,11 @@ impl Table {
         self.groups.get(&key.group)?.processes.get(&key.process)
     }
 
+    /// Processes that something has happened to, or that were removed, since the last call.
+    pub fn take_touched(&mut self) -> BTreeSet<ProcessKey> {
+        std::mem::take(&mut self.touched)
+    }
+
     /// The process that a pid belongs to.
     pub fn find_pid(&self, pid: Pid) -> Option<&ProcessKey> {
         self.by_pid.get(&pid)
@@ -136,6 +143,7 @@ impl Table {
             .remove(&key.process)?;
         self.unindex(key, &Indexed::of(&process));
         self.generation = self.generation.max(process.generation());
+        self.touched.insert(key.clone());
         Some(process)
     }
 
@@ -165,6 +173,9 @@ impl Table {
         let result = change(process);
         let after = Indexed::of(process);
         self.reindex(key, &before, after);
+        if !self.touched.contains(key) {
+            self.touched.insert(key.clone());
+        }
         Some(result)
     }
 

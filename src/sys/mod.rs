@@ -14,6 +14,7 @@ pub mod limits;
 pub mod lookup;
 pub mod notify;
 pub mod peer;
+pub mod pidfd;
 pub mod pidfile;
 pub mod pipe;
 pub mod poller;

@@ -141,6 +141,9 @@ pub struct StatusRow {
     pub next_attempt_ms: Option<u64>,
     /// Times it was started again by itself since the daemon started.
     pub restarts: u64,
+    /// Whether its process was taken over from a daemon that was killed.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub adopted: bool,
     /// Log of its standard output.
     pub stdout_log: LogState,
     /// Log of its standard error.
@@ -230,6 +233,8 @@ pub enum ExitStatus {
         /// Whether a core file was written.
         core_dumped: bool,
     },
+    /// Nobody knows: it was adopted from a daemon that was killed, and the kernel did not tell.
+    Unknown,
 }
 
 impl fmt::Display for ExitStatus {
@@ -246,6 +251,7 @@ impl fmt::Display for ExitStatus {
                 core_dumped: true,
                 ..
             } => write!(f, "terminated by {name} (core dumped)"),
+            Self::Unknown => f.write_str("exit status unknown"),
         }
     }
 }
@@ -269,7 +275,7 @@ impl fmt::Display for Trouble {
                 f.write_str("Exited too quickly (process log may have details)")
             }
             Self::UnexpectedExit(ExitStatus::Code(code)) => write!(f, "Bad exit code {code}"),
-            Self::UnexpectedExit(status @ ExitStatus::Signal { .. }) => {
+            Self::UnexpectedExit(status @ (ExitStatus::Signal { .. } | ExitStatus::Unknown)) => {
                 let mut text = status.to_string();
                 if let Some(first) = text.get_mut(0..1) {
                     first.make_ascii_uppercase();
@@ -443,4 +449,12 @@ pub enum GroupAnswer {
     StillRunning,
     /// Neither active nor in the file.
     NoSuchGroup,
+}
+
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands over a reference"
+)]
+fn is_false(value: &bool) -> bool {
+    !value
 }

@@ -390,6 +390,7 @@ impl Fill<'_> {
                     failures: self.small(),
                     next_attempt_ms: full.then_some(self.number),
                     restarts: self.number,
+                    adopted: false,
                     stdout_log: LogState {
                         path: full.then(|| self.text()),
                         lost: self.number,

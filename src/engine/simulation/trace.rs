@@ -64,7 +64,7 @@ impl Cells {
                 }
                 return;
             }
-            Event::Boot | Event::Tick | Event::Abandoned { .. } => return,
+            Event::Recover { .. } | Event::Boot | Event::Tick | Event::Abandoned { .. } => return,
         };
         if let Some(view) = key.and_then(|key| engine.process(key)) {
             count(view.state, what);
@@ -92,6 +92,7 @@ pub fn brief_event(event: &Event) -> String {
         | Event::GroupProbed { .. }
         | Event::Command { .. }
         | Event::Abandoned { .. }
+        | Event::Recover { .. }
         | Event::Terminate => format!("{event:?}"),
     }
 }

@@ -313,6 +313,7 @@ impl World {
                 | Event::Exited { .. }
                 | Event::Command { .. }
                 | Event::Abandoned { .. }
+                | Event::Recover { .. }
                 | Event::Terminate => false,
             })
             .cloned()
