@@ -17,6 +17,7 @@
 
 mod harness;
 
+mod adoption;
 mod check_config;
 mod child;
 mod clear_tail;

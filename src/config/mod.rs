@@ -16,6 +16,7 @@ mod document;
 mod environment;
 mod expand;
 mod find;
+pub mod fingerprint;
 mod group;
 mod host;
 mod include;

@@ -71,6 +71,20 @@ pub struct DaemonSettings {
     pub identifier: String,
     /// Variables that every child gets.
     pub environment: Environment,
+    /// What becomes of the programs that a killed daemon left.
+    pub on_orphans: OnOrphans,
+}
+
+/// What becomes of programs that outlived the daemon, because it was killed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnOrphans {
+    /// They are taken over and go on.
+    #[default]
+    Adopt,
+    /// They are stopped, and started anew if they start by themselves.
+    Stop,
+    /// They are left alone; their programs are not started beside them.
+    Leave,
 }
 
 /// Severity from which the daemon's log is written, in Supervisor's words.

@@ -6,8 +6,8 @@
 
 use super::value_type::ValueType::{
     self, Account, Autorestart, Boolean, ChildLog, Command, EditMode, Environment, ExitCodes,
-    Integer, LogLevel, MainLog, Mode, Name, Names, Owner, Path, Patterns, Signal, Size, Socket,
-    Text, Url,
+    Integer, LogLevel, MainLog, Mode, Name, Names, OnOrphans, Owner, Path, Patterns, Signal, Size,
+    Socket, Text, Url,
 };
 use std::collections::BTreeMap;
 use std::fmt;
@@ -206,6 +206,7 @@ pub static KEYS: &[Key] = {
         key(Daemon, "strip_ansi", Boolean, "Remove ANSI escape sequences from the programs' output").or("false", "false"),
         key(Daemon, "identifier", Text, "Name of this daemon in its answers").or("taskmaster", "supervisor"),
         key(Daemon, "environment", Environment, "Variables that every program gets").or("", ""),
+        key(Daemon, "on_orphans", OnOrphans, "What becomes of the programs that a killed daemon left: adopt, stop or leave").or("adopt", "adopt"),
         // The console.
         key(Console, "serverurl", Socket, "Socket of the daemon: a path, or unix://PATH").or("/tmp/taskmaster.d/taskmasterd.sock", ""),
         key(Console, "prompt", Text, "Prompt of the shell").or("taskmasterd>", "supervisor"),

@@ -4,7 +4,7 @@
 //! asks the machine: whether an account or a directory exists is the loader's question.
 
 use super::environment::{self, ListError};
-use super::model::{Autorestart, EditMode, LogLevel};
+use super::model::{Autorestart, EditMode, LogLevel, OnOrphans};
 use super::suggest;
 use super::value_type::ValueFault;
 use super::words::{self, Word, WordsError};
@@ -189,6 +189,21 @@ pub fn edit_mode(text: &str) -> Result<EditMode, ValueFault> {
         "emacs" => Ok(EditMode::Emacs),
         "vi" => Ok(EditMode::Vi),
         _ => Err(unknown_word(text, "neither of the two", ["emacs", "vi"])),
+    }
+}
+
+/// `adopt`, `stop` or `leave`.
+pub fn on_orphans(text: &str) -> Result<OnOrphans, ValueFault> {
+    match text.to_ascii_lowercase().as_str() {
+        "" => Err(empty()),
+        "adopt" => Ok(OnOrphans::Adopt),
+        "stop" => Ok(OnOrphans::Stop),
+        "leave" => Ok(OnOrphans::Leave),
+        _ => Err(unknown_word(
+            text,
+            "none of the three",
+            ["adopt", "stop", "leave"],
+        )),
     }
 }
 

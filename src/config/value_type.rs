@@ -35,6 +35,8 @@ pub enum ValueType {
     LogLevel,
     /// Keys of the line editor.
     EditMode,
+    /// What becomes of programs that a killed daemon left.
+    OnOrphans,
     /// A login name or a number.
     Account,
     /// `USER` or `USER:GROUP`.
@@ -135,6 +137,7 @@ impl ValueType {
             | Self::Autorestart
             | Self::LogLevel
             | Self::EditMode
+            | Self::OnOrphans
             | Self::Owner
             | Self::Path
             | Self::MainLog
@@ -161,6 +164,7 @@ impl ValueType {
             Self::Autorestart => "`true`, `false` or `unexpected`".into(),
             Self::LogLevel => "a log level".into(),
             Self::EditMode => "`emacs` or `vi`".into(),
+            Self::OnOrphans => "`adopt`, `stop` or `leave`".into(),
             Self::Account => "an existing user, by name or number".into(),
             Self::Owner => "`USER` or `USER:GROUP`".into(),
             Self::Path => "a path".into(),
@@ -190,6 +194,7 @@ impl ValueType {
             Self::Autorestart => value::autorestart(text).map(drop),
             Self::LogLevel => value::log_level(text).map(drop),
             Self::EditMode => value::edit_mode(text).map(drop),
+            Self::OnOrphans => value::on_orphans(text).map(drop),
             Self::Environment => value::variables(text).map(drop),
             Self::Socket => value::socket(text).map(drop),
             Self::Url => value::url(text).map(drop),

@@ -101,6 +101,9 @@ fn about_spawn(story: &Story, failure: &Failure) -> String {
         (Step::Fork | Step::Exec, Errno::ENOMEM) => {
             "the machine is out of memory; it tries again by itself".to_owned()
         }
+        (Step::Orphan, _) => format!(
+            "stop it (kill {subject}), and this one starts by itself; or set on_orphans=adopt, and a daemon takes it over"
+        ),
         (
             Step::Lookup
             | Step::Pipe

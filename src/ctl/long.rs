@@ -76,7 +76,10 @@ fn cells(row: &StatusRow, usage: Option<&Usage>) -> [String; 8] {
     [
         escape::line(&row.name),
         row.state.name().to_owned(),
-        row.pid.map_or_else(none, |pid| pid.to_string()),
+        row.pid.map_or_else(none, |pid| {
+            let mark = if row.adopted { " (adopted)" } else { "" };
+            format!("{pid}{mark}")
+        }),
         row.uptime_ms
             .map_or_else(none, |millis| table::uptime(millis / 1000)),
         row.restarts.to_string(),

@@ -105,7 +105,15 @@ fn reasons(story: &Story) -> Vec<String> {
     let row = &story.row;
     let mut reasons = Vec::new();
     match row.state {
-        ProcessState::Running => reasons.push(format!("It runs as pid {}.", row.pid.unwrap_or(0))),
+        ProcessState::Running => reasons.push(format!(
+            "It runs as pid {}{}.",
+            row.pid.unwrap_or(0),
+            if row.adopted {
+                ", adopted from a daemon that was killed"
+            } else {
+                ""
+            }
+        )),
         ProcessState::Starting => reasons.push(format!(
             "It counts as started once it has been up for {}: {}.",
             whole_seconds(story, "startsecs"),

@@ -83,7 +83,8 @@ impl Children {
         spawn: &Waiting,
         journal: BorrowedFd<'_>,
     ) -> Result<Launched, SpawnFailure> {
-        self.launcher.launch(&spawn.settings, journal)
+        self.launcher
+            .launch(&spawn.settings, spawn.generation, journal)
     }
 
     /// Keeps the status pipe of a process just made, until it tells.

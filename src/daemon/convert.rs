@@ -50,6 +50,7 @@ pub fn failure(failure: &SpawnFailure) -> wire::Failure {
         SpawnStep::UserId => wire::Step::UserId,
         SpawnStep::Directory => wire::Step::Directory,
         SpawnStep::Exec => wire::Step::Exec,
+        SpawnStep::Orphan => wire::Step::Orphan,
     };
     wire::Failure {
         step,

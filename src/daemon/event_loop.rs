@@ -13,12 +13,13 @@ use super::clients::{Client, ClientId};
 use super::connections::SocketReady;
 use super::inputs::Inputs;
 use super::jobs::Jobs;
-use super::journal::Journal;
+use super::journal::{Birth, Journal};
 use super::loader::Loader;
 use super::manager::Manager;
 use super::runtime_files::RuntimeFiles;
 use crate::config::model::DaemonSettings;
 use crate::engine::{Engine, Event};
+use crate::sys::pidfd::PidFd;
 use crate::sys::poller::{Interest, Poller, Ready};
 use crate::sys::signals::SignalSource;
 use crate::sys::{clock, reap};
@@ -57,6 +58,10 @@ pub struct Daemon {
     pub(super) executable: PathBuf,
     pub(super) access: Access,
     pub(super) manager: Manager,
+    /// Handles on programs that were taken over and are no children.
+    pub(super) adopted: BTreeMap<ProcessKey, PidFd>,
+    /// Programs of a killed daemon that are left alone.
+    pub(super) left: BTreeMap<ProcessKey, Birth>,
     queue: VecDeque<Event>,
     more_ends: bool,
     pub(super) listener_rests_until: Option<Monotonic>,
@@ -141,6 +146,8 @@ pub(super) enum Wake {
     ExecStatus(Pid),
     /// A program's standard input has room.
     Input(u64),
+    /// A program that is no child has ended.
+    Adopted(Pid),
 }
 
 impl Wake {
@@ -153,6 +160,7 @@ impl Wake {
             Self::Client(ClientId(id)) => (1 << 60) | id,
             Self::ExecStatus(pid) => (2 << 60) | u64::from(pid.as_raw().unsigned_abs()),
             Self::Input(id) => (3 << 60) | id,
+            Self::Adopted(pid) => (4 << 60) | u64::from(pid.as_raw().unsigned_abs()),
         }
     }
 
@@ -164,14 +172,16 @@ impl Wake {
             (0, 2) => Some(Self::Capture),
             (0, 3) => Some(Self::RuntimeFiles),
             (1, id) => Some(Self::Client(ClientId(id))),
-            (2, pid) => i32::try_from(pid)
-                .ok()
-                .and_then(Pid::new)
-                .map(Self::ExecStatus),
+            (2, pid) => as_pid(pid).map(Self::ExecStatus),
             (3, id) => Some(Self::Input(id)),
+            (4, pid) => as_pid(pid).map(Self::Adopted),
             _ => None,
         }
     }
+}
+
+fn as_pid(number: u64) -> Option<Pid> {
+    i32::try_from(number).ok().and_then(Pid::new)
 }
 
 impl Daemon {
@@ -225,6 +235,8 @@ impl Daemon {
             executable,
             access,
             manager,
+            adopted: BTreeMap::new(),
+            left: BTreeMap::new(),
             queue: VecDeque::new(),
             more_ends: false,
             listener_rests_until: None,
@@ -274,6 +286,7 @@ impl Daemon {
                     }
                     Some(Wake::ExecStatus(pid)) => self.on_exec_status(pid),
                     Some(Wake::Input(id)) => self.on_input_room(id),
+                    Some(Wake::Adopted(pid)) => self.on_adopted_end(pid),
                     None => log::error!("bug: unknown wake-up {token:#x}"),
                 }
             }
@@ -310,7 +323,9 @@ impl Daemon {
     pub(super) fn feed(&mut self, event: Event) {
         self.queue.push_back(event);
         while let Some(event) = self.queue.pop_front() {
-            for action in self.engine.step(clock::now(), event) {
+            let actions = self.engine.step(clock::now(), event);
+            self.write_down();
+            for action in actions {
                 self.execute(action);
             }
         }
@@ -483,6 +498,7 @@ mod tests {
             Wake::ExecStatus(Pid::new(1).unwrap()),
             Wake::ExecStatus(Pid::new(i32::MAX).unwrap()),
             Wake::Input(9),
+            Wake::Adopted(Pid::new(77).unwrap()),
         ] {
             assert_eq!(Wake::from_token(wake.token()), Some(wake));
         }

@@ -4,11 +4,14 @@
 //! the same at every start: the environment the daemon was started with, then `SUPERVISOR_*` and `TASKMASTER_*`, then
 //! the account's variables, then those of the file.
 
+use super::journal::Details;
+use crate::config::fingerprint::Fingerprint;
 use crate::config::model::{Environment, LogTarget, ProcessSettings, User};
 use crate::engine::event::{SpawnFailure, SpawnStep};
 use crate::sys::limits::Limit;
 use crate::sys::spawn::{self, Identity, Journal, SpawnSpec, Spawned};
-use crate::sys::{lookup, notify, pipe};
+use crate::sys::{clock, lookup, notify, pipe};
+use crate::types::Generation;
 use nix::errno::Errno;
 use std::collections::BTreeMap;
 use std::ffi::{CString, OsString};
@@ -48,6 +51,8 @@ pub struct Launched {
     pub stdout: Option<OwnedFd>,
     /// Its standard error, where it is captured apart from its output.
     pub stderr: Option<OwnedFd>,
+    /// What it has written down about itself.
+    pub details: Details,
 }
 
 impl Launcher {
@@ -72,6 +77,7 @@ impl Launcher {
     pub fn launch(
         &self,
         settings: &ProcessSettings,
+        generation: Generation,
         journal: BorrowedFd<'_>,
     ) -> Result<Launched, SpawnFailure> {
         let launch = &settings.launch;
@@ -137,7 +143,17 @@ impl Launcher {
             Output::Null | Output::Pipe { .. } => stderr.child_end().unwrap_or(self.null.as_fd()),
         };
 
-        let prefix = format!("+ {} {}", settings.key.group, settings.key.process);
+        let details = Details {
+            generation,
+            started_at: clock::now(),
+            pipes: [
+                pipe::identity(&stdin_writer),
+                stdout.child_end().and_then(pipe::identity),
+                stderr.child_end().and_then(pipe::identity),
+            ],
+            fingerprint: Fingerprint::of(settings),
+        };
+        let prefix = details.line(&settings.key);
         let spec = SpawnSpec {
             program: &program,
             argv: &argv,
@@ -166,6 +182,7 @@ impl Launcher {
             stdin: stdin_writer,
             stdout: stdout.into_reader(),
             stderr: stderr.into_reader(),
+            details,
         })
     }
 
@@ -263,7 +280,8 @@ pub fn subject(settings: &ProcessSettings, step: SpawnStep) -> String {
         | SpawnStep::Fork
         | SpawnStep::Session
         | SpawnStep::Descriptors
-        | SpawnStep::Limits => settings.key.to_string(),
+        | SpawnStep::Limits
+        | SpawnStep::Orphan => settings.key.to_string(),
     }
 }
 

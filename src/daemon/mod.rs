@@ -8,6 +8,7 @@
 //! Not here: decisions about processes (the engine's), the meaning of a file (config's), wording for people (ctl's).
 
 mod access;
+mod adoption;
 mod api;
 pub mod capture;
 mod children;
@@ -35,6 +36,7 @@ mod startup;
 mod status;
 mod story;
 mod streams;
+mod survivors;
 
 pub use exit::DaemonExit;
 

@@ -119,8 +119,7 @@ impl Daemon {
             ),
         }
         if !self.journal.is_intact() {
-            let alive = self.recordable(None);
-            match self.journal.compact(&alive) {
+            match self.journal.write_anew() {
                 Ok(()) => log::warn!("the record of processes was removed; it is there again"),
                 Err(error) => log::error!("can't rewrite the record of processes: {error}"),
             }

@@ -6,17 +6,19 @@
 //! what a killed daemon left.
 
 use super::access::Access;
+use super::adoption::Estate;
 use super::capture::Capture;
 use super::children::Children;
 use super::cleanup::LogDirectory;
 use super::event_loop::{Daemon, Parts};
 use super::exit::DaemonExit;
-use super::journal::{Journal, Stop, stop_survivors};
+use super::journal::{Journal, Record};
 use super::launch::Launcher;
 use super::loader::Loader;
 use super::logging;
 use super::manager::Manager;
 use super::runtime_files::RuntimeFiles;
+use super::survivors::stop_survivors;
 use crate::check_config::render;
 use crate::cli::DaemonOptions;
 use crate::config::model::{Config, DaemonSettings};
@@ -28,7 +30,6 @@ use crate::sys::pidfile::{Pidfile, PidfileError};
 use crate::sys::signals::SignalSource;
 use crate::sys::socket::{self, Lock, LockError};
 use crate::sys::{descriptors, dirs, identity, limits};
-use crate::types::Signal;
 use flexi_logger::LoggerHandle;
 use nix::sys::stat::Mode;
 use std::io::{self, Write};
@@ -42,8 +43,6 @@ use std::time::Duration;
 const DEFAULT_DIRECTORY: &str = "/tmp/taskmaster.d";
 /// Pending connections that the kernel keeps.
 pub const BACKLOG: i32 = 1024;
-/// How long a survivor of a killed daemon may take to stop when its program is no longer configured.
-const DEFAULT_PATIENCE: Duration = Duration::from_secs(10);
 /// How long pipes may be drained at the end.
 const DRAIN: Duration = Duration::from_secs(2);
 
@@ -277,15 +276,15 @@ impl Prepared {
         let ready = lock.record_pid().map_err(Failure::from).and_then(|()| {
             let capture = Capture::start().map_err(Failure::surroundings)?;
             let logger = open_log(&capture, settings)?;
-            let journal = put_away_survivors(&config)?;
+            let (journal, estate) = take_survivors(&config)?;
             let logs = LogDirectory::take(&config).map_err(|source| Failure::Directory {
                 action: "use childlogdir",
                 path: settings.childlogdir.clone(),
                 source,
             })?;
-            Ok((capture, logger, journal, logs))
+            Ok((capture, logger, journal, estate, logs))
         });
-        let (capture, logger, journal, logs) = match ready {
+        let (capture, logger, journal, estate, logs) = match ready {
             Ok(ready) => ready,
             Err(failure) => {
                 // What cannot be removed does no harm: the next daemon replaces it.
@@ -302,7 +301,7 @@ impl Prepared {
                 .gid(),
             mode: settings.socket_mode,
         };
-        let daemon = Daemon::new(Parts {
+        let mut daemon = Daemon::new(Parts {
             engine: Engine::new(config.clone()),
             loader,
             signals,
@@ -321,6 +320,7 @@ impl Prepared {
             env!("CARGO_PKG_VERSION"),
             std::process::id()
         );
+        let leaves_some = !estate.births().is_empty();
         let mut residue = Residue {
             pidfile: None,
             logger,
@@ -331,11 +331,12 @@ impl Prepared {
             match Pidfile::write(path) {
                 Ok(pidfile) => residue.pidfile = Some(pidfile),
                 Err(error) => {
-                    residue.tidy_up(daemon, false);
+                    residue.tidy_up(daemon, leaves_some);
                     return Err(error.into());
                 }
             }
         }
+        daemon.inherit(estate);
         Ok((daemon, residue))
     }
 }
@@ -352,41 +353,25 @@ fn open_log(capture: &Capture, settings: &DaemonSettings) -> Result<LoggerHandle
     Ok(logging::start(settings.loglevel, capture.main_log(), echo)?)
 }
 
-/// Stops what a daemon that was killed left running, so that no program ever runs twice, and begins a new record.
-fn put_away_survivors(config: &Config) -> Result<Journal, Failure> {
+/// Sorts out what a daemon that was killed left, so that no program ever runs twice, and begins a new record.
+fn take_survivors(config: &Config) -> Result<(Journal, Estate), Failure> {
     let path = Journal::path_beside(&config.daemon.socket);
     socket::check_own_file(&path)?;
     let failed = |source| Failure::Journal {
         path: path.clone(),
         source,
     };
-    let stops: Vec<Stop> = Journal::survivors(&path)
-        .map_err(failed)?
-        .into_iter()
-        .map(|survivor| {
-            log::warn!(
-                "stopping '{}' with pid {}, left by a daemon that was killed",
-                survivor.key,
-                survivor.pid
-            );
-            let policy = config
-                .process(&survivor.key)
-                .map(|settings| &settings.policy);
-            Stop {
-                signal: policy.map_or(Signal::TERM, |policy| policy.stopsignal),
-                patience: policy.map_or(DEFAULT_PATIENCE, |policy| policy.stopwaitsecs),
-                survivor,
-            }
-        })
-        .collect();
-    for survivor in stop_survivors(&stops) {
+    let record = Record::read(&path).map_err(failed)?;
+    let estate = Estate::sort_out(config, record);
+    for survivor in stop_survivors(&estate.stops) {
         log::error!(
             "'{}' with pid {} survived even SIGKILL",
             survivor.key,
             survivor.pid
         );
     }
-    Journal::create(&path).map_err(failed)
+    let journal = Journal::create(&path, estate.births(), estate.memos()).map_err(failed)?;
+    Ok((journal, estate))
 }
 
 /// What has to be put away at the end.

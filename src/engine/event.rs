@@ -204,6 +204,8 @@ pub enum SpawnStep {
     Directory,
     /// Executing the program.
     Exec,
+    /// Seeing to it that no process of an earlier daemon runs beside it.
+    Orphan,
 }
 
 /// A group that `update` or `reread` speaks of.

@@ -2,7 +2,7 @@
 
 use crate::config::model::{
     Autorestart, Config, ConsoleSettings, DaemonSettings, EditMode, Environment, Group, Launch,
-    LogLevel, LogSettings, LogTarget, Policy, ProcessSettings,
+    LogLevel, LogSettings, LogTarget, OnOrphans, Policy, ProcessSettings,
 };
 use crate::types::{
     ByteSize, GroupName, Monotonic, Pid, ProcessKey, ProcessName, ProgramName, Signal,
@@ -108,6 +108,7 @@ pub fn config(processes: impl IntoIterator<Item = ProcessSettings>) -> Config {
             strip_ansi: false,
             identifier: "test".to_owned(),
             environment: Environment::default(),
+            on_orphans: OnOrphans::Adopt,
         },
         console: ConsoleSettings {
             server_uid: None,

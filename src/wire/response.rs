@@ -322,6 +322,8 @@ pub enum Step {
     Directory,
     /// Executing the program.
     Exec,
+    /// Seeing to it that no process of an earlier daemon runs beside it: `subject` is its pid.
+    Orphan,
 }
 
 /// One result.
