@@ -59,7 +59,6 @@ fn send(pid: i32, signal: Signal) {
 fn a_program_goes_on_as_if_nothing_had_happened() {
     let mut daemon = Daemon::with(&format!("[program.count]\n{NUMBERS}"));
     daemon.wait_state("count", "RUNNING");
-    daemon.note_descriptors();
     let before = daemon.row("count");
     let log = daemon.child_log("count_0_out.log");
     wait::for_condition("lines", || count_lines(&log) > 50);
