@@ -46,6 +46,8 @@ complete -c taskmaster -n "__fish_taskmaster_using_subcommand daemon" -s n -l no
 complete -c taskmaster -n "__fish_taskmaster_using_subcommand daemon" -s s -l silent -d 'In the foreground, do not copy the log to the standard output'
 complete -c taskmaster -n "__fish_taskmaster_using_subcommand daemon" -s k -l nocleanup -d 'Keep the AUTO logs of programs that are no longer configured'
 complete -c taskmaster -n "__fish_taskmaster_using_subcommand daemon" -s t -l strip_ansi -d 'Remove ANSI escape sequences from the programs\' output'
+complete -c taskmaster -n "__fish_taskmaster_using_subcommand daemon" -l no-socket -d 'Listen on no socket, and write nothing to be found by'
+complete -c taskmaster -n "__fish_taskmaster_using_subcommand daemon" -l container -d 'Defaults for a container: foreground, no files, own log to stderr at warn, end with the essential programs'
 complete -c taskmaster -n "__fish_taskmaster_using_subcommand daemon" -s v -l version -d 'Print the version and exit'
 complete -c taskmaster -n "__fish_taskmaster_using_subcommand daemon" -s h -l help -d 'Print help'
 complete -c taskmaster -n "__fish_taskmaster_using_subcommand ctl" -s c -l configuration -d 'Configuration file that names the socket; without it the usual places are searched' -r -F

@@ -462,3 +462,62 @@ fn a_daemon_killed_at_any_moment_of_a_start_leads_to_no_second_copy() {
     }
     daemon.close();
 }
+
+/// Rounds and programs of the long tests: few, unless `TASKMASTER_TEST_FULL` is set.
+pub fn size(usual: usize, full: usize) -> usize {
+    if std::env::var_os("TASKMASTER_TEST_FULL").is_some() {
+        full
+    } else {
+        usual
+    }
+}
+
+#[test]
+fn killed_again_and_again_under_load_no_line_is_lost_or_doubled() {
+    const KILLS: u64 = 20;
+    let programs = size(8, 100);
+    // One that never pauses, one that writes both streams, and many.
+    let flood = NUMBERS.replace("; sleep 0.01", "; sleep 0.0005");
+    let mut daemon = Daemon::with(&format!(
+        "[program.flood]\n{flood}[program.count]\nnumprocs={programs}\n{NUMBERS}\n\
+         [program.rotated]\n{}stdout_logfile_maxbytes=20000\nstdout_logfile_backups=9999\n",
+        NUMBERS.replace("stdout_logfile_maxbytes=0\n", "")
+    ));
+    let names: Vec<String> = ["flood".to_owned(), "rotated".to_owned()]
+        .into_iter()
+        .chain((0..programs).map(|number| format!("count:{number}")))
+        .collect();
+    for name in &names {
+        daemon.wait_state(name, "RUNNING");
+    }
+    let pids: Vec<i32> = names.iter().map(|name| daemon.pid(name)).collect();
+    let log = daemon.child_log("flood_0_out.log");
+    for kill in 0..KILLS {
+        let size = fs::metadata(&log).unwrap().len();
+        wait::for_condition("more output", || {
+            fs::metadata(&log).unwrap().len() > size + 1000
+        });
+        std::thread::sleep(std::time::Duration::from_micros(kill * 371 % 5000));
+        crash(&mut daemon);
+        let now: Vec<i32> = names.iter().map(|name| daemon.pid(name)).collect();
+        assert_eq!(now, pids, "after {kill} kills");
+    }
+    daemon.ctl("stop all").code(0);
+    assert!(count_lines(&log) > 1000);
+    for number in 0..programs {
+        let log = daemon.child_log(&format!("count_{number}_out.log"));
+        assert!(count_lines(&log) > 100);
+    }
+    let mut whole = Vec::new();
+    let rotated = daemon.child_log("rotated_0_out.log");
+    let part = |number| daemon.child_log(&format!("rotated_0_out.log.{number}"));
+    let backups = (1..).take_while(|&number| part(number).exists()).count();
+    for number in (1..=backups).rev() {
+        whole.extend(fs::read(part(number)).unwrap());
+    }
+    whole.extend(fs::read(&rotated).unwrap());
+    let joined = daemon.sandbox.path("joined");
+    fs::write(&joined, whole).unwrap();
+    assert!(backups > 0 && count_lines(&joined) > 100);
+    daemon.close();
+}

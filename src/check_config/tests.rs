@@ -43,6 +43,10 @@ impl Host for FixtureHost {
         self.real.is_executable(path)
     }
 
+    fn is_writable(&self, path: &Path) -> bool {
+        self.real.is_writable(path)
+    }
+
     fn glob(&self, pattern: &str) -> Result<Vec<PathBuf>, String> {
         self.real.glob(pattern)
     }

@@ -67,7 +67,25 @@ pub struct DaemonOptions {
     /// Processes that must be available
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub minprocs: Option<String>,
+    /// Listen on no socket, and write nothing to be found by
+    #[arg(long)]
+    pub no_socket: bool,
+    /// Defaults for a container: foreground, no files, own log to stderr at warn, end with the essential programs
+    #[arg(long)]
+    pub container: bool,
 }
+
+/// What `--container` puts in place of the defaults. Each is a key of its own, and the file beats it.
+const CONTAINER: [(&str, &str); 8] = [
+    ("nodaemon", "true"),
+    ("logfile", "NONE"),
+    ("loglevel", "warn"),
+    ("log_to_stderr", "true"),
+    ("silent", "true"),
+    ("auto_logs", "false"),
+    ("exit_when", "essential-failed"),
+    ("shutdown_timeout", "9"),
+];
 
 impl DaemonOptions {
     /// The flags that stand for a key of the daemon's section: key, flag as typed, value as the file would have it.
@@ -90,9 +108,23 @@ impl DaemonOptions {
             ("strip_ansi", "-t", switch(self.strip_ansi)),
             ("minfds", "-a", self.minfds.as_deref()),
             ("minprocs", "--minprocs", self.minprocs.as_deref()),
+            (
+                "control_socket",
+                "--no-socket",
+                self.no_socket.then_some("false"),
+            ),
         ]
         .into_iter()
         .filter_map(|(key, flag, value)| value.map(|value| (key, flag, value)))
         .collect()
+    }
+
+    /// The values that stand in place of defaults, and that the file beats: key, flag, value.
+    pub fn presets(&self) -> Vec<(&'static str, &'static str, &'static str)> {
+        CONTAINER
+            .into_iter()
+            .filter(|_| self.container)
+            .map(|(key, value)| (key, "--container", value))
+            .collect()
     }
 }

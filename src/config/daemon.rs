@@ -6,8 +6,8 @@ use super::diagnostic::Diagnostic;
 use super::document::SourceText;
 use super::host::FileKind;
 use super::model::{ConsoleSettings, DaemonSettings, User};
-use super::readers::{boolean, environment, mode, number, path, size, text, user};
-use super::schema::{self, DEFAULT_DIRECTORY, Dialect, Kind};
+use super::readers::{boolean, environment, mode, number, path, seconds, size, text, user};
+use super::schema::{self, DEFAULT_DIRECTORY, DEFAULT_DIRECTORY_IN_MEMORY, Dialect, Kind};
 use super::sections::Sorted;
 use super::source::Span;
 use super::table::{Field, Table};
@@ -24,10 +24,15 @@ pub fn overrule(context: &mut Context<'_>, table: &mut Table<'_>, overrides: &[O
             debug_assert!(false, "the schema has no row for {}", flag.key);
             continue;
         };
+        if flag.weak && table.field(key.name).is_some() {
+            continue;
+        }
         let line = format!("{} {}", flag.flag, flag.value);
         let start = flag.flag.len() + 1;
         let file = context.add_source(Path::new("command line"), Path::new("/"), line);
-        let shown = if flag.flag.starts_with("--") {
+        let shown = if flag.weak {
+            format!("{} ({})", flag.flag, flag.key)
+        } else if flag.flag.starts_with("--") {
             flag.flag.to_owned()
         } else {
             format!("{}/--{}", flag.flag, flag.key)
@@ -104,6 +109,17 @@ pub fn daemon(context: &mut Context<'_>, table: &Table<'_>, sockets: &Sockets) -
                 value::on_orphans(text)
             })
             .unwrap_or_default(),
+        exit_when: context
+            .value(table, "exit_when", &Variables::default(), |text, _| {
+                value::exit_when(text)
+            })
+            .unwrap_or_default(),
+        control_socket: boolean(context, table, "control_socket", &Variables::default())
+            .unwrap_or(true),
+        auto_logs: boolean(context, table, "auto_logs", &Variables::default()).unwrap_or(true),
+        log_to_stderr: boolean(context, table, "log_to_stderr", &Variables::default())
+            .unwrap_or_default(),
+        shutdown_timeout: seconds(context, table, "shutdown_timeout", &Variables::default()),
     }
 }
 
@@ -174,7 +190,7 @@ pub struct Sockets {
 pub fn sockets(context: &mut Context<'_>, sorted: &Sorted<'_>) -> Sockets {
     let console = console_socket(context, &sorted.console);
     let Some(server) = &sorted.unix_server else {
-        let socket = console.unwrap_or_else(default_socket);
+        let socket = console.unwrap_or_else(|| default_socket(context));
         return Sockets {
             daemon: socket.clone(),
             mode: 0o600,
@@ -184,6 +200,7 @@ pub fn sockets(context: &mut Context<'_>, sorted: &Sorted<'_>) -> Sockets {
     server.report_idle(context, &Variables::default());
     let mode = mode(context, server, "chmod").unwrap_or(0o700);
     let listening = socket_path(context, server, "file");
+    let default = default_socket(context);
     if server.field("file").is_none()
         && let Some(header) = server.header
     {
@@ -207,7 +224,7 @@ pub fn sockets(context: &mut Context<'_>, sorted: &Sorted<'_>) -> Sockets {
         }
         context.report(warning);
     }
-    let daemon = listening.unwrap_or_else(default_socket);
+    let daemon = listening.unwrap_or(default);
     Sockets {
         console: console.unwrap_or_else(|| daemon.clone()),
         daemon,
@@ -215,8 +232,19 @@ pub fn sockets(context: &mut Context<'_>, sorted: &Sorted<'_>) -> Sockets {
     }
 }
 
-fn default_socket() -> PathBuf {
-    Path::new(DEFAULT_DIRECTORY).join("taskmasterd.sock")
+/// In memory, where the usual directory cannot be made: a container whose file system is read-only has that much.
+/// Daemon and console come to the same answer, since both ask the machine and not their privileges.
+fn default_socket(context: &Context<'_>) -> PathBuf {
+    let usual = Path::new(DEFAULT_DIRECTORY);
+    let in_memory = Path::new(DEFAULT_DIRECTORY_IN_MEMORY);
+    let is_writable = |path: &Path| context.host.is_writable(path);
+    let usable = |path: &Path| is_writable(path) || path.parent().is_some_and(is_writable);
+    let directory = if usable(in_memory) && !usable(usual) && context.host.facts(usual).is_none() {
+        in_memory
+    } else {
+        usual
+    };
+    directory.join("taskmasterd.sock")
 }
 
 /// The socket that the console's section names, if it names one.
@@ -295,7 +323,7 @@ pub fn console(
 
 /// Whether a directory is made by the daemon itself when it starts.
 pub fn is_made_by_us(directory: &Path) -> bool {
-    directory == Path::new(DEFAULT_DIRECTORY)
+    [DEFAULT_DIRECTORY, DEFAULT_DIRECTORY_IN_MEMORY].contains(&directory.to_str().unwrap_or(""))
 }
 
 /// Reports a path whose directory does not exist.

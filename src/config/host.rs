@@ -20,6 +20,8 @@ pub trait Host: std::fmt::Debug {
     fn facts(&self, path: &Path) -> Option<FileFacts>;
     /// Whether the calling user may execute the file.
     fn is_executable(&self, path: &Path) -> bool;
+    /// Whether this is a directory in which the calling user may create files, as far as rights and mounts go.
+    fn is_writable(&self, path: &Path) -> bool;
     /// The paths that a pattern matches, sorted; the text says what is wrong with the pattern.
     fn glob(&self, pattern: &str) -> Result<Vec<PathBuf>, String>;
     /// The account of this name.
@@ -166,6 +168,11 @@ impl Host for RealHost {
 
     fn is_executable(&self, path: &Path) -> bool {
         nix::unistd::access(path, nix::unistd::AccessFlags::X_OK).is_ok()
+    }
+
+    fn is_writable(&self, path: &Path) -> bool {
+        use nix::unistd::AccessFlags;
+        path.is_dir() && nix::unistd::access(path, AccessFlags::W_OK | AccessFlags::X_OK).is_ok()
     }
 
     fn glob(&self, pattern: &str) -> Result<Vec<PathBuf>, String> {

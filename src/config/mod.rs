@@ -54,6 +54,8 @@ pub struct Override {
     pub flag: &'static str,
     /// The value.
     pub value: String,
+    /// It only replaces the default: the file beats it.
+    pub weak: bool,
 }
 
 /// What to load.

@@ -71,6 +71,16 @@ pub struct DaemonSettings {
     pub identifier: String,
     /// Variables that every child gets.
     pub environment: Environment,
+    /// Listen for consoles. Without it there is no socket, no lock and no record of processes on disk.
+    pub control_socket: bool,
+    /// A log that is AUTO is a file; else it is discarded.
+    pub auto_logs: bool,
+    /// In the foreground, copy the log to the standard error.
+    pub log_to_stderr: bool,
+    /// When the daemon ends by itself.
+    pub exit_when: ExitWhen,
+    /// How long an orderly shutdown may take before everything is killed; zero for ever. `None` leaves it to the daemon.
+    pub shutdown_timeout: Option<Duration>,
     /// What becomes of the programs that a killed daemon left.
     pub on_orphans: OnOrphans,
 }
@@ -85,6 +95,40 @@ pub enum OnOrphans {
     Stop,
     /// They are left alone; their programs are not started beside them.
     Leave,
+}
+
+/// When the daemon ends by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum ExitWhen {
+    /// Never: it ends when it is told to.
+    #[default]
+    Never,
+    /// An essential program has failed and is not started again.
+    EssentialFailed,
+    /// An essential program has ended, in whatever way, and is not started again.
+    EssentialExited,
+    /// No program runs or will be started again.
+    AllExited,
+}
+
+impl ExitWhen {
+    /// Every rule, by the word that a file has for it.
+    pub const WORDS: [(&'static str, Self); 4] = [
+        ("never", Self::Never),
+        ("essential-failed", Self::EssentialFailed),
+        ("essential-exited", Self::EssentialExited),
+        ("all-exited", Self::AllExited),
+    ];
+
+    /// The word that a file has for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Never => "never",
+            Self::EssentialFailed => "essential-failed",
+            Self::EssentialExited => "essential-exited",
+            Self::AllExited => "all-exited",
+        }
+    }
 }
 
 /// Severity from which the daemon's log is written, in Supervisor's words.
@@ -259,6 +303,8 @@ pub struct Policy {
     pub stopasgroup: bool,
     /// When it ends by itself, kill what is left of its process group.
     pub killasgroup: bool,
+    /// The daemon's `exit_when` looks at it.
+    pub essential: bool,
 }
 
 /// When a process that ended by itself is started again.

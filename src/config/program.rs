@@ -248,6 +248,7 @@ fn policy(context: &mut Context<'_>, program: &Named<'_>, variables: &Variables<
         priority: number(context, table, "priority", variables),
         stopasgroup,
         killasgroup: killasgroup.unwrap_or(stopasgroup),
+        essential: boolean(context, table, "essential", variables).unwrap_or_default(),
     }
 }
 
@@ -372,8 +373,10 @@ impl Builder<'_> {
         let [log, maxbytes, backups] = stream.keys();
         let target = context.value_with(table, log, variables, |context, text, _| {
             let (path, auto) = match value::child_log(text) {
-                ChildLog::Auto => (self.auto(stream, index), true),
-                ChildLog::None | ChildLog::Syslog => return Ok(LogTarget::Discard),
+                ChildLog::Auto if self.daemon.auto_logs => (self.auto(stream, index), true),
+                ChildLog::Auto | ChildLog::None | ChildLog::Syslog => {
+                    return Ok(LogTarget::Discard);
+                }
                 ChildLog::Path(path) => (self.numbered(context, &path, log, index)?, false),
             };
             Ok(LogTarget::File { path, auto })

@@ -7,6 +7,7 @@ use super::value;
 use super::value_type::ValueType;
 use crate::types::ByteSize;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// A key that is true or false.
 pub fn boolean(
@@ -34,6 +35,17 @@ pub fn number<T: TryFrom<i64> + Default>(
     });
     read.and_then(|number| T::try_from(number).ok())
         .unwrap_or_default()
+}
+
+/// A key that is a number of seconds and may be left out.
+pub fn seconds(
+    context: &mut Context<'_>,
+    table: &Table<'_>,
+    name: &str,
+    variables: &Variables<'_>,
+) -> Option<Duration> {
+    let given = table.field(name).is_some();
+    given.then(|| Duration::from_secs(u64::from(number::<u32>(context, table, name, variables))))
 }
 
 /// A key that is a count of bytes.

@@ -6,8 +6,8 @@
 
 use super::value_type::ValueType::{
     self, Account, Autorestart, Boolean, ChildLog, Command, EditMode, Environment, ExitCodes,
-    Integer, LogLevel, MainLog, Mode, Name, Names, OnOrphans, Owner, Path, Patterns, Signal, Size,
-    Socket, Text, Url,
+    ExitWhen, Integer, LogLevel, MainLog, Mode, Name, Names, OnOrphans, Owner, Path, Patterns,
+    Signal, Size, Socket, Text, Url,
 };
 use std::collections::BTreeMap;
 use std::fmt;
@@ -176,6 +176,8 @@ pub const NUMPROCS_MAX: i64 = 65_535;
 pub const BACKUPS_MAX: i64 = 9_999;
 /// The directory of the native defaults, which the daemon creates.
 pub const DEFAULT_DIRECTORY: &str = "/tmp/taskmaster.d";
+/// Takes its place for the socket where `/tmp` cannot be written.
+pub const DEFAULT_DIRECTORY_IN_MEMORY: &str = "/dev/shm/taskmaster.d";
 
 const PEER: &str = "the socket itself says who connects, so no password is asked for";
 const EVENTS: &str = "this version publishes no events to listeners";
@@ -207,6 +209,11 @@ pub static KEYS: &[Key] = {
         key(Daemon, "identifier", Text, "Name of this daemon in its answers").or("taskmaster", "supervisor"),
         key(Daemon, "environment", Environment, "Variables that every program gets").or("", ""),
         key(Daemon, "on_orphans", OnOrphans, "What becomes of the programs that a killed daemon left: adopt, stop or leave").or("adopt", "adopt"),
+        key(Daemon, "control_socket", Boolean, "Listen for the console; without it nothing is written for others to find the daemon").or("true", "true"),
+        key(Daemon, "auto_logs", Boolean, "Write a file for a log that is AUTO; false makes AUTO mean NONE").or("true", "true"),
+        key(Daemon, "log_to_stderr", Boolean, "In the foreground, copy the daemon's log to the standard error").or("false", "false"),
+        key(Daemon, "exit_when", ExitWhen, "When the daemon ends by itself: never, essential-failed, essential-exited or all-exited").or("never", "never").live(),
+        key(Daemon, "shutdown_timeout", whole(0, INT_MAX), "Seconds that a shutdown may take before everything is killed; 0 for ever").live(),
         // The console.
         key(Console, "serverurl", Socket, "Socket of the daemon: a path, or unix://PATH").or("/tmp/taskmaster.d/taskmasterd.sock", ""),
         key(Console, "prompt", Text, "Prompt of the shell").or("taskmasterd>", "supervisor"),
@@ -230,6 +237,7 @@ pub static KEYS: &[Key] = {
         key(Program, "stopwaitsecs", whole(0, INT_MAX), "Seconds it may take to stop before it is killed").alias(&["stopwaitsec"]).or("3", "10").live(),
         key(Program, "stopasgroup", Boolean, "Send the stop signal to its whole process group").or("false", "false").live(),
         key(Program, "killasgroup", Boolean, "When it ends, kill what is left of its process group").live(),
+        key(Program, "essential", Boolean, "The daemon's exit_when looks at it; where no program says so, at all").or("false", "false").live(),
         key(Program, "user", Account, "User that it runs as").alias(&["userid"]),
         key(Program, "redirect_stderr", Boolean, "Send its standard error where its standard output goes").or("false", "false"),
         key(Program, "stdout_logfile", ChildLog, "Log of its standard output: AUTO, NONE or a path").or("AUTO", "AUTO").each(),

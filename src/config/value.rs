@@ -4,7 +4,7 @@
 //! asks the machine: whether an account or a directory exists is the loader's question.
 
 use super::environment::{self, ListError};
-use super::model::{Autorestart, EditMode, LogLevel, OnOrphans};
+use super::model::{Autorestart, EditMode, ExitWhen, LogLevel, OnOrphans};
 use super::suggest;
 use super::value_type::ValueFault;
 use super::words::{self, Word, WordsError};
@@ -223,6 +223,12 @@ pub fn autorestart(text: &str) -> Result<Autorestart, ValueFault> {
         )
         .help("to start again after a failure only, use `unexpected`")),
     }
+}
+
+/// When the daemon ends by itself.
+pub fn exit_when(text: &str) -> Result<ExitWhen, ValueFault> {
+    word(text, &ExitWhen::WORDS)
+        .ok_or_else(|| unknown_word(text, "no such rule", ExitWhen::WORDS.map(|(name, _)| name)))
 }
 
 /// A log level in Supervisor's words.

@@ -37,6 +37,8 @@ pub enum ValueType {
     EditMode,
     /// What becomes of programs that a killed daemon left.
     OnOrphans,
+    /// When the daemon ends by itself.
+    ExitWhen,
     /// A login name or a number.
     Account,
     /// `USER` or `USER:GROUP`.
@@ -138,6 +140,7 @@ impl ValueType {
             | Self::LogLevel
             | Self::EditMode
             | Self::OnOrphans
+            | Self::ExitWhen
             | Self::Owner
             | Self::Path
             | Self::MainLog
@@ -165,6 +168,9 @@ impl ValueType {
             Self::LogLevel => "a log level".into(),
             Self::EditMode => "`emacs` or `vi`".into(),
             Self::OnOrphans => "`adopt`, `stop` or `leave`".into(),
+            Self::ExitWhen => {
+                "`never`, `essential-failed`, `essential-exited` or `all-exited`".into()
+            }
             Self::Account => "an existing user, by name or number".into(),
             Self::Owner => "`USER` or `USER:GROUP`".into(),
             Self::Path => "a path".into(),
@@ -195,6 +201,7 @@ impl ValueType {
             Self::LogLevel => value::log_level(text).map(drop),
             Self::EditMode => value::edit_mode(text).map(drop),
             Self::OnOrphans => value::on_orphans(text).map(drop),
+            Self::ExitWhen => value::exit_when(text).map(drop),
             Self::Environment => value::variables(text).map(drop),
             Self::Socket => value::socket(text).map(drop),
             Self::Url => value::url(text).map(drop),

@@ -34,7 +34,10 @@ pub(super) enum SocketReady {
 impl Daemon {
     pub(super) fn on_listener(&mut self, now: Monotonic) {
         for _ in 0..ACCEPTS_PER_TURN {
-            match self.listener.accept() {
+            let Some(listener) = &self.listener else {
+                return;
+            };
+            match listener.accept() {
                 Ok((stream, _)) => self.welcome(stream, now),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 Err(error)
@@ -59,9 +62,10 @@ impl Daemon {
     /// Out of descriptors: without a rest the listener would wake the loop for ever.
     fn rest_listener(&mut self, now: Monotonic) {
         self.listener_rests_until = Some(now.after(LISTENER_REST));
-        if let Err(error) =
-            self.poller
-                .modify(&self.listener, Wake::Listener.token(), Interest::NONE)
+        if let Some(listener) = &self.listener
+            && let Err(error) = self
+                .poller
+                .modify(listener, Wake::Listener.token(), Interest::NONE)
         {
             log::error!("can't rest the control socket: {error}");
         }

@@ -41,7 +41,8 @@ pub struct Daemon {
     pub(super) loader: Loader,
     pub(super) poller: Poller,
     pub(super) signals: SignalSource,
-    pub(super) listener: UnixListener,
+    /// None where nobody is to connect.
+    pub(super) listener: Option<UnixListener>,
     pub(super) capture: Capture,
     pub(super) children: Children,
     pub(super) journal: Journal,
@@ -54,7 +55,7 @@ pub struct Daemon {
     pub(super) ending: Option<Ending>,
     /// The daemon's own settings, which hold until it starts anew.
     pub(super) started_with: DaemonSettings,
-    pub(super) runtime_files: RuntimeFiles,
+    pub(super) runtime_files: Option<RuntimeFiles>,
     pub(super) executable: PathBuf,
     pub(super) access: Access,
     pub(super) manager: Manager,
@@ -100,6 +101,8 @@ pub struct Ending {
     pub left: Vec<ProcessKey>,
     /// Start anew instead of ending.
     pub reload: bool,
+    /// The exit status of the program for which the daemon ends by itself.
+    pub status: Option<u8>,
 }
 
 /// What the loop was started with.
@@ -112,7 +115,7 @@ pub struct Parts {
     /// Signals to the daemon.
     pub signals: SignalSource,
     /// The control socket.
-    pub listener: UnixListener,
+    pub listener: Option<UnixListener>,
     /// Owns logs and pipes.
     pub capture: Capture,
     /// Makes processes.
@@ -120,7 +123,7 @@ pub struct Parts {
     /// Records them.
     pub journal: Journal,
     /// The files by which the daemon is found.
-    pub runtime_files: RuntimeFiles,
+    pub runtime_files: Option<RuntimeFiles>,
     /// What `reload` executes.
     pub executable: PathBuf,
     /// Who may connect.
@@ -202,18 +205,22 @@ impl Daemon {
         } = parts;
         let started_with = engine.config().daemon.clone();
         let poller = Poller::new()?;
-        listener.set_nonblocking(true)?;
         poller.add(&signals, Wake::Signal.token(), Interest::READABLE)?;
-        poller.add(&listener, Wake::Listener.token(), Interest::READABLE)?;
+        if let Some(listener) = &listener {
+            listener.set_nonblocking(true)?;
+            poller.add(listener, Wake::Listener.token(), Interest::READABLE)?;
+        }
         poller.add(
             capture.waker_fd(),
             Wake::Capture.token(),
             Interest::READABLE,
         )?;
-        if let Some(watch) = runtime_files.watch() {
-            poller.add(watch, Wake::RuntimeFiles.token(), Interest::READABLE)?;
+        if let Some(files) = &runtime_files {
+            if let Some(watch) = files.watch() {
+                poller.add(watch, Wake::RuntimeFiles.token(), Interest::READABLE)?;
+            }
+            files.watch_all();
         }
-        runtime_files.watch_all();
         Ok(Self {
             engine,
             loader,
@@ -301,7 +308,7 @@ impl Daemon {
 
     /// Puts everything away but the socket's name, which goes last: what the programs wrote last still reaches their
     /// logs. The record of processes stays where some are left, so that the next daemon does not start them twice.
-    pub fn close(self, drain: Duration, processes_left: bool) -> RuntimeFiles {
+    pub fn close(self, drain: Duration, processes_left: bool) -> Option<RuntimeFiles> {
         let Self {
             capture,
             journal,
@@ -458,9 +465,10 @@ impl Daemon {
     fn tend_listener(&mut self, now: Monotonic) {
         if self.listener_rests_until.is_some_and(|until| until <= now) {
             self.listener_rests_until = None;
-            if let Err(error) =
-                self.poller
-                    .modify(&self.listener, Wake::Listener.token(), Interest::READABLE)
+            if let Some(listener) = &self.listener
+                && let Err(error) =
+                    self.poller
+                        .modify(listener, Wake::Listener.token(), Interest::READABLE)
             {
                 log::error!("can't watch the control socket: {error}");
             }

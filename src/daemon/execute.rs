@@ -79,7 +79,14 @@ impl Daemon {
                     Notice::GroupRemoved { group }
                 });
             }
-            Action::Exit { left, reload } => self.ending = Some(Ending { left, reload }),
+            Action::Exit { left, reload } => {
+                let status = self.engine.verdict().map(|verdict| verdict.status);
+                self.ending = Some(Ending {
+                    left,
+                    reload,
+                    status,
+                });
+            }
         }
     }
 

@@ -18,7 +18,8 @@ use crate::config::fingerprint::Fingerprint;
 use crate::engine::Memo;
 use crate::sys::proc;
 use crate::types::{Generation, GroupName, Monotonic, Pid, ProcessKey, ProcessName};
-use nix::fcntl::{FallocateFlags, fallocate};
+use nix::fcntl::{FallocateFlags, FcntlArg, OFlag, fallocate, fcntl};
+use nix::sys::memfd::{MFdFlags, memfd_create};
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -32,7 +33,8 @@ const COMPACT_BYTES: u64 = 256 << 10;
 /// The open journal.
 #[derive(Debug)]
 pub struct Journal {
-    path: PathBuf,
+    /// None for one that is kept in memory, since the daemon is not to be found by anybody.
+    path: Option<PathBuf>,
     file: File,
     births: BTreeMap<Pid, Birth>,
     memos: BTreeMap<ProcessKey, String>,
@@ -245,10 +247,27 @@ impl Journal {
             Some((key.clone(), json))
         });
         let mut journal = Self {
-            path: path.to_owned(),
+            path: Some(path.to_owned()),
             file: open(path, true)?,
             births: births.into_iter().map(|birth| (birth.pid, birth)).collect(),
             memos: memos.collect(),
+            closing: false,
+            compacted: 0,
+            complained: false,
+        };
+        journal.write_anew()?;
+        Ok(journal)
+    }
+
+    /// A journal that ends with the daemon, for one that leaves nothing behind: a container's, with which all ends.
+    pub fn in_memory() -> io::Result<Self> {
+        let file = memfd_create(c"journal", MFdFlags::MFD_CLOEXEC)?;
+        fcntl(&file, FcntlArg::F_SETFL(OFlag::O_APPEND))?;
+        let mut journal = Self {
+            path: None,
+            file: file.into(),
+            births: BTreeMap::new(),
+            memos: BTreeMap::new(),
             closing: false,
             compacted: 0,
             complained: false,
@@ -326,7 +345,10 @@ impl Journal {
 
     /// Whether the file is still the one at its path.
     pub fn is_intact(&self) -> bool {
-        match (self.file.metadata(), std::fs::symlink_metadata(&self.path)) {
+        let Some(path) = &self.path else {
+            return true;
+        };
+        match (self.file.metadata(), std::fs::symlink_metadata(path)) {
             (Ok(ours), Ok(there)) => (ours.dev(), ours.ino()) == (there.dev(), there.ino()),
             (Ok(_) | Err(_), _) => false,
         }
@@ -351,7 +373,11 @@ impl Journal {
         for (key, json) in &self.memos {
             text.push_str(&format!("m {} {} {json}\n", key.group, key.process));
         }
-        let mut name = self.path.as_os_str().to_owned();
+        let Some(path) = &self.path else {
+            self.file.set_len(0)?;
+            return self.file.write_all(text.as_bytes());
+        };
+        let mut name = path.as_os_str().to_owned();
         name.push(".new");
         let fresh = PathBuf::from(name);
         // One that was killed in the middle of this left it.
@@ -367,7 +393,7 @@ impl Journal {
         let room = i64::try_from(most.saturating_mul(2)).unwrap_or(i64::MAX);
         let _reserved = fallocate(&file, FallocateFlags::FALLOC_FL_KEEP_SIZE, 0, room);
         file.write_all(text.as_bytes())?;
-        std::fs::rename(&fresh, &self.path)?;
+        std::fs::rename(&fresh, path)?;
         self.file = file;
         self.compacted = size;
         Ok(())
@@ -375,7 +401,7 @@ impl Journal {
 
     /// Removes the file: after a clean shutdown there is nothing to find.
     pub fn remove(self) -> io::Result<()> {
-        std::fs::remove_file(&self.path)
+        self.path.map_or(Ok(()), std::fs::remove_file)
     }
 }
 

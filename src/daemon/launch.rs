@@ -35,7 +35,8 @@ const NOT_FOR_CHILDREN: [&str; 5] = [
 #[derive(Debug)]
 pub struct Launcher {
     environment: BTreeMap<OsString, OsString>,
-    server_url: String,
+    /// None where the daemon has no socket.
+    server_url: Option<String>,
     limits: Vec<Limit>,
     null: OwnedFd,
 }
@@ -57,7 +58,7 @@ pub struct Launched {
 
 impl Launcher {
     /// Remembers the daemon's own environment and the limits it was started with.
-    pub fn new(socket: &Path, limits: Vec<Limit>) -> std::io::Result<Self> {
+    pub fn new(socket: Option<&Path>, limits: Vec<Limit>) -> std::io::Result<Self> {
         let environment = std::env::vars_os()
             .filter(|(name, _)| !NOT_FOR_CHILDREN.iter().any(|hidden| name == hidden))
             .collect();
@@ -67,7 +68,7 @@ impl Launcher {
             .open("/dev/null")?;
         Ok(Self {
             environment,
-            server_url: format!("unix://{}", socket.display()),
+            server_url: socket.map(|socket| format!("unix://{}", socket.display())),
             limits,
             null: null.into(),
         })
@@ -194,9 +195,11 @@ impl Launcher {
         };
         set("SUPERVISOR_ENABLED", "1");
         set("TASKMASTER_ENABLED", "1");
-        let url = launch.server_url.as_deref().unwrap_or(&self.server_url);
+        let url = launch.server_url.as_deref().or(self.server_url.as_deref());
         for prefix in ["SUPERVISOR", "TASKMASTER"] {
-            set(&format!("{prefix}_SERVER_URL"), url);
+            if let Some(url) = url {
+                set(&format!("{prefix}_SERVER_URL"), url);
+            }
             set(
                 &format!("{prefix}_PROCESS_NAME"),
                 settings.key.process.as_str(),

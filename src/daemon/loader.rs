@@ -6,9 +6,15 @@ use crate::check_config::render;
 use crate::cli::DaemonOptions;
 use crate::config::model::Config;
 use crate::config::{self, Diagnostic, LoadRequest, Loaded, Override, RealHost, Severity, Sources};
+use crate::sys::identity;
 use crate::wire;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
+
+/// How long the shutdown of a daemon that is process 1 may take, unless the file says so: less than the ten seconds
+/// after which a container is usually killed.
+const INIT_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(9);
 
 /// Where the configuration comes from.
 #[derive(Debug)]
@@ -25,10 +31,13 @@ impl Loader {
         let overrides = options
             .overrides()
             .into_iter()
-            .map(|(key, flag, value)| Override {
+            .map(|preset| (preset, false))
+            .chain(options.presets().into_iter().map(|preset| (preset, true)))
+            .map(|((key, flag, value), weak)| Override {
                 key,
                 flag,
                 value: value.to_owned(),
+                weak,
             })
             .collect();
         Self {
@@ -45,11 +54,18 @@ impl Loader {
 
     /// Reads and checks everything; nothing is changed by it.
     pub fn load(&self) -> Loaded {
-        config::load(&LoadRequest {
+        let mut loaded = config::load(&LoadRequest {
             path: &self.path,
             overrides: &self.overrides,
             host: &self.host,
-        })
+        });
+        if let Some(config) = &mut loaded.config
+            && identity::is_init()
+        {
+            let timeout = &mut config.daemon.shutdown_timeout;
+            timeout.get_or_insert(INIT_SHUTDOWN_TIMEOUT);
+        }
+        loaded
     }
 
     /// For a running daemon: what is found goes into its log, and back to whoever asked.

@@ -1,8 +1,8 @@
 //! The daemon's own log: `YYYY-MM-DD HH:MM:SS,mmm LEVL text`, through the `log` facade and `flexi_logger`.
 //!
 //! Lines go to the capture thread, which owns the file and rotates it, so that a slow disk never stalls the loop; in
-//! the foreground they are shown on the standard output as well, unless a reader there would make the loop wait: then
-//! they are dropped there, and only there. The characters of other people (names, paths) are escaped, so that a line
+//! the foreground they are shown on the standard output or error as well, unless a reader there would make the loop
+//! wait: then they are dropped there, and only there. The characters of other people (names, paths) are escaped, so that a line
 //! stays a line.
 
 use crate::config::model::LogLevel;
@@ -17,11 +17,20 @@ use std::os::fd::AsFd;
 /// Largest piece written to the standard output at once: what a pipe that is ready takes without blocking.
 const ATOMIC_PIECE: usize = 4096;
 
+/// Where lines are shown besides the log.
+#[derive(Debug, Clone, Copy)]
+pub struct Echo {
+    /// On the standard output.
+    pub stdout: bool,
+    /// On the standard error.
+    pub stderr: bool,
+}
+
 /// Starts logging. The handle keeps it alive.
 pub fn start(
     level: LogLevel,
     log: MainLog,
-    echo: bool,
+    echo: Echo,
 ) -> Result<LoggerHandle, flexi_logger::FlexiLoggerError> {
     Logger::with(LogSpecification::builder().default(filter(level)).build())
         .log_to_writer(Box::new(Destination { log, echo }))
@@ -44,7 +53,7 @@ pub fn filter(level: LogLevel) -> LevelFilter {
 
 struct Destination {
     log: MainLog,
-    echo: bool,
+    echo: Echo,
 }
 
 impl LogWriter for Destination {
@@ -52,8 +61,11 @@ impl LogWriter for Destination {
         let mut bytes = Vec::with_capacity(128);
         line(&mut bytes, now, record)?;
         bytes.push(b'\n');
-        if self.echo {
-            show(&bytes);
+        if self.echo.stdout {
+            show(&io::stdout(), &bytes);
+        }
+        if self.echo.stderr {
+            show(&io::stderr(), &bytes);
         }
         self.log.write(bytes);
         Ok(())
@@ -93,17 +105,16 @@ pub fn escape_controls(text: &str) -> String {
         })
 }
 
-fn show(bytes: &[u8]) {
-    let stdout = io::stdout();
+fn show(stream: &impl AsFd, bytes: &[u8]) {
     for piece in bytes.chunks(ATOMIC_PIECE) {
-        let mut ready = [PollFd::new(stdout.as_fd(), PollFlags::POLLOUT)];
+        let mut ready = [PollFd::new(stream.as_fd(), PollFlags::POLLOUT)];
         let writable = matches!(poll(&mut ready, PollTimeout::ZERO), Ok(1))
             && ready.iter().any(|fd| {
                 fd.revents()
                     .is_some_and(|events| events == PollFlags::POLLOUT)
             });
         // A reader that is gone or slow costs the copy, never the daemon.
-        if !writable || nix::unistd::write(&stdout, piece).is_err() {
+        if !writable || nix::unistd::write(stream, piece).is_err() {
             return;
         }
     }

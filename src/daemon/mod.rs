@@ -26,6 +26,7 @@ mod launch;
 mod loader;
 mod logging;
 mod manager;
+mod orphans;
 mod queries;
 mod readiness;
 mod reexec;
@@ -131,15 +132,25 @@ fn serve(
             return Ok(DaemonExit::Internal.code(called_as));
         }
     };
-    let Ending { left, reload } = ending;
+    let Ending {
+        left,
+        reload,
+        status,
+    } = ending;
     for key in &left {
         log::error!("{key}: still running at the end of the shutdown");
+    }
+    if !reload {
+        orphans::end();
     }
     let limits = residue.tidy_up(daemon, !left.is_empty());
     if reload && left.is_empty() {
         let error = origin.start_anew(&limits);
         complain(called_as, &format!("can't start anew: {error}"));
         return Ok(DaemonExit::Internal.code(called_as));
+    }
+    if let Some(status) = status {
+        return Ok(status);
     }
     let status = if left.is_empty() {
         DaemonExit::Clean

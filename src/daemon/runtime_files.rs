@@ -102,10 +102,13 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
 impl Daemon {
     /// Makes what is missing again.
     pub(super) fn tend_runtime_files(&mut self) {
-        if let Some(watch) = self.runtime_files.watch() {
+        let Some(files) = &mut self.runtime_files else {
+            return;
+        };
+        if let Some(watch) = files.watch() {
             watch.drain();
         }
-        match self.runtime_files.mend(super::startup::BACKLOG) {
+        match files.mend(super::startup::BACKLOG) {
             Ok(None) => {}
             Ok(Some(listener)) => {
                 log::warn!("the control socket was removed; it is there again");
@@ -124,14 +127,19 @@ impl Daemon {
                 Err(error) => log::error!("can't rewrite the record of processes: {error}"),
             }
         }
-        self.runtime_files.watch_all();
+        if let Some(files) = &self.runtime_files {
+            files.watch_all();
+        }
     }
 
     fn listen_on(&mut self, listener: UnixListener) -> Result<(), Errno> {
-        self.unwatch(&self.listener);
-        self.listener = listener;
-        self.poller
-            .add(&self.listener, Wake::Listener.token(), Interest::READABLE)
-            .map_err(|error| error.raw_os_error().map_or(Errno::EIO, Errno::from_raw))
+        if let Some(old) = &self.listener {
+            self.unwatch(old);
+        }
+        let watched = self
+            .poller
+            .add(&listener, Wake::Listener.token(), Interest::READABLE);
+        self.listener = Some(listener);
+        watched.map_err(|error| error.raw_os_error().map_or(Errno::EIO, Errno::from_raw))
     }
 }

@@ -4,7 +4,9 @@
 //! `GROUP:PROCESS` where Supervisor leaves the group out.
 
 use super::convert;
+use crate::engine::Verdict;
 use crate::engine::action::{Note, Scope};
+use crate::engine::view::State;
 use log::Level;
 
 /// Severity and text of a note.
@@ -91,6 +93,31 @@ pub fn sentence(note: &Note) -> (Level, String) {
         ),
         Note::GroupAdded { group } => (Level::Info, format!("added process group {group}")),
         Note::GroupRemoved { group } => (Level::Info, format!("removed process group {group}")),
+        Note::EndsByRule { verdict } => (Level::Warn, ends_by_rule(verdict)),
+        Note::OutOfTime => (
+            Level::Warn,
+            "the shutdown has reached shutdown_timeout: killing what is left".to_owned(),
+        ),
         Note::Bug { detail } => (Level::Error, format!("bug: {detail}")),
     }
+}
+
+fn ends_by_rule(verdict: &Verdict) -> String {
+    let Verdict {
+        key,
+        state,
+        last_exit,
+        rule,
+        status,
+    } = verdict;
+    let how = match (state, last_exit) {
+        (State::Fatal, Some(exit)) => format!("{key} is FATAL ({exit})"),
+        (State::Fatal, None) => format!("{key} is FATAL"),
+        (_, Some(exit)) => format!("{key} has ended ({exit})"),
+        (_, None) => format!("{key} has ended"),
+    };
+    format!(
+        "{how}: shutting down with status {status}, as exit_when={} asks",
+        rule.word()
+    )
 }

@@ -7,7 +7,7 @@
 
 use super::access::Access;
 use super::adoption::Estate;
-use super::capture::Capture;
+use super::capture::{Capture, finish_inflight};
 use super::children::Children;
 use super::cleanup::LogDirectory;
 use super::event_loop::{Daemon, Parts};
@@ -15,13 +15,14 @@ use super::exit::DaemonExit;
 use super::journal::{Journal, Record};
 use super::launch::Launcher;
 use super::loader::Loader;
-use super::logging;
+use super::logging::{self, Echo};
 use super::manager::Manager;
 use super::runtime_files::RuntimeFiles;
 use super::survivors::stop_survivors;
 use crate::check_config::render;
 use crate::cli::DaemonOptions;
 use crate::config::model::{Config, DaemonSettings};
+use crate::config::schema::{DEFAULT_DIRECTORY, DEFAULT_DIRECTORY_IN_MEMORY};
 use crate::config::{self, FindError, Loaded, RealHost, Role};
 use crate::engine::Engine;
 use crate::sys::dirs::Private;
@@ -39,8 +40,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Where a native file that names no paths puts everything.
-const DEFAULT_DIRECTORY: &str = "/tmp/taskmaster.d";
 /// Pending connections that the kernel keeps.
 pub const BACKLOG: i32 = 1024;
 /// How long pipes may be drained at the end.
@@ -148,8 +147,46 @@ pub struct Prepared {
     loader: Loader,
     config: Arc<Config>,
     limits: Vec<Limit>,
+    /// None where nobody is to find the daemon.
+    meeting: Option<Meeting>,
+}
+
+/// Where consoles find the daemon.
+#[derive(Debug)]
+struct Meeting {
     lock: Lock,
     listener: UnixListener,
+}
+
+impl Meeting {
+    fn open(settings: &DaemonSettings) -> Result<Self, Failure> {
+        let default = [DEFAULT_DIRECTORY, DEFAULT_DIRECTORY_IN_MEMORY]
+            .map(Path::new)
+            .into_iter()
+            .find(|default| settings.socket.starts_with(default));
+        if let Some(default) = default {
+            make_private(default)?;
+        }
+        if let Some(parent) = settings.socket.parent() {
+            dirs::trusted(parent)?;
+        }
+        let lock = Lock::acquire(&settings.socket)?;
+        let listener = lock.bind(settings.socket_mode, BACKLOG)?;
+        Ok(Self { lock, listener })
+    }
+
+    /// In a container a daemon without a socket is better than none: there may be no place that can be written.
+    fn open_if_possible(settings: &DaemonSettings) -> Result<Option<Self>, Failure> {
+        match Self::open(settings) {
+            Ok(meeting) => Ok(Some(meeting)),
+            Err(failure @ Failure::Lock(LockError::Held { .. })) => Err(failure),
+            Err(failure) => {
+                let notice = format!("notice: the console cannot connect: {failure}\n");
+                let _told = io::stderr().write_all(notice.as_bytes());
+                Ok(None)
+            }
+        }
+    }
 }
 
 /// Does the first half of the start.
@@ -188,14 +225,16 @@ pub fn prepare(options: &DaemonOptions, called_as: &str) -> Result<Prepared, Fai
     }
     nix::sys::stat::umask(Mode::from_bits_truncate(settings.umask));
     prepare_directories(settings)?;
-    let lock = Lock::acquire(&settings.socket)?;
-    let listener = lock.bind(settings.socket_mode, BACKLOG)?;
+    let meeting = match (settings.control_socket, options.container) {
+        (false, _) => None,
+        (true, false) => Some(Meeting::open(settings)?),
+        (true, true) => Meeting::open_if_possible(settings)?,
+    };
     Ok(Prepared {
         loader,
         config: Arc::new(config),
         limits,
-        lock,
-        listener,
+        meeting,
     })
 }
 
@@ -222,29 +261,34 @@ fn prepare_directories(settings: &DaemonSettings) -> Result<(), Failure> {
         })?;
     }
     let default = Path::new(DEFAULT_DIRECTORY);
-    let uses_default = [
-        Some(&settings.socket),
-        settings.logfile.as_ref(),
-        Some(&settings.childlogdir),
-    ]
-    .into_iter()
-    .flatten()
-    .any(|path| path.starts_with(default));
-    if uses_default && matches!(dirs::ensure_private(default)?, Private::Tightened { .. }) {
+    let childlogdir = settings.auto_logs.then_some(&settings.childlogdir);
+    if [settings.logfile.as_ref(), childlogdir]
+        .into_iter()
+        .flatten()
+        .any(|path| path.starts_with(default))
+    {
+        make_private(default)?;
+    }
+    let Some(childlogdir) = childlogdir else {
+        return Ok(());
+    };
+    dirs::ensure_log_directory(childlogdir).map_err(|errno| Failure::Directory {
+        action: "create childlogdir",
+        path: childlogdir.clone(),
+        source: errno.into(),
+    })
+}
+
+/// Makes a directory of the defaults, and tightens one of our own that is open to others.
+fn make_private(default: &Path) -> Result<(), Failure> {
+    if matches!(dirs::ensure_private(default)?, Private::Tightened { .. }) {
         let notice = format!(
             "notice: {} was open to others; it is private (0700) now\n",
             default.display()
         );
         let _told = io::stderr().write_all(notice.as_bytes());
     }
-    if let Some(parent) = settings.socket.parent() {
-        dirs::trusted(parent)?;
-    }
-    dirs::ensure_log_directory(&settings.childlogdir).map_err(|errno| Failure::Directory {
-        action: "create childlogdir",
-        path: settings.childlogdir.clone(),
-        source: errno.into(),
-    })
+    Ok(())
 }
 
 impl Prepared {
@@ -269,38 +313,70 @@ impl Prepared {
             loader,
             config,
             limits,
-            lock,
-            listener,
+            meeting,
         } = self;
         let settings = &config.daemon;
-        let ready = lock.record_pid().map_err(Failure::from).and_then(|()| {
-            let capture = Capture::start().map_err(Failure::surroundings)?;
+        let recorded = meeting
+            .as_ref()
+            .map_or(Ok(()), |meeting| meeting.lock.record_pid());
+        let ready = recorded.map_err(Failure::from).and_then(|()| {
+            let inflight = meeting.as_ref().map(|_| inflight_beside(&settings.socket));
+            let unwritten = inflight.as_deref().map(finish_inflight);
+            let capture = Capture::start(inflight.as_deref()).map_err(Failure::surroundings)?;
             let logger = open_log(&capture, settings)?;
-            let (journal, estate) = take_survivors(&config)?;
-            let logs = LogDirectory::take(&config).map_err(|source| Failure::Directory {
-                action: "use childlogdir",
-                path: settings.childlogdir.clone(),
-                source,
-            })?;
+            match unwritten.transpose().map(Option::flatten) {
+                Ok(None) => {}
+                Ok(Some((log, bytes))) => log::info!(
+                    "{}: wrote {bytes} bytes that a killed daemon had not written",
+                    log.display()
+                ),
+                Err(error) => {
+                    log::error!("can't write what a killed daemon had not written: {error}");
+                }
+            }
+            let (journal, estate) = if meeting.is_some() {
+                take_survivors(&config)?
+            } else {
+                let journal = Journal::in_memory().map_err(Failure::surroundings)?;
+                (journal, Estate::default())
+            };
+            let logs = settings
+                .auto_logs
+                .then(|| LogDirectory::take(&config))
+                .transpose()
+                .map_err(|source| Failure::Directory {
+                    action: "use childlogdir",
+                    path: settings.childlogdir.clone(),
+                    source,
+                })?;
             Ok((capture, logger, journal, estate, logs))
         });
         let (capture, logger, journal, estate, logs) = match ready {
             Ok(ready) => ready,
             Err(failure) => {
                 // What cannot be removed does no harm: the next daemon replaces it.
-                let _removed = lock.remove();
+                let _removed = meeting.map(|meeting| meeting.lock.remove());
                 return Err(failure);
             }
         };
-        let launcher =
-            Launcher::new(&settings.socket, limits.clone()).map_err(Failure::surroundings)?;
+        let socket = meeting.is_some().then_some(settings.socket.as_path());
+        let launcher = Launcher::new(socket, limits.clone()).map_err(Failure::surroundings)?;
         let access = Access {
             uid: nix::unistd::geteuid().as_raw(),
-            gid: std::fs::metadata(&settings.socket)
-                .map_err(Failure::surroundings)?
-                .gid(),
+            gid: match socket {
+                Some(socket) => std::fs::metadata(socket)
+                    .map_err(Failure::surroundings)?
+                    .gid(),
+                None => nix::unistd::getegid().as_raw(),
+            },
             mode: settings.socket_mode,
         };
+        let (listener, runtime_files) = meeting
+            .map(|Meeting { lock, listener }| {
+                let files = RuntimeFiles::new(&settings.socket, settings.socket_mode, lock);
+                (listener, files)
+            })
+            .unzip();
         let mut daemon = Daemon::new(Parts {
             engine: Engine::new(config.clone()),
             loader,
@@ -309,7 +385,7 @@ impl Prepared {
             capture,
             children: Children::new(launcher),
             journal,
-            runtime_files: RuntimeFiles::new(&settings.socket, settings.socket_mode, lock),
+            runtime_files,
             executable: executable.to_owned(),
             access,
             manager: Manager::from_environment(),
@@ -341,6 +417,13 @@ impl Prepared {
     }
 }
 
+/// Where output is kept that has left its pipe and is not in its log yet.
+fn inflight_beside(socket: &Path) -> PathBuf {
+    let mut name = socket.as_os_str().to_owned();
+    name.push(".inflight");
+    PathBuf::from(name)
+}
+
 fn open_log(capture: &Capture, settings: &DaemonSettings) -> Result<LoggerHandle, Failure> {
     if let Some(logfile) = &settings.logfile {
         capture.open_main(
@@ -349,7 +432,10 @@ fn open_log(capture: &Capture, settings: &DaemonSettings) -> Result<LoggerHandle
             settings.logfile_backups,
         );
     }
-    let echo = settings.nodaemon && !settings.silent;
+    let echo = Echo {
+        stdout: settings.nodaemon && !settings.silent,
+        stderr: settings.nodaemon && settings.log_to_stderr,
+    };
     Ok(logging::start(settings.loglevel, capture.main_log(), echo)?)
 }
 
@@ -381,7 +467,7 @@ pub struct Residue {
     logger: LoggerHandle,
     /// Limits that the daemon was started with.
     limits: Vec<Limit>,
-    logs: LogDirectory,
+    logs: Option<LogDirectory>,
 }
 
 impl Residue {
@@ -401,7 +487,7 @@ impl Residue {
         }
         let runtime_files = daemon.close(DRAIN, processes_left);
         // The log is closed. A socket that is left behind does no harm: the next daemon replaces it.
-        let _removed = runtime_files.remove();
+        let _removed = runtime_files.map(RuntimeFiles::remove);
         drop(logs);
         drop(logger);
         limits

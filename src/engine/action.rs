@@ -1,6 +1,7 @@
 //! What the engine wants done.
 
 use super::event::{Reply, SpawnFailure};
+use super::exit_policy::Verdict;
 use super::view::State;
 use crate::config::model::ProcessSettings;
 use crate::types::{ExitStatus, Generation, GroupName, Pid, ProcessKey, Signal, Ticket};
@@ -211,6 +212,13 @@ pub enum Note {
         /// Which.
         group: GroupName,
     },
+    /// The daemon ends by itself, because of a program.
+    EndsByRule {
+        /// Which, and how.
+        verdict: Verdict,
+    },
+    /// The shutdown has lasted as long as it may: everything is killed.
+    OutOfTime,
     /// An invariant is broken: a defect of ours, contained to one process.
     Bug {
         /// What was found.

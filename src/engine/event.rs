@@ -9,7 +9,8 @@ use std::sync::Arc;
 /// One thing that happened. The shell makes these; the engine has no other input.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
-    /// What is known of processes from a daemon that was killed. Comes before anything else, or not at all.
+    /// What is known of processes from a daemon that was killed. Comes instead of [`Event::Boot`], or before it: nothing
+    /// is judged before everything is known and has started.
     Recover {
         /// One for each process of which anything is known.
         found: Vec<Found>,

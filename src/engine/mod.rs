@@ -58,6 +58,7 @@
 pub mod action;
 mod commands;
 pub mod event;
+mod exit_policy;
 mod outbox;
 mod plan;
 mod process;
@@ -77,6 +78,7 @@ pub mod view;
 
 pub use action::Action;
 pub use event::Event;
+pub use exit_policy::Verdict;
 pub use process::memo::Memo;
 pub use resolve::Resolution;
 
@@ -102,6 +104,7 @@ pub struct Engine {
     table: Table,
     requests: Requests,
     closing: Option<Closing>,
+    verdict: Option<Verdict>,
 }
 
 impl Engine {
@@ -120,6 +123,7 @@ impl Engine {
             table,
             requests: Requests::default(),
             closing: None,
+            verdict: None,
         }
     }
 
@@ -131,6 +135,7 @@ impl Engine {
         for key in self.table.due(now) {
             self.apply(now, &key, Input::Due, &mut out);
         }
+        self.judge_exit(now, &mut out);
         self.go_on_closing(now, &mut out);
         out.actions
     }
@@ -203,7 +208,10 @@ impl Engine {
 
     fn handle(&mut self, now: Monotonic, event: Event, out: &mut Outbox) {
         match event {
-            Event::Recover { found } => self.recover(now, found, out),
+            Event::Recover { found } => {
+                self.recover(now, found, out);
+                self.boot(now, out);
+            }
             Event::Boot => self.boot(now, out),
             Event::Tick => {}
             Event::Spawned {
@@ -253,7 +261,9 @@ impl Engine {
             Event::Terminate => match &mut self.closing {
                 None => self.shut_down(now, false, out),
                 Some(closing) => {
-                    if !closing.end_for_good() {
+                    if closing.end_for_good() {
+                        self.limit_shutdown(now);
+                    } else {
                         self.hurry(now, out);
                     }
                 }

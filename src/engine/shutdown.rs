@@ -4,6 +4,10 @@
 //! another, from the highest rank down. In its turn every process of a group is told to end at once, in reverse order of
 //! rank; the next group's turn comes when none of them lives, or when the turn has lasted too long: the longest
 //! `stopwaitsecs` among them and [`TURN_GRACE`]. After the last turn the daemon ends, and says who is left.
+//!
+//! An end (not a reload) may be given a time for the whole, `shutdown_timeout`. Shortly before it is over everything is
+//! killed, still in order, so that the daemon has ended by then: whoever waits for it would kill it, and it could not
+//! tell its status.
 
 use super::Engine;
 use super::action::{Action, Note};
@@ -15,6 +19,8 @@ use std::time::Duration;
 
 /// How much longer than `stopwaitsecs` a turn may last.
 pub(super) const TURN_GRACE: Duration = Duration::from_secs(10);
+/// Most of `shutdown_timeout` that is kept for killing and for writing the last lines.
+const RESERVE_MAX: Duration = Duration::from_secs(1);
 /// Time between two lines in the log that say who is waited for.
 pub(super) const REPORT_INTERVAL: Duration = Duration::from_secs(3);
 
@@ -33,6 +39,8 @@ pub(super) struct Closing {
     turn_ends: Monotonic,
     /// When to say again who is waited for.
     report_at: Monotonic,
+    /// When the patience for the whole ends.
+    hurry_at: Option<Monotonic>,
     /// Processes that nobody waits for any longer.
     left: BTreeSet<ProcessKey>,
     /// The daemon was told to end.
@@ -42,7 +50,8 @@ pub(super) struct Closing {
 impl Closing {
     /// When the shutdown wants to be stepped without any other cause.
     pub fn deadline(&self) -> Option<Monotonic> {
-        (!self.over).then(|| self.turn_ends.min(self.report_at))
+        let step = self.turn_ends.min(self.report_at);
+        (!self.over).then(|| self.hurry_at.map_or(step, |at| at.min(step)))
     }
 
     /// Whether the daemon starts anew afterwards.
@@ -95,9 +104,13 @@ impl Engine {
             waiting: BTreeSet::new(),
             turn_ends: now,
             report_at: now,
+            hurry_at: None,
             left: BTreeSet::new(),
             over: false,
         });
+        if !reload {
+            self.limit_shutdown(now);
+        }
         for key in keys {
             self.want(
                 &key,
@@ -112,10 +125,22 @@ impl Engine {
         self.report_waiting(now, out);
     }
 
+    /// The daemon is to end in time, if a time is given.
+    pub(super) fn limit_shutdown(&mut self, now: Monotonic) {
+        let timeout = self.config.daemon.shutdown_timeout;
+        if let (Some(closing), Some(timeout)) = (&mut self.closing, timeout)
+            && !timeout.is_zero()
+        {
+            let reserve = (timeout / 10).min(RESERVE_MAX);
+            closing.hurry_at = Some(now.after(timeout.saturating_sub(reserve)));
+        }
+    }
+
     /// No patience is left: whatever is being stopped is killed now, in this turn and in all to come.
     pub(super) fn hurry(&mut self, now: Monotonic, out: &mut Outbox) {
         if let Some(closing) = &mut self.closing {
             closing.hurry = true;
+            closing.hurry_at = None;
             closing.turn_ends = closing.turn_ends.min(now.after(TURN_GRACE));
         }
         for key in self.table.in_order_of_rank().into_iter().rev() {
@@ -131,6 +156,13 @@ impl Engine {
         if closing.over {
             return;
         }
+        if closing.hurry_at.is_some_and(|at| now >= at) {
+            out.log(Note::OutOfTime);
+            self.hurry(now, out);
+        }
+        let Some(closing) = &mut self.closing else {
+            return;
+        };
         if now >= closing.turn_ends {
             let given_up = std::mem::take(&mut closing.waiting);
             closing.left.extend(given_up.iter().cloned());

@@ -1,8 +1,8 @@
 //! Small pieces that the engine's tests are made of.
 
 use crate::config::model::{
-    Autorestart, Config, ConsoleSettings, DaemonSettings, EditMode, Environment, Group, Launch,
-    LogLevel, LogSettings, LogTarget, OnOrphans, Policy, ProcessSettings,
+    Autorestart, Config, ConsoleSettings, DaemonSettings, EditMode, Environment, ExitWhen, Group,
+    Launch, LogLevel, LogSettings, LogTarget, OnOrphans, Policy, ProcessSettings,
 };
 use crate::types::{
     ByteSize, GroupName, Monotonic, Pid, ProcessKey, ProcessName, ProgramName, Signal,
@@ -67,6 +67,7 @@ pub fn settings(name: &str) -> ProcessSettings {
             priority: 999,
             stopasgroup: false,
             killasgroup: false,
+            essential: false,
         },
         stdout: discard.clone(),
         stderr: discard,
@@ -109,6 +110,11 @@ pub fn config(processes: impl IntoIterator<Item = ProcessSettings>) -> Config {
             identifier: "test".to_owned(),
             environment: Environment::default(),
             on_orphans: OnOrphans::Adopt,
+            control_socket: true,
+            auto_logs: true,
+            log_to_stderr: false,
+            exit_when: ExitWhen::Never,
+            shutdown_timeout: None,
         },
         console: ConsoleSettings {
             server_uid: None,

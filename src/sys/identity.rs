@@ -39,6 +39,11 @@ pub enum IdentityError {
     },
 }
 
+/// Whether this is process 1 of its pid namespace: nobody else collects orphans, and its end is everybody's.
+pub fn is_init() -> bool {
+    std::process::id() == 1
+}
+
 /// Becomes a user: supplementary groups, group, user, each verified. `groups` replaces those the process has.
 ///
 /// A process without privileges may name the user it already is, with exactly the groups it already has.

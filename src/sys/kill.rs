@@ -33,6 +33,13 @@ fn send(target: i32, signal: i32) -> Result<(), Errno> {
     Errno::result(unsafe { libc::kill(target, signal) }).map(drop)
 }
 
+/// Sends a signal to everything that may be signalled, but this process. Only process 1 has a right to that: all the
+/// others are its own. `false` when nobody is left.
+pub fn everyone(signal: Signal) -> bool {
+    debug_assert!(super::identity::is_init(), "only process 1 may do this");
+    super::identity::is_init() && send(-1, signal.number()) != Err(Errno::ESRCH)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -12,6 +12,7 @@ pub mod identity;
 pub mod kill;
 pub mod limits;
 pub mod lookup;
+pub mod mapping;
 pub mod notify;
 pub mod peer;
 pub mod pidfd;

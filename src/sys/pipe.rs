@@ -17,6 +17,7 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
 use nix::sys::stat::{Mode, SFlag, fstat};
 use nix::unistd::pipe2;
+use std::ffi::c_int;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
@@ -51,6 +52,16 @@ pub fn identity(end: impl AsFd) -> Option<u64> {
     let stat = fstat(end).ok()?;
     let kind = SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits());
     (kind == SFlag::S_IFIFO).then_some(stat.st_ino)
+}
+
+/// How many bytes wait in a pipe; whoever alone reads from it gets as many without waiting.
+pub fn waiting(end: impl AsFd) -> Result<usize, Errno> {
+    let mut count: c_int = 0;
+    let number = end.as_fd().as_raw_fd();
+    // SAFETY: the kernel writes one number, into the local one.
+    let asked = unsafe { libc::ioctl(number, libc::FIONREAD, &raw mut count) };
+    Errno::result(asked)?;
+    Ok(usize::try_from(count).unwrap_or(0))
 }
 
 /// Which end of a pipe is opened again.

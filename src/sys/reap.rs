@@ -25,6 +25,15 @@ pub fn collect(pid: Pid) -> Option<ExitStatus> {
     wait(libc::P_PID, id, 0).map(|(_, status)| status)
 }
 
+/// Whether there is a child, ended or not.
+pub fn has_children() -> bool {
+    let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
+    let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    // SAFETY: writes at most one record, into the local one.
+    let result = unsafe { libc::waitid(libc::P_ALL, 0, info.as_mut_ptr(), options) };
+    Errno::result(result) != Err(Errno::ECHILD)
+}
+
 fn wait(kind: libc::idtype_t, id: libc::id_t, keep: libc::c_int) -> Option<(Pid, ExitStatus)> {
     let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
     loop {

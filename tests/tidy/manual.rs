@@ -155,6 +155,8 @@ fn every_option_that_is_a_key_says_so() {
         childlogdir: some(),
         minfds: some(),
         minprocs: some(),
+        no_socket: true,
+        container: true,
         configuration: None,
     };
     for (key, flag, _) in everything.overrides() {

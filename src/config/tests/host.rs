@@ -96,6 +96,11 @@ impl Host for FakeHost {
         path.starts_with("/bin")
     }
 
+    fn is_writable(&self, path: &Path) -> bool {
+        self.facts(path)
+            .is_some_and(|facts| facts.kind == FileKind::Directory)
+    }
+
     fn glob(&self, pattern: &str) -> Result<Vec<PathBuf>, String> {
         let pattern = glob::Pattern::new(pattern).map_err(|error| error.msg.to_owned())?;
         let matching = self.files.keys().filter(|path| pattern.matches_path(path));

@@ -294,6 +294,7 @@ fn default_section_is_a_fallback_for_every_other() {
 fn a_flag_beats_the_file_and_is_checked_like_it() {
     let host = FakeHost::with("[taskmasterd]\nloglevel=debug\n");
     let flag = |key, flag, value: &str| Override {
+        weak: false,
         key,
         flag,
         value: value.to_owned(),

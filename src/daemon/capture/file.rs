@@ -21,6 +21,7 @@
 //! what it does not take is kept here, and the file is *stalled*: the thread gives it no more until the reader has taken
 //! that. One that takes nothing for too long is given up by [`LogFile::give_up`], and tried again as after a failure.
 
+use super::inflight::Place;
 use super::open::{Creation, Directory, Opened, is_own_descriptor, look};
 use nix::errno::Errno;
 use nix::fcntl::renameat;
@@ -118,6 +119,21 @@ impl LogFile {
 
     pub(super) fn path(&self) -> &Rc<Path> {
         &self.path
+    }
+
+    pub(super) fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// Which file it is, and how long, if it is a regular one.
+    pub(super) fn place(&self) -> Option<Place> {
+        let (device, inode) = self.opened.as_ref()?.identity();
+        let size = self.size;
+        Some(Place {
+            device,
+            inode,
+            size,
+        })
     }
 
     pub(super) fn directory(&self) -> Option<&Rc<Directory>> {

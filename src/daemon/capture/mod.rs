@@ -20,6 +20,7 @@
 mod file;
 mod files;
 mod follow;
+mod inflight;
 mod open;
 mod queue;
 mod slab;
@@ -35,6 +36,7 @@ use crate::sys::poller::Poller;
 use crate::types::{ByteSize, ProcessKey};
 use crate::wire::Channel;
 use file::Limits;
+use inflight::Inflight;
 use queue::{Attach, Command, Shared};
 use std::collections::BTreeMap;
 use std::io;
@@ -156,6 +158,11 @@ pub struct Capture {
     main_health: Arc<Health>,
 }
 
+/// Writes what a daemon that was killed had read and not written. Says how many bytes of which log that was.
+pub fn finish_inflight(path: &Path) -> io::Result<Option<(PathBuf, usize)>> {
+    inflight::finish(path)
+}
+
 /// Hands lines of the daemon's own log over, from any thread.
 #[derive(Debug, Clone)]
 pub struct MainLog {
@@ -171,15 +178,17 @@ impl MainLog {
 }
 
 impl Capture {
-    /// Starts the thread. Signals must be blocked already, since it inherits the mask.
-    pub fn start() -> io::Result<Self> {
+    /// Starts the thread. Signals must be blocked already, since it inherits the mask. `inflight` is where the next daemon
+    /// finds what this one had read and not written when it was killed.
+    pub fn start(inflight: Option<&Path>) -> io::Result<Self> {
         let shared = Arc::new(Shared::new()?);
         let main_health = Arc::new(Health::default());
         let poller = Poller::new()?;
         let (tell_end, ended) = sync_channel(1);
+        let buffer = Inflight::new(inflight, thread::BUFFER_BYTES)?;
         let (theirs, health) = (Arc::clone(&shared), Arc::clone(&main_health));
         let thread = Builder::new().name("capture".into()).spawn(move || {
-            let whole = Worker::new(theirs, poller, health).is_ok_and(Worker::run);
+            let whole = Worker::new(theirs, poller, health, buffer).is_ok_and(Worker::run);
             // Nobody listens any more when the handle was dropped.
             tell_end.try_send(whole).unwrap_or_default();
         })?;
@@ -318,9 +327,13 @@ impl Capture {
 
 impl Drop for Capture {
     fn drop(&mut self) {
-        if self.thread.is_some() {
+        if let Some(thread) = self.thread.take() {
             let deadline = Instant::now();
             self.shared.ask(Command::Finish { deadline });
+            // It puts its files away; one that is stuck in a write is not waited for.
+            if self.ended.recv_timeout(GRACE).is_ok() {
+                let _ended = thread.join();
+            }
         }
     }
 }

@@ -4,10 +4,13 @@
 //! is missing, as soon as the log can be written again, even if the program was restarted meanwhile.
 
 use super::file::LogFile;
+use super::inflight::Inflight;
 use super::strip::AnsiStripper;
 use super::{LogHealth, StreamId};
+use crate::sys::pipe;
 use nix::errno::Errno;
-use std::os::fd::OwnedFd;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -29,8 +32,8 @@ pub(super) struct Source {
 /// What a read brought.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Intake {
-    /// So many bytes from the pipe, and so many of them that are left to be written.
-    Data { read: usize, kept: usize },
+    /// So many bytes from the pipe.
+    Data { read: usize },
     /// Nothing for now.
     Nothing,
     /// The last writer is gone.
@@ -38,23 +41,50 @@ pub(super) enum Intake {
 }
 
 impl Source {
-    /// Reads once.
-    pub(super) fn read(&mut self, buffer: &mut [u8]) -> Intake {
+    /// Reads once, as much as is there and fits, and says to `buffer` what is being done.
+    pub(super) fn read(&mut self, buffer: &mut Inflight, log: Option<&LogFile>) -> Intake {
+        let count = match pipe::waiting(&self.pipe) {
+            Ok(0) => return self.look(),
+            Ok(count) => count,
+            // A pipe has no failure that would pass.
+            Err(_) => return Intake::End,
+        };
+        let place = match log {
+            Some(log) => buffer.begin(log, self.stripper, count),
+            None => buffer.buffer(count),
+        };
         let read = loop {
-            match nix::unistd::read(&self.pipe, buffer) {
-                Ok(0) => return Intake::End,
-                Ok(read) => break read,
+            match nix::unistd::read(&self.pipe, place) {
                 Err(Errno::EINTR) => {}
-                Err(Errno::EAGAIN) => return Intake::Nothing,
-                // A pipe has no other failure that would pass.
-                Err(_) => return Intake::End,
+                result => break result,
             }
         };
-        let kept = match (&mut self.stripper, buffer.get_mut(..read)) {
-            (Some(stripper), Some(bytes)) => stripper.strip(bytes),
-            _ => read,
-        };
-        Intake::Data { read, kept }
+        match read {
+            Ok(read @ 1..) => {
+                buffer.read();
+                Intake::Data { read }
+            }
+            other => {
+                buffer.end();
+                match other {
+                    Err(Errno::EAGAIN) => Intake::Nothing,
+                    _ => Intake::End,
+                }
+            }
+        }
+    }
+
+    /// Whether an empty pipe has ended. What comes at this moment is for the next read.
+    fn look(&self) -> Intake {
+        let mut ready = [PollFd::new(self.pipe.as_fd(), PollFlags::POLLIN)];
+        while poll(&mut ready, PollTimeout::ZERO) == Err(Errno::EINTR) {}
+        let events = ready.first().and_then(PollFd::revents);
+        let ended = PollFlags::POLLHUP | PollFlags::POLLERR | PollFlags::POLLNVAL;
+        match events {
+            Some(events) if events.contains(PollFlags::POLLIN) => Intake::Nothing,
+            Some(events) if events.intersects(ended) => Intake::End,
+            Some(_) | None => Intake::Nothing,
+        }
     }
 }
 

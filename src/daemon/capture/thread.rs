@@ -6,6 +6,7 @@
 
 use super::files::Files;
 use super::follow::Followers;
+use super::inflight::Inflight;
 use super::open::{errno_of, read_end};
 use super::queue::{Attach, Command, Shared};
 use super::slab::Slab;
@@ -23,7 +24,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// The most a pipe holds unless somebody enlarged it.
-const BUFFER_BYTES: usize = 64 * 1024;
+pub(super) const BUFFER_BYTES: usize = 64 * 1024;
 /// The most reads that one source gets before the next has its turn.
 const TURN_READS: u32 = 16;
 /// The most that is read from the pipe of a process's predecessor before its own: no user can make a pipe larger.
@@ -44,7 +45,9 @@ pub(super) struct Worker {
     main_health: Arc<Health>,
     pub(super) stalls: BTreeMap<u32, Stall>,
     followers: Followers,
-    buffer: Vec<u8>,
+    buffer: Inflight,
+    /// Where escape sequences are removed.
+    stripped: Vec<u8>,
 }
 
 impl Worker {
@@ -52,6 +55,7 @@ impl Worker {
         shared: Arc<Shared>,
         poller: Poller,
         main_health: Arc<Health>,
+        buffer: Inflight,
     ) -> io::Result<Self> {
         poller.add(&shared.inbox_bell, BELL, Interest::READABLE)?;
         Ok(Self {
@@ -64,7 +68,8 @@ impl Worker {
             main_health,
             stalls: BTreeMap::new(),
             followers: Followers::default(),
-            buffer: vec![0; BUFFER_BYTES],
+            buffer,
+            stripped: Vec::new(),
         })
     }
 
@@ -231,32 +236,39 @@ impl Worker {
             return Some(0);
         }
         let source = self.sources.get_mut(number)?;
-        match source.read(&mut self.buffer) {
-            Intake::Nothing => Some(0),
+        let log = source.file.and_then(|file| self.files.get_mut(file));
+        let read = match source.read(&mut self.buffer, log.as_deref()) {
+            Intake::Nothing => return Some(0),
             Intake::End => {
                 self.close(number);
-                None
+                return None;
             }
-            Intake::Data { read, kept } => {
-                let data = self.buffer.get(..kept).unwrap_or_default();
-                let mut path = None;
-                let mut stalled = false;
-                if let Some(file) = source.file.and_then(|file| self.files.get_mut(file)) {
-                    let notice = source.health.write(file, data, now);
-                    path = file.is_regular().then(|| &**file.path());
-                    stalled = file.is_stalled();
-                    tell(&self.shared, Some(&source.stream), file.path(), notice);
-                }
-                self.followers
-                    .deliver(&self.shared, Some(&source.stream), path, data);
-                if stalled {
-                    let (stream, health) = (source.stream.clone(), Arc::clone(&source.health));
-                    let file = source.file;
-                    self.stall(file, Some(stream), health, now);
-                }
-                Some(read)
-            }
+            Intake::Data { read } => read,
+        };
+        let mut data = self.buffer.data(read);
+        if let Some(stripper) = &mut source.stripper {
+            self.stripped.clear();
+            self.stripped.extend_from_slice(data);
+            let kept = stripper.strip(&mut self.stripped);
+            data = self.stripped.get(..kept).unwrap_or_default();
         }
+        let mut path = None;
+        let mut stalled = false;
+        if let Some(file) = log {
+            let notice = source.health.write(file, data, now);
+            path = file.is_regular().then(|| &**file.path());
+            stalled = file.is_stalled();
+            tell(&self.shared, Some(&source.stream), file.path(), notice);
+        }
+        self.followers
+            .deliver(&self.shared, Some(&source.stream), path, data);
+        if stalled {
+            let (stream, health) = (source.stream.clone(), Arc::clone(&source.health));
+            let file = source.file;
+            self.stall(file, Some(stream), health, now);
+        }
+        self.buffer.end();
+        Some(read)
     }
 
     fn close(&mut self, number: u32) {

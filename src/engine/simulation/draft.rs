@@ -65,6 +65,7 @@ fn policy(rng: &mut Rng) -> Policy {
         priority: rng.one_of(&[1, 5, 999]),
         stopasgroup: rng.chance(30),
         killasgroup: rng.chance(30),
+        essential: false,
     }
 }
 

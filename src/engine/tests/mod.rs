@@ -3,6 +3,7 @@
 mod changes;
 mod closing;
 mod commands;
+mod exit_policy;
 mod processes;
 
 use super::Engine;

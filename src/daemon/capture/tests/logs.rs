@@ -1,6 +1,7 @@
 //! What the loop asks about files, and the daemon's own log.
 
 use super::*;
+use crate::daemon::capture::thread::BUFFER_BYTES;
 
 #[test]
 fn clearing_works_for_the_living_the_dead_and_the_absent() {
@@ -121,7 +122,13 @@ fn the_daemons_own_log_is_bounded_while_it_waits_and_says_what_is_missing() {
     let deadline = Instant::now();
     shared.ask(Command::Finish { deadline });
     let health = Arc::new(Health::default());
-    let worker = Worker::new(shared, Poller::new().unwrap(), Arc::clone(&health)).unwrap();
+    let worker = Worker::new(
+        shared,
+        Poller::new().unwrap(),
+        Arc::clone(&health),
+        Inflight::new(None, BUFFER_BYTES).unwrap(),
+    )
+    .unwrap();
     assert!(worker.run());
     let mut expected = line.repeat(1024);
     expected.extend(b"[taskmaster: 10240 bytes lost]\n");

@@ -34,9 +34,17 @@ struct Rig {
     jobs: u64,
 }
 
+/// A pipe whose writer notices when nobody reads any more.
+fn one_way() -> (OwnedFd, OwnedFd) {
+    use nix::fcntl::{FcntlArg, OFlag, fcntl};
+    let (read, write) = nix::unistd::pipe2(OFlag::O_CLOEXEC).unwrap();
+    fcntl(&read, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
+    (read, write)
+}
+
 impl Rig {
     fn new() -> Self {
-        let capture = Capture::start().unwrap();
+        let capture = Capture::start(None).unwrap();
         let poller = Poller::new().unwrap();
         poller
             .add(capture.waker_fd(), 0, Interest::READABLE)
@@ -69,7 +77,7 @@ impl Rig {
     }
 
     fn attach_to(&mut self, stream: StreamId, settings: &LogSettings) -> File {
-        let (read, write) = pipe::output().unwrap();
+        let (read, write) = one_way();
         self.capture
             .attach(stream, read, settings, AttachOptions::default());
         File::from(write)

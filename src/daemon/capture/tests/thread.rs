@@ -1,6 +1,7 @@
 //! The life of the thread: how it ends, that it sleeps, and how fast it is.
 
 use super::*;
+use crate::daemon::capture::thread::BUFFER_BYTES;
 
 #[test]
 fn finishing_writes_what_is_in_the_pipes_but_waits_for_nobody() {
@@ -61,9 +62,14 @@ fn with_nothing_to_do_the_thread_sleeps() {
     let thread = std::thread::spawn(move || {
         tell.send(fs::read_link("/proc/thread-self").unwrap())
             .unwrap();
-        Worker::new(theirs, Poller::new().unwrap(), Arc::default())
-            .unwrap()
-            .run()
+        Worker::new(
+            theirs,
+            Poller::new().unwrap(),
+            Arc::default(),
+            Inflight::new(None, BUFFER_BYTES).unwrap(),
+        )
+        .unwrap()
+        .run()
     });
     let status = Path::new("/proc").join(told.recv().unwrap()).join("status");
     let mut pipes = Vec::new();
