@@ -5,13 +5,14 @@
 //! that do not use it. What applies live is left out, as in [`ProcessSettings::needs_restart`].
 
 use super::model::{Environment, Launch, LogTarget, ProcessSettings, User};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::fmt;
 use std::str::FromStr;
 
 /// Hashes of settings, by key.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Fingerprint(BTreeMap<String, String>);
 
 impl Fingerprint {

@@ -3,7 +3,9 @@
 //! Everything here has been checked: nothing after the loader looks at a string again. There is no behaviour and no I/O,
 //! and the only positions in a file are those of each program's section and keys, which messages name.
 
+use super::schema;
 use crate::types::{ByteSize, GroupName, ProcessKey, ProcessName, ProgramName, Signal};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -11,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// A whole configuration: the daemon's settings, the console's, and every process in its group.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Config {
     /// The `[taskmasterd]` section, with the command line's overrides applied.
     pub daemon: DaemonSettings,
@@ -31,7 +33,7 @@ impl Config {
 }
 
 /// The daemon's own settings. Paths are absolute.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DaemonSettings {
     /// The control socket (`[taskmasterctl] serverurl` of a native file).
     pub socket: PathBuf,
@@ -86,7 +88,7 @@ pub struct DaemonSettings {
 }
 
 /// What becomes of programs that outlived the daemon, because it was killed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum OnOrphans {
     /// They are taken over and go on.
     #[default]
@@ -98,7 +100,7 @@ pub enum OnOrphans {
 }
 
 /// When the daemon ends by itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 pub enum ExitWhen {
     /// Never: it ends when it is told to.
     #[default]
@@ -132,7 +134,7 @@ impl ExitWhen {
 }
 
 /// Severity from which the daemon's log is written, in Supervisor's words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum LogLevel {
     /// Everything.
     Blather,
@@ -151,7 +153,7 @@ pub enum LogLevel {
 }
 
 /// The console's settings.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConsoleSettings {
     /// Socket to connect to.
     pub socket: PathBuf,
@@ -172,7 +174,7 @@ pub struct ConsoleSettings {
 }
 
 /// Keys of the shell's line editor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum EditMode {
     /// As Emacs has them.
     #[default]
@@ -182,7 +184,7 @@ pub enum EditMode {
 }
 
 /// A group of processes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Group {
     /// Rank among groups: low starts first and stops last.
     pub priority: i32,
@@ -193,7 +195,7 @@ pub struct Group {
 }
 
 /// Everything about one process.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessSettings {
     /// Group and name.
     pub key: ProcessKey,
@@ -204,6 +206,7 @@ pub struct ProcessSettings {
     /// Where its section begins: `FILE:LINE`, for messages.
     pub origin: String,
     /// Where each key that a file gives stands, sorted by key; what is not here has its default. Shared by all copies.
+    #[serde(deserialize_with = "known_origins")]
     pub origins: Arc<[KeyOrigin]>,
     /// What takes effect when the process is started: a change restarts it.
     pub launch: Launch,
@@ -247,7 +250,7 @@ impl ProcessSettings {
 }
 
 /// Where a key of a program was given its value.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct KeyOrigin {
     /// The key's own name, whatever spelling the file uses.
     pub key: &'static str,
@@ -257,8 +260,26 @@ pub struct KeyOrigin {
     pub line: u32,
 }
 
+/// Reads back where keys stand; one that this version does not know is left out.
+fn known_origins<'de, D: Deserializer<'de>>(input: D) -> Result<Arc<[KeyOrigin]>, D::Error> {
+    #[derive(Deserialize)]
+    struct Written {
+        key: String,
+        file: Arc<Path>,
+        line: u32,
+    }
+    let written = Vec::<Written>::deserialize(input)?;
+    let known = written
+        .into_iter()
+        .filter_map(|Written { key, file, line }| {
+            let key = schema::KEYS.iter().find(|known| known.name == key)?.name;
+            Some(KeyOrigin { key, file, line })
+        });
+    Ok(known.collect())
+}
+
 /// What a process is started with.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Launch {
     /// Program and arguments, already split into words. Never empty.
     pub argv: Vec<String>,
@@ -281,7 +302,7 @@ pub struct Launch {
 }
 
 /// What is decided about a process while it runs.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Policy {
     /// Start it when the daemon starts, or when it is added.
     pub autostart: bool,
@@ -308,7 +329,7 @@ pub struct Policy {
 }
 
 /// When a process that ended by itself is started again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Autorestart {
     /// Never.
     Never,
@@ -319,7 +340,7 @@ pub enum Autorestart {
 }
 
 /// Where one output stream goes and how its file is rotated.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogSettings {
     /// The destination.
     pub target: LogTarget,
@@ -330,7 +351,7 @@ pub struct LogSettings {
 }
 
 /// Destination of one output stream.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LogTarget {
     /// Discarded.
     Discard,
@@ -354,7 +375,7 @@ impl LogTarget {
 }
 
 /// An account, resolved when the file was loaded.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct User {
     /// Login name; the number as text where the account has no name.
     pub name: String,
@@ -371,7 +392,7 @@ pub struct User {
 }
 
 /// Environment variables. Values may be secrets, so `Debug` prints only how many there are.
-#[derive(Clone, PartialEq, Eq, Default)]
+#[derive(Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Environment(pub BTreeMap<String, String>);
 
 impl fmt::Debug for Environment {

@@ -18,6 +18,7 @@
 //! | `logs` | `tail`, `maintail` | `name`, `size` of the file, and `text`, or `base64` where the bytes are not UTF-8 |
 //! | `version`, `console`, `protocol` | `version` | versions of both sides and of what they speak |
 //! | `accepted` | `reload`, `shutdown` | true |
+//! | `from`, `to` | `upgrade` | versions of the daemon before and after |
 //! | `actions` | `help` | `name`, `usage`, `summary`, `example` |
 //! | `error` | any | `kind`, `message`; `diagnostics` for a file with errors |
 //!
@@ -28,7 +29,7 @@
 //! A row of `status` has `name`, `group`, `process`, `program`, `state`, `code` (Supervisor's number), `description`
 //! (as in the table, in local time), `pid`, `uptime_ms`, `started_at` and `stopped_at` (seconds since 1970), `trouble`,
 //! `last_exit` (`code` or `signal`, `name`, `core_dumped`; `text`), `failures`, `next_attempt_ms`, `restarts`,
-//! `stdout_log` and `stderr_log` (`path`, `lost`, `errno`). What does not apply is null. Keys may be added.
+//! `adopted` (taken over from a daemon that was killed), `stdout_log` and `stderr_log` (`path`, `lost`, `errno`). What does not apply is null. Keys may be added.
 //! With `--long` it has `resources` of its tree of processes: `processes`, `cpu_ms`, `cpu_percent`, `memory` (bytes).
 //!
 //! A story has `process` (a row as above), `since_ms` (in its state), `wanted` (`up`, `by_operator`), `failed_step`
@@ -341,6 +342,7 @@ pub fn refusal(action: &str, refusal: &Refusal, rendered: &Rendered) -> Value {
         Refusal::TooLarge => "too_large",
         Refusal::Busy => "busy",
         Refusal::Forbidden => "forbidden",
+        Refusal::NotUpgraded(_) => "not_upgraded",
         Refusal::NotUnderstood(_) => "not_understood",
         Refusal::Protocol { .. } => "protocol",
     };

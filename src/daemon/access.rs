@@ -4,9 +4,10 @@
 //! the file itself does not count: somebody may have loosened it.
 
 use crate::sys::peer::Peer;
+use serde::{Deserialize, Serialize};
 
 /// The rule for this daemon's socket.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Access {
     /// The daemon's effective user id.
     pub uid: u32,

@@ -8,6 +8,7 @@ use super::clients::ClientId;
 use super::convert;
 use super::event_loop::Daemon;
 use super::jobs::Tail;
+use super::upgrade::concerns_daemon_alone;
 use crate::daemon::capture::LogRef;
 use crate::engine::event::{Command, GroupChangeKind, Reply};
 use crate::engine::{Event, Resolution};
@@ -15,12 +16,13 @@ use crate::sys::clock;
 use crate::types::{Monotonic, Signal, SignalError, Ticket};
 use crate::wire::{Diagnostic, Refusal, Request, RequestFrame, Response, SubscriptionEnd};
 use nix::unistd::AccessFlags;
+use serde::{Deserialize, Serialize};
 
 /// Most targets in one request, and most processes that they name where the daemon has not more of them.
 const TARGETS_MAX: usize = 4096;
 
 /// Who is to be answered when a command is done.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Waiter {
     /// A client.
     Client {
@@ -122,13 +124,23 @@ impl Daemon {
                 Ok(config) => Command::Update { config, groups },
                 Err(faults) => return Some(Response::Refused(Refusal::BadConfig(faults))),
             },
+            Request::Upgrade => {
+                self.ask_for_upgrade(client, id, now);
+                return None;
+            }
             // The file, and what is to be executed, are tried before anything is stopped for it.
             Request::Reload => match self
                 .loader
                 .load_and_log()
-                .and_then(|_| self.check_executable())
+                .and_then(|config| self.check_executable().map(|()| config))
             {
-                Ok(()) => Command::Reload,
+                Ok(config)
+                    if concerns_daemon_alone(&self.started_with, self.engine.config(), &config) =>
+                {
+                    self.ask_for_settings(client, id, config.daemon.clone(), now);
+                    return None;
+                }
+                Ok(_) => Command::Reload,
                 Err(faults) => return Some(Response::Refused(Refusal::BadConfig(faults))),
             },
         };
@@ -223,6 +235,7 @@ fn targets_of(request: &Request) -> Option<&[String]> {
         | Request::Avail
         | Request::Reread
         | Request::Reload
+        | Request::Upgrade
         | Request::Shutdown
         | Request::Version
         | Request::Input { .. }

@@ -17,6 +17,7 @@ use super::journal::{Birth, Journal};
 use super::loader::Loader;
 use super::manager::Manager;
 use super::runtime_files::RuntimeFiles;
+use super::upgrade::Upgrade;
 use crate::config::model::DaemonSettings;
 use crate::engine::{Engine, Event};
 use crate::sys::pidfd::PidFd;
@@ -25,6 +26,7 @@ use crate::sys::signals::SignalSource;
 use crate::sys::{clock, reap};
 use crate::types::{Monotonic, Pid, ProcessKey, Signal, Ticket};
 use nix::errno::Errno;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::os::unix::net::UnixListener;
@@ -63,6 +65,7 @@ pub struct Daemon {
     pub(super) adopted: BTreeMap<ProcessKey, PidFd>,
     /// Programs of a killed daemon that are left alone.
     pub(super) left: BTreeMap<ProcessKey, Birth>,
+    pub(super) upgrade: Option<Upgrade>,
     queue: VecDeque<Event>,
     more_ends: bool,
     pub(super) listener_rests_until: Option<Monotonic>,
@@ -70,7 +73,7 @@ pub struct Daemon {
 }
 
 /// Numbers that are handed out once.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone, Serialize, Deserialize)]
 pub struct Counters {
     client: u64,
     ticket: u64,
@@ -244,6 +247,7 @@ impl Daemon {
             manager,
             adopted: BTreeMap::new(),
             left: BTreeMap::new(),
+            upgrade: None,
             queue: VecDeque::new(),
             more_ends: false,
             listener_rests_until: None,
@@ -251,15 +255,22 @@ impl Daemon {
         })
     }
 
-    /// Serves until the engine says that it is over.
-    pub fn serve(&mut self) -> io::Result<Ending> {
+    /// Starts what is to start by itself.
+    pub fn boot(&mut self) {
         self.feed(Event::Boot);
+    }
+
+    /// Serves until the engine says that it is over, or until another image is to go on: `None`.
+    pub fn serve(&mut self) -> io::Result<Option<Ending>> {
         let mut ready = Vec::new();
         loop {
             if let Some(ending) = &self.ending {
                 let ending = ending.clone();
                 self.say_goodbye();
-                return Ok(ending);
+                return Ok(Some(ending));
+            }
+            if self.is_handover_due() {
+                return Ok(None);
             }
             ready.clear();
             self.poller.wait(&mut ready, self.timeout())?;
@@ -303,6 +314,7 @@ impl Daemon {
             self.spawn_some();
             self.tend_clients(now);
             self.tend_listener(now);
+            self.tend_upgrade(now);
         }
     }
 
@@ -357,6 +369,7 @@ impl Daemon {
             .filter_map(Client::deadline)
             .chain(self.engine.next_deadline())
             .chain(self.listener_rests_until)
+            .chain(self.upgrade_deadline())
             .min()
             .map(|deadline| deadline.since(now))
     }
@@ -380,12 +393,17 @@ impl Daemon {
         }
     }
 
-    fn on_child_ends(&mut self) {
+    pub(super) fn on_child_ends(&mut self) {
         let mut next = reap::peek();
         for _ in 0..REAPS_PER_TURN {
             let Some((pid, status)) = next else {
                 return;
             };
+            if self.is_end_of_check(pid, status, clock::now()) {
+                reap::collect(pid);
+                next = reap::peek();
+                continue;
+            }
             self.on_exec_status(pid);
             if let Some(pipe) = self.children.forget(pid) {
                 self.unwatch(&pipe);
@@ -432,7 +450,7 @@ impl Daemon {
         }
     }
 
-    fn on_capture(&mut self, now: Monotonic) {
+    pub(super) fn on_capture(&mut self, now: Monotonic) {
         for event in self.capture.events() {
             match event {
                 CaptureEvent::Output { subscription, data } => {

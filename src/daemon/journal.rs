@@ -20,6 +20,7 @@ use crate::sys::proc;
 use crate::types::{Generation, GroupName, Monotonic, Pid, ProcessKey, ProcessName};
 use nix::fcntl::{FallocateFlags, FcntlArg, OFlag, fallocate, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -45,8 +46,16 @@ pub struct Journal {
     complained: bool,
 }
 
+/// A journal, written down.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct JournalState {
+    births: BTreeMap<Pid, Birth>,
+    memos: BTreeMap<ProcessKey, String>,
+    closing: bool,
+}
+
 /// A process that was made.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Birth {
     /// Which process of the configuration it is.
     pub key: ProcessKey,
@@ -59,7 +68,7 @@ pub struct Birth {
 }
 
 /// What is written down about a process that is made.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Details {
     /// Of its spawn.
     pub generation: Generation,
@@ -259,21 +268,33 @@ impl Journal {
         Ok(journal)
     }
 
-    /// A journal that ends with the daemon, for one that leaves nothing behind: a container's, with which all ends.
-    pub fn in_memory() -> io::Result<Self> {
-        let file = memfd_create(c"journal", MFdFlags::MFD_CLOEXEC)?;
-        fcntl(&file, FcntlArg::F_SETFL(OFlag::O_APPEND))?;
+    /// What is to be written down of it, for the next image.
+    pub fn export(&self) -> JournalState {
+        JournalState {
+            births: self.births.clone(),
+            memos: self.memos.clone(),
+            closing: self.closing,
+        }
+    }
+
+    /// Goes on with the journal of another image; without a path, in memory.
+    pub fn import(path: Option<&Path>, state: JournalState) -> io::Result<Self> {
         let mut journal = Self {
-            path: None,
-            file: file.into(),
-            births: BTreeMap::new(),
-            memos: BTreeMap::new(),
-            closing: false,
+            path: path.map(Path::to_owned),
+            file: path.map_or_else(memory, |path| open(path, true))?,
+            births: state.births,
+            memos: state.memos,
+            closing: state.closing,
             compacted: 0,
             complained: false,
         };
         journal.write_anew()?;
         Ok(journal)
+    }
+
+    /// A journal that ends with the daemon, for one that leaves nothing behind: a container's, with which all ends.
+    pub fn in_memory() -> io::Result<Self> {
+        Self::import(None, JournalState::default())
     }
 
     /// Where children append their line.
@@ -403,6 +424,12 @@ impl Journal {
     pub fn remove(self) -> io::Result<()> {
         self.path.map_or(Ok(()), std::fs::remove_file)
     }
+}
+
+fn memory() -> io::Result<File> {
+    let file = memfd_create(c"journal", MFdFlags::MFD_CLOEXEC)?;
+    fcntl(&file, FcntlArg::F_SETFL(OFlag::O_APPEND))?;
+    Ok(file.into())
 }
 
 fn open(path: &Path, write: bool) -> io::Result<File> {

@@ -23,12 +23,13 @@ use std::path::Path;
 const DEFAULT_PATH: &str = "/bin:/usr/bin:/usr/local/bin";
 
 /// Variables that speak to the daemon alone: readiness and socket hand-over of a service manager.
-const NOT_FOR_CHILDREN: [&str; 5] = [
+const NOT_FOR_CHILDREN: [&str; 6] = [
     notify::VARIABLE,
     "LISTEN_FDS",
     "LISTEN_PID",
     "LISTEN_FDNAMES",
     super::reexec::MARKER,
+    super::reexec::HANDOVER,
 ];
 
 /// What all children have in common.

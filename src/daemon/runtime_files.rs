@@ -40,6 +40,11 @@ impl RuntimeFiles {
         }
     }
 
+    /// The lock, to be taken along.
+    pub fn lock(&self) -> &Lock {
+        &self.lock
+    }
+
     /// What is readable when a file was meddled with.
     pub fn watch(&self) -> Option<&Watch> {
         self.watch.as_ref()

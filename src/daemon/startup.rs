@@ -34,6 +34,7 @@ use crate::sys::{descriptors, dirs, identity, limits};
 use flexi_logger::LoggerHandle;
 use nix::sys::stat::Mode;
 use std::io::{self, Write};
+use std::os::fd::{BorrowedFd, RawFd};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
@@ -134,10 +135,11 @@ impl Failure {
     }
 }
 
-/// Makes descriptors 0 to 2 something harmless where they are closed, and closes what else was inherited.
-pub fn secure_descriptors() -> Result<(), Failure> {
+/// Makes descriptors 0 to 2 something harmless where they are closed, and closes what else was inherited, but for those
+/// of `keep`.
+pub fn secure_descriptors(keep: &[RawFd]) -> Result<(), Failure> {
     descriptors::sanitize_standard().map_err(Failure::surroundings)?;
-    descriptors::close_inherited(&[]);
+    descriptors::close_inherited(keep);
     Ok(())
 }
 
@@ -418,13 +420,13 @@ impl Prepared {
 }
 
 /// Where output is kept that has left its pipe and is not in its log yet.
-fn inflight_beside(socket: &Path) -> PathBuf {
+pub fn inflight_beside(socket: &Path) -> PathBuf {
     let mut name = socket.as_os_str().to_owned();
     name.push(".inflight");
     PathBuf::from(name)
 }
 
-fn open_log(capture: &Capture, settings: &DaemonSettings) -> Result<LoggerHandle, Failure> {
+pub fn open_log(capture: &Capture, settings: &DaemonSettings) -> Result<LoggerHandle, Failure> {
     if let Some(logfile) = &settings.logfile {
         capture.open_main(
             logfile.clone(),
@@ -471,6 +473,36 @@ pub struct Residue {
 }
 
 impl Residue {
+    /// What another image of the daemon left to this one.
+    pub fn new(
+        pidfile: Option<Pidfile>,
+        logger: LoggerHandle,
+        limits: Vec<Limit>,
+        logs: Option<LogDirectory>,
+    ) -> Self {
+        Self {
+            pidfile,
+            logger,
+            limits,
+            logs,
+        }
+    }
+
+    /// Where the pid file is.
+    pub fn pidfile_path(&self) -> Option<PathBuf> {
+        self.pidfile.as_ref().map(|it| it.path().to_owned())
+    }
+
+    /// Limits that the daemon was started with.
+    pub fn limits(&self) -> &[Limit] {
+        &self.limits
+    }
+
+    /// What holds the use of the directory of logs.
+    pub fn logs(&self) -> Option<BorrowedFd<'_>> {
+        self.logs.as_ref().map(LogDirectory::descriptor)
+    }
+
     /// Drains the logs, then removes what the daemon created to be found by. The lock goes last. Returns the limits
     /// that the daemon was started with. The record of processes stays where some are left.
     pub fn tidy_up(self, daemon: Daemon, processes_left: bool) -> Vec<Limit> {

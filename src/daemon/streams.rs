@@ -200,7 +200,7 @@ impl Daemon {
         }])
     }
 
-    fn watch_input(&mut self, key: &ProcessKey) {
+    pub(super) fn watch_input(&mut self, key: &ProcessKey) {
         if self.input_tokens.values().any(|watched| watched == key) {
             return;
         }

@@ -210,7 +210,7 @@ pub enum SpawnStep {
 }
 
 /// A group that `update` or `reread` speaks of.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GroupChange {
     /// The group.
     pub group: GroupName,
@@ -221,7 +221,7 @@ pub struct GroupChange {
 }
 
 /// What happened, or would happen, to a group.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum GroupChangeKind {
     /// No longer in the file.
     Removed,
@@ -265,7 +265,7 @@ pub struct TargetResult {
 }
 
 /// What became of a request for one process.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Outcome {
     /// It runs (or, without waiting, its process was asked for).
     Started,

@@ -15,6 +15,7 @@ use super::view::{ProcessView, State, Trouble};
 use super::{SpawnFailure, SpawnStep};
 use crate::config::model::ExitWhen;
 use crate::types::{ExitStatus, Monotonic, ProcessKey};
+use serde::{Deserialize, Serialize};
 
 /// Exit status for a program that cannot be found, as shells have it.
 const NOT_FOUND: u8 = 127;
@@ -26,7 +27,7 @@ const FAILED: u8 = 1;
 const SIGNAL_BASE: i32 = 128;
 
 /// Why the daemon ends by itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verdict {
     /// The program that decided.
     pub key: ProcessKey,

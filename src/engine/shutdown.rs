@@ -14,6 +14,7 @@ use super::action::{Action, Note};
 use super::outbox::{Happening, Outbox};
 use super::process::{End, Input, Then, Wanted};
 use crate::types::{GroupName, Monotonic, ProcessKey};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ const RESERVE_MAX: Duration = Duration::from_secs(1);
 pub(super) const REPORT_INTERVAL: Duration = Duration::from_secs(3);
 
 /// A shutdown that is under way.
-#[derive(Debug)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Closing {
     /// The daemon starts anew afterwards.
     reload: bool,

@@ -92,6 +92,52 @@ impl Table {
         self.groups.get(&key.group)?.processes.get(&key.process)
     }
 
+    /// All groups with their processes, and the highest generation of all that were removed.
+    pub fn export(&self) -> (Vec<(GroupName, i32, Vec<Process>)>, Generation) {
+        let groups = self.groups.iter().map(|(name, members)| {
+            let processes = members.processes.values().cloned().collect();
+            (name.clone(), members.priority, processes)
+        });
+        (groups.collect(), self.generation)
+    }
+
+    /// A table with these, and the indices that belong to them.
+    pub fn import(groups: Vec<(GroupName, i32, Vec<Process>)>, generation: Generation) -> Self {
+        let mut table = Self {
+            generation,
+            ..Self::default()
+        };
+        for (group, priority, processes) in groups {
+            table.rank_group(&group, priority);
+            for process in processes {
+                let key = process.key().clone();
+                table.index(&key, &process);
+                if let Some(members) = table.groups.get_mut(&group) {
+                    members.processes.insert(key.process, process);
+                }
+            }
+        }
+        table
+    }
+
+    fn index(&mut self, key: &ProcessKey, process: &Process) {
+        let Indexed {
+            pid,
+            program,
+            deadline,
+        } = Indexed::of(process);
+        if let Some(pid) = pid {
+            self.by_pid.insert(pid, key.clone());
+        }
+        if let Some(at) = deadline {
+            self.deadlines.insert((at, key.clone()));
+        }
+        self.by_program
+            .entry(program)
+            .or_default()
+            .insert(key.clone());
+    }
+
     /// Processes that something has happened to, or that were removed, since the last call.
     pub fn take_touched(&mut self) -> BTreeSet<ProcessKey> {
         std::mem::take(&mut self.touched)

@@ -8,6 +8,7 @@ pub mod clock;
 pub mod descriptors;
 pub mod dirs;
 pub mod exec;
+pub mod handover;
 pub mod identity;
 pub mod kill;
 pub mod limits;

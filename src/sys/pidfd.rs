@@ -58,6 +58,15 @@ impl PidFd {
         }
     }
 
+    /// The handle that an earlier image of this process opened.
+    pub fn inherit(pid: Pid, start_ticks: u64, descriptor: OwnedFd) -> Self {
+        Self {
+            pid,
+            start_ticks,
+            descriptor,
+        }
+    }
+
     /// Its number, while it is not reaped.
     pub fn pid(&self) -> Pid {
         self.pid

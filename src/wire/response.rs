@@ -39,6 +39,13 @@ pub enum Response {
     Accepted,
     /// To `Version`.
     Version(String),
+    /// To `Upgrade`, by the new image.
+    Upgraded {
+        /// Version of the old image.
+        from: String,
+        /// Version of the new one.
+        to: String,
+    },
     /// To `Subscribe`.
     Subscribed,
     /// The request was understood and not carried out.
@@ -75,6 +82,8 @@ pub enum Refusal {
     Busy,
     /// The peer may not do this.
     Forbidden,
+    /// The new image cannot go on where this one is, which goes on instead; for this reason.
+    NotUpgraded(String),
     /// The bytes are no request that this version knows.
     NotUnderstood(String),
     /// The peer speaks a version of the protocol that this daemon does not.

@@ -101,6 +101,7 @@ fn variant_of_request(request: &Request) -> &'static str {
         Request::Add { .. } => "request-add",
         Request::Remove { .. } => "request-remove",
         Request::Reload => "request-reload",
+        Request::Upgrade => "request-upgrade",
         Request::Shutdown => "request-shutdown",
         Request::Version => "request-version",
         Request::Input { .. } => "request-input",
@@ -127,6 +128,7 @@ fn variant_of_response(response: &Response) -> &'static str {
         Response::Groups(_) => "reply-groups",
         Response::Accepted => "reply-accepted",
         Response::Version(_) => "reply-version",
+        Response::Upgraded { .. } => "reply-upgraded",
         Response::Subscribed => "reply-subscribed",
         Response::Refused(refusal) => match refusal {
             Refusal::ShuttingDown => "refused-shuttingdown",
@@ -140,6 +142,7 @@ fn variant_of_response(response: &Response) -> &'static str {
             Refusal::TooLarge => "refused-toolarge",
             Refusal::Busy => "refused-busy",
             Refusal::Forbidden => "refused-forbidden",
+            Refusal::NotUpgraded(_) => "refused-notupgraded",
             Refusal::NotUnderstood(_) => "refused-notunderstood",
             Refusal::Protocol { .. } => "refused-protocol",
         },
@@ -295,6 +298,7 @@ impl Fill<'_> {
                 groups: self.names(),
             },
             Request::Reload,
+            Request::Upgrade,
             Request::Shutdown,
             Request::Version,
             Request::Input {
@@ -490,6 +494,10 @@ impl Fill<'_> {
                 .to_vec(),
             ),
             Response::Accepted,
+            Response::Upgraded {
+                from: self.text(),
+                to: self.text(),
+            },
             Response::Version(self.text()),
             Response::Subscribed,
         ];
@@ -548,6 +556,7 @@ impl Fill<'_> {
             Refusal::TooLarge,
             Refusal::Busy,
             Refusal::Forbidden,
+            Refusal::NotUpgraded(self.text()),
             Refusal::NotUnderstood(self.text()),
             Refusal::Protocol {
                 supported: self.small(),

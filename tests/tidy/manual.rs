@@ -21,7 +21,7 @@ const PAGES: &[&str] = &[
 const ACTIONS: &[&str] = &[
     "add", "avail", "clear", "exit", "fg", "help", "maintail", "open", "pid", "quit", "reload",
     "remove", "reread", "restart", "shutdown", "signal", "start", "status", "stop", "tail",
-    "update", "version", "wait", "why",
+    "update", "upgrade", "version", "wait", "why",
 ];
 
 fn page(name: &str) -> String {

@@ -206,7 +206,7 @@ pub static ACTIONS: &[Action] = &[
         name: "reload",
         usage: &[(
             "reload",
-            "Stop all processes, read the file again and start anew, the daemon's own settings included",
+            "Stop all processes, read the file again and start anew; where only the daemon's own settings changed, nothing is stopped",
         )],
         summary: "restart the daemon in place",
         example: "reload",
@@ -421,6 +421,21 @@ pub static ACTIONS: &[Action] = &[
         check: Check::Unchecked,
         confirmation: None,
         run: groups::update,
+    },
+    Action {
+        name: "upgrade",
+        usage: &[(
+            "upgrade",
+            "Replace the running daemon by what its executable is now; no program notices, and one that cannot go on is refused",
+        )],
+        summary: "replace the daemon under its programs",
+        example: "upgrade",
+        chapter: Chapter::Daemon,
+        flags: &[],
+        arguments: Arguments::None,
+        check: Check::Unchecked,
+        confirmation: None,
+        run: server::upgrade,
     },
     Action {
         name: "version",

@@ -157,10 +157,10 @@ mod tests {
                 "",
                 "default commands (type help <topic>):",
                 "=====================================",
-                "add    fg        quit    restart   status  version",
-                "avail  maintail  reload  shutdown  stop    wait   ",
-                "clear  open      remove  signal    tail    why    ",
-                "exit   pid       reread  start     update",
+                "add    fg        quit    restart   status  upgrade",
+                "avail  maintail  reload  shutdown  stop    version",
+                "clear  open      remove  signal    tail    wait   ",
+                "exit   pid       reread  start     update  why    ",
                 "",
             ]
         );

@@ -23,6 +23,7 @@
 
 use super::inflight::Place;
 use super::open::{Creation, Directory, Opened, is_own_descriptor, look};
+use super::queue::Restored;
 use nix::errno::Errno;
 use nix::fcntl::renameat;
 use std::ffi::{OsStr, OsString};
@@ -258,6 +259,23 @@ impl LogFile {
         self.given_up = true;
         self.blocked = Some((errno, now + WRITE_RETRY));
         std::mem::take(&mut self.pending).len()
+    }
+
+    /// Gives up what is kept for a reader, to somebody who will keep it.
+    pub(super) fn take_pending(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.pending)
+    }
+
+    /// Takes in what is known from whoever wrote it before.
+    pub(super) fn restore(&mut self, restored: Restored) {
+        let Restored {
+            ends_with_line,
+            pending,
+        } = restored;
+        self.ends_with_line = ends_with_line || self.size == 0 && self.is_regular();
+        if self.pending.is_empty() {
+            self.pending = pending;
+        }
     }
 
     /// What is open now, to be watched while it is stalled.

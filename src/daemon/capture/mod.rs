@@ -20,6 +20,7 @@
 mod file;
 mod files;
 mod follow;
+mod handover;
 mod inflight;
 mod open;
 mod queue;
@@ -36,8 +37,11 @@ use crate::sys::poller::Poller;
 use crate::types::{ByteSize, ProcessKey};
 use crate::wire::Channel;
 use file::Limits;
+use handover::Ended;
+pub use handover::{Work, WorkState};
 use inflight::Inflight;
 use queue::{Attach, Command, Shared};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -47,13 +51,14 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 use stream::Health;
+use strip::AnsiStripper;
 use thread::Worker;
 
 /// How long after its deadline a thread that is stuck in a write is waited for.
 const GRACE: Duration = Duration::from_millis(200);
 
 /// One of the two output streams of a process, over all its lives.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct StreamId {
     /// The process.
     pub key: ProcessKey,
@@ -69,7 +74,7 @@ pub struct AttachOptions {
 }
 
 /// A log to read.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LogRef {
     /// The file at this path.
     File(PathBuf),
@@ -153,7 +158,7 @@ pub struct Capture {
     /// Absent once it has been told to finish.
     thread: Option<JoinHandle<()>>,
     /// Tells once whether everything was written, when the thread ends.
-    ended: Receiver<bool>,
+    ended: Receiver<Ended>,
     healths: BTreeMap<StreamId, Arc<Health>>,
     main_health: Arc<Health>,
 }
@@ -181,24 +186,37 @@ impl Capture {
     /// Starts the thread. Signals must be blocked already, since it inherits the mask. `inflight` is where the next daemon
     /// finds what this one had read and not written when it was killed.
     pub fn start(inflight: Option<&Path>) -> io::Result<Self> {
-        let shared = Arc::new(Shared::new()?);
-        let main_health = Arc::new(Health::default());
-        let poller = Poller::new()?;
-        let (tell_end, ended) = sync_channel(1);
-        let buffer = Inflight::new(inflight, thread::BUFFER_BYTES)?;
-        let (theirs, health) = (Arc::clone(&shared), Arc::clone(&main_health));
-        let thread = Builder::new().name("capture".into()).spawn(move || {
-            let whole = Worker::new(theirs, poller, health, buffer).is_ok_and(Worker::run);
-            // Nobody listens any more when the handle was dropped.
-            tell_end.try_send(whole).unwrap_or_default();
-        })?;
+        let mut capture = Self::prepare()?;
+        capture.start_thread(inflight)?;
+        Ok(capture)
+    }
+
+    /// A handle without a thread.
+    fn prepare() -> io::Result<Self> {
+        let (_tell_end, ended) = sync_channel(1);
         Ok(Self {
-            shared,
-            thread: Some(thread),
+            shared: Arc::new(Shared::new()?),
+            thread: None,
             ended,
             healths: BTreeMap::new(),
-            main_health,
+            main_health: Arc::new(Health::default()),
         })
+    }
+
+    fn start_thread(&mut self, inflight: Option<&Path>) -> io::Result<()> {
+        let poller = Poller::new()?;
+        let buffer = Inflight::new(inflight, thread::BUFFER_BYTES)?;
+        let (tell_end, ended) = sync_channel(1);
+        let (theirs, health) = (Arc::clone(&self.shared), Arc::clone(&self.main_health));
+        let thread = Builder::new().name("capture".into()).spawn(move || {
+            let worker = Worker::new(theirs, poller, health, buffer);
+            let end = worker.map_or(Ended::Finished(false), Worker::run);
+            // Nobody listens any more when the handle was dropped.
+            tell_end.try_send(end).unwrap_or_default();
+        })?;
+        self.thread = Some(thread);
+        self.ended = ended;
+        Ok(())
     }
 
     /// Readable when [`Capture::events`] has something.
@@ -229,7 +247,8 @@ impl Capture {
             health,
             path,
             limits: Limits::of(settings),
-            strip_ansi: options.strip_ansi,
+            stripper: options.strip_ansi.then(AnsiStripper::default),
+            restored: None,
         })));
     }
 
@@ -286,7 +305,11 @@ impl Capture {
     pub fn open_main(&self, path: PathBuf, maxbytes: ByteSize, backups: u32) {
         let maxbytes = maxbytes.0;
         let limits = Limits { maxbytes, backups };
-        self.shared.ask(Command::OpenMain { path, limits });
+        self.shared.ask(Command::OpenMain {
+            path,
+            limits,
+            restored: None,
+        });
     }
 
     /// Something that writes to the daemon's own log and can be given away.
@@ -321,7 +344,10 @@ impl Capture {
         self.shared.ask(Command::Finish { deadline: until });
         let patience = deadline.saturating_add(GRACE);
         let whole = self.ended.recv_timeout(patience);
-        whole.is_ok_and(|whole| thread.is_none_or(|thread| thread.join().is_ok()) && whole)
+        whole.is_ok_and(|ended| {
+            let joined = thread.is_none_or(|thread| thread.join().is_ok());
+            joined && matches!(ended, Ended::Finished(true))
+        })
     }
 }
 

@@ -5,12 +5,14 @@
 
 use super::file::Limits;
 use super::stream::Health;
+use super::strip::AnsiStripper;
 use super::{CaptureEvent, FollowTarget, LogRef, StreamId};
 use crate::sys::waker::Waker;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -48,6 +50,7 @@ pub(super) enum Command {
     OpenMain {
         path: PathBuf,
         limits: Limits,
+        restored: Option<Restored>,
     },
     WriteMain(Vec<u8>),
     /// Lines of so many bytes were dropped at this place.
@@ -55,6 +58,18 @@ pub(super) enum Command {
     Finish {
         deadline: Instant,
     },
+    /// Give up the work, unless somebody has claimed that before.
+    HandOver {
+        claimed: Arc<AtomicBool>,
+    },
+}
+
+/// What is known of a file from whoever wrote it before.
+#[derive(Debug)]
+pub(super) struct Restored {
+    pub(super) ends_with_line: bool,
+    /// What its reader has not taken yet.
+    pub(super) pending: Vec<u8>,
 }
 
 /// A pipe to read, and where its bytes go.
@@ -66,7 +81,9 @@ pub(super) struct Attach {
     /// `None` discards.
     pub(super) path: Option<PathBuf>,
     pub(super) limits: Limits,
-    pub(super) strip_ansi: bool,
+    /// Removes escape sequences, from where it stands.
+    pub(super) stripper: Option<AnsiStripper>,
+    pub(super) restored: Option<Restored>,
 }
 
 /// Both queues.
@@ -145,6 +162,38 @@ impl Shared {
     pub(super) fn take_commands(&self) -> VecDeque<Command> {
         self.inbox_bell.drain();
         std::mem::take(&mut lock(&self.inbox).commands)
+    }
+
+    /// Puts commands in front of all others.
+    pub(super) fn put_first(&self, commands: impl IntoIterator<Item = Command>) {
+        let mut inbox = lock(&self.inbox);
+        let later = std::mem::take(&mut inbox.commands);
+        inbox.commands = commands.into_iter().chain(later).collect();
+        drop(inbox);
+        self.inbox_bell.wake();
+    }
+
+    /// The lines of the daemon's log that nobody has taken.
+    pub(super) fn waiting_lines(&self) -> Vec<Vec<u8>> {
+        let lines = |command: &Command| match command {
+            Command::WriteMain(line) => Some(line.clone()),
+            Command::Attach(_)
+            | Command::Relimit { .. }
+            | Command::ReopenAll
+            | Command::Clear { .. }
+            | Command::Tail { .. }
+            | Command::Follow { .. }
+            | Command::Unfollow { .. }
+            | Command::OpenMain { .. }
+            | Command::MainLost(_)
+            | Command::Finish { .. }
+            | Command::HandOver { .. } => None,
+        };
+        lock(&self.inbox)
+            .commands
+            .iter()
+            .filter_map(lines)
+            .collect()
     }
 
     /// Makes room for so many bytes of the daemon's log.

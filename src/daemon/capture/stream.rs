@@ -10,6 +10,7 @@ use super::{LogHealth, StreamId};
 use crate::sys::pipe;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use serde::{Deserialize, Serialize};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -97,6 +98,16 @@ pub(super) struct Health {
     episode: Mutex<Episode>,
 }
 
+/// An account, written down.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Account {
+    lost: u64,
+    errno: i32,
+    unmarked: u64,
+    lost_lately: u64,
+    reported: bool,
+}
+
 /// What is going on with a stream that cannot be written.
 #[derive(Debug, Default)]
 struct Episode {
@@ -119,6 +130,28 @@ pub(super) enum Notice {
 }
 
 impl Health {
+    pub(super) fn account(&self) -> Account {
+        let episode = self.episode();
+        Account {
+            lost: self.lost.load(Ordering::Relaxed),
+            errno: self.errno.load(Ordering::Relaxed),
+            unmarked: episode.unmarked,
+            lost_lately: episode.lost,
+            reported: episode.reported,
+        }
+    }
+
+    pub(super) fn restore(&self, account: Account) {
+        self.lost.store(account.lost, Ordering::Relaxed);
+        self.errno.store(account.errno, Ordering::Relaxed);
+        *self.episode() = Episode {
+            unmarked: account.unmarked,
+            lost: account.lost_lately,
+            reported: account.reported,
+            reported_at: None,
+        };
+    }
+
     pub(super) fn read(&self) -> LogHealth {
         let errno = self.errno.load(Ordering::Relaxed);
         LogHealth {

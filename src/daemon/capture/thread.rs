@@ -6,13 +6,13 @@
 
 use super::files::Files;
 use super::follow::Followers;
+use super::handover::Ended;
 use super::inflight::Inflight;
 use super::open::{errno_of, read_end};
-use super::queue::{Attach, Command, Shared};
+use super::queue::{Attach, Command, Restored, Shared};
 use super::slab::Slab;
 use super::stall::{Stall, stalled_file};
 use super::stream::{Health, Intake, Notice, Source};
-use super::strip::AnsiStripper;
 use super::{CaptureEvent, LogRef, StreamId};
 use crate::sys::poller::{Interest, Poller};
 use nix::errno::Errno;
@@ -21,6 +21,7 @@ use std::io;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// The most a pipe holds unless somebody enlarged it.
@@ -32,6 +33,14 @@ const PREDECESSOR_BYTES: usize = 1024 * 1024;
 /// Token of the loop's bell; sources have their number, stalled files one between.
 pub(super) const BELL: u64 = u64::MAX;
 
+/// Why the thread ends.
+enum Stop {
+    /// It is told to, and has until then.
+    Finish(Instant),
+    /// Somebody else goes on with its work.
+    HandOver,
+}
+
 /// Everything the thread owns.
 #[derive(Debug)]
 pub(super) struct Worker {
@@ -39,9 +48,9 @@ pub(super) struct Worker {
     pub(super) poller: Poller,
     pub(super) sources: Slab<Source>,
     /// The newest source of each stream that has one.
-    newest: BTreeMap<StreamId, u32>,
+    pub(super) newest: BTreeMap<StreamId, u32>,
     pub(super) files: Files,
-    main: Option<u32>,
+    pub(super) main: Option<u32>,
     main_health: Arc<Health>,
     pub(super) stalls: BTreeMap<u32, Stall>,
     followers: Followers,
@@ -73,13 +82,13 @@ impl Worker {
         })
     }
 
-    /// Works until it is told to finish. Says whether everything was written that was in the pipes then.
-    pub(super) fn run(mut self) -> bool {
+    /// Works until it is told to finish, or to give up its work.
+    pub(super) fn run(mut self) -> Ended {
         let mut ready = Vec::new();
         loop {
             // It can only fail for reasons that would be defects; without it nothing more can be done.
             if self.poller.wait(&mut ready, self.patience()).is_err() {
-                return false;
+                return Ended::Finished(false);
             }
             let asked = ready.iter().any(|event| event.token == BELL);
             let mut commands = VecDeque::new();
@@ -87,7 +96,7 @@ impl Worker {
                 commands = self.shared.take_commands();
                 // An answer is to contain what was written before it was asked for, so look at the pipes once more.
                 if self.poller.wait(&mut ready, Some(Duration::ZERO)).is_err() {
-                    return false;
+                    return Ended::Finished(false);
                 }
             }
             let now = Instant::now();
@@ -99,15 +108,17 @@ impl Worker {
                 }
             }
             self.give_up_stalled(now);
-            if let Some(deadline) = self.obey(commands, now) {
-                return self.drain(deadline);
+            match self.obey(commands, now) {
+                None => {}
+                Some(Stop::Finish(deadline)) => return Ended::Finished(self.drain(deadline)),
+                Some(Stop::HandOver) => return Ended::HandedOver(Box::new(self.into_work())),
             }
         }
     }
 
-    /// Does everything that is asked. Says until when, if the end is asked for.
-    fn obey(&mut self, commands: VecDeque<Command>, now: Instant) -> Option<Instant> {
-        for command in commands {
+    /// Does everything that is asked. Says how, if the end is asked for.
+    fn obey(&mut self, mut commands: VecDeque<Command>, now: Instant) -> Option<Stop> {
+        while let Some(command) = commands.pop_front() {
             match command {
                 Command::Attach(attach) => self.attach(*attach, now),
                 Command::Relimit { stream, limits } => {
@@ -149,8 +160,13 @@ impl Worker {
                     );
                 }
                 Command::Unfollow { subscription } => self.followers.remove(subscription),
-                Command::OpenMain { path, limits } => {
+                Command::OpenMain {
+                    path,
+                    limits,
+                    restored,
+                } => {
                     let new = self.files.acquire(&path, limits, now);
+                    self.restore(new, None, &Arc::clone(&self.main_health), restored, now);
                     if let Some(old) = std::mem::replace(&mut self.main, new) {
                         self.files.release(old);
                         self.forget_stall(old);
@@ -165,7 +181,13 @@ impl Worker {
                     self.main_health.lost_elsewhere(bytes);
                     self.write_main(&[], now);
                 }
-                Command::Finish { deadline } => return Some(deadline),
+                Command::Finish { deadline } => return Some(Stop::Finish(deadline)),
+                Command::HandOver { claimed } => {
+                    if !claimed.swap(true, Ordering::AcqRel) {
+                        self.shared.put_first(commands);
+                        return Some(Stop::HandOver);
+                    }
+                }
             }
         }
         None
@@ -185,12 +207,19 @@ impl Worker {
             .path
             .and_then(|path| self.files.acquire(&path, attach.limits, now));
         self.settle(Some(&attach.stream), file, &attach.health, now);
+        self.restore(
+            file,
+            Some(&attach.stream),
+            &attach.health,
+            attach.restored,
+            now,
+        );
         let source = Source {
             pipe: attach.pipe,
             stream: attach.stream,
             health: attach.health,
             file,
-            stripper: attach.strip_ansi.then(AnsiStripper::default),
+            stripper: attach.stripper,
         };
         let stream = source.stream.clone();
         if let Ok(number) = self.sources.insert(source) {
@@ -198,6 +227,24 @@ impl Worker {
             self.watch(number, now);
             // What is asked next may be about what it has already.
             self.read(number, now);
+        }
+    }
+
+    /// Takes in what is known of a file from whoever wrote it before.
+    fn restore(
+        &mut self,
+        file: Option<u32>,
+        stream: Option<&StreamId>,
+        health: &Arc<Health>,
+        restored: Option<Restored>,
+        now: Instant,
+    ) {
+        let log = file.and_then(|file| self.files.get_mut(file));
+        if let (Some(log), Some(restored)) = (log, restored) {
+            log.restore(restored);
+            if log.is_stalled() {
+                self.stall(file, stream.cloned(), Arc::clone(health), now);
+            }
         }
     }
 

@@ -34,7 +34,7 @@ const PROBE_CAP: Duration = Duration::from_millis(100);
 pub(super) const PROBE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// One process.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Process {
     settings: Arc<ProcessSettings>,
     wanted: Wanted,

@@ -88,7 +88,8 @@ fn with_nothing_to_do_the_thread_sleeps() {
                 maxbytes: 10,
                 backups: 1,
             },
-            strip_ansi: false,
+            stripper: None,
+            restored: None,
         })));
         let mut write = File::from(write);
         write.write_all(b"hello\n").unwrap();

@@ -1,0 +1,210 @@
+//! The new image's side: what the old one handed over becomes a daemon that goes on.
+
+use super::state::{Asker, State};
+use crate::cli::DaemonOptions;
+use crate::daemon::capture::Capture;
+use crate::daemon::children::Children;
+use crate::daemon::cleanup::LogDirectory;
+use crate::daemon::clients::Client;
+use crate::daemon::event_loop::{Daemon, Parts, Wake};
+use crate::daemon::inputs::Inputs;
+use crate::daemon::journal::Journal;
+use crate::daemon::launch::Launcher;
+use crate::daemon::loader::Loader;
+use crate::daemon::manager::Manager;
+use crate::daemon::reexec::HANDOVER;
+use crate::daemon::runtime_files::RuntimeFiles;
+use crate::daemon::startup::{Failure, Residue, inflight_beside, open_log};
+use crate::engine::Engine;
+use crate::sys::clock;
+use crate::sys::handover;
+use crate::sys::limits::Limit;
+use crate::sys::pidfd::PidFd;
+use crate::sys::pidfile::Pidfile;
+use crate::sys::poller::Interest;
+use crate::sys::signals::SignalSource;
+use crate::sys::socket::Lock;
+use crate::wire::Response;
+use nix::sys::resource::Resource;
+use nix::sys::stat::Mode;
+use std::os::unix::net::UnixListener;
+
+/// Limits by the name that they have in a state.
+pub(super) const LIMITS: [(&str, Resource); 2] = [
+    ("nofile", Resource::RLIMIT_NOFILE),
+    ("nproc", Resource::RLIMIT_NPROC),
+];
+
+/// What an earlier image of this very process handed over. Looked for first of all, before any descriptor is opened
+/// or closed. Nothing else is taken for it: not what a stranger put into the environment, nor memory of another process.
+pub fn incoming() -> Option<State> {
+    let number = std::env::var_os(HANDOVER)?.to_str()?.parse().ok()?;
+    let memory = handover::inherit(number)?;
+    let bytes = handover::read_sealed(&memory).ok()?;
+    let state = State::decode(&bytes).ok()?;
+    (state.pid == std::process::id()).then_some(state)
+}
+
+/// Becomes the daemon that the state is of.
+pub fn take_over(
+    state: State,
+    options: &DaemonOptions,
+    signals: SignalSource,
+    called_as: &str,
+) -> Result<(Daemon, Residue), Failure> {
+    let State {
+        written_by,
+        limits,
+        file,
+        started_with,
+        pidfile,
+        engine,
+        listener,
+        lock,
+        logs,
+        journal,
+        children,
+        inputs,
+        adopted,
+        left,
+        clients,
+        jobs,
+        waiters,
+        counters,
+        access,
+        manager,
+        capture,
+        pipes,
+        askers,
+        executable,
+        ..
+    } = state;
+    // These first: whatever goes wrong later, they must not stay behind without an owner.
+    let lock = lock.and_then(handover::inherit);
+    let listener = listener.and_then(handover::inherit).map(UnixListener::from);
+    let logs = logs.and_then(handover::inherit).map(LogDirectory::inherit);
+    let pipes: Vec<_> = pipes.into_iter().map(handover::inherit).collect();
+
+    // By the directory and the environment of the start, as ever.
+    let loader = Loader::new(file, options);
+    if let Some(directory) = &started_with.directory
+        && let Err(error) = std::env::set_current_dir(directory)
+    {
+        return Err(Failure::surroundings(error));
+    }
+    nix::sys::stat::umask(Mode::from_bits_truncate(started_with.umask));
+    let socket = lock.is_some().then_some(started_with.socket.as_path());
+    let inflight = socket.map(inflight_beside);
+    let capture =
+        Capture::resume(capture, pipes, inflight.as_deref()).map_err(Failure::surroundings)?;
+    let logger = open_log(&capture, &started_with)?;
+    let record = socket.map(Journal::path_beside);
+    let journal = Journal::import(record.as_deref(), journal).map_err(Failure::surroundings)?;
+    let limits: Vec<Limit> = limits.into_iter().filter_map(limit_of).collect();
+    let launcher = Launcher::new(socket, limits.clone()).map_err(Failure::surroundings)?;
+    let runtime_files = lock.map(|lock| {
+        let lock = Lock::inherit(&started_with.socket, lock);
+        RuntimeFiles::new(&started_with.socket, started_with.socket_mode, lock)
+    });
+    let mut daemon = Daemon::new(Parts {
+        engine: Engine::import(engine),
+        loader,
+        signals,
+        listener,
+        capture,
+        children: Children::import(launcher, children),
+        journal,
+        runtime_files,
+        executable,
+        access,
+        manager: Manager::resume(manager),
+    })
+    .map_err(Failure::surroundings)?;
+    let wanted_pidfile = started_with.pidfile.clone();
+    daemon.started_with = started_with;
+    daemon.left = left;
+    daemon.jobs = jobs;
+    daemon.waiters = waiters;
+    daemon.counters = counters;
+    let (inputs, waiting) = Inputs::import(inputs);
+    daemon.inputs = inputs;
+    for key in waiting {
+        daemon.watch_input(&key);
+    }
+    for (pid, status) in daemon.children.statuses() {
+        let wake = Wake::ExecStatus(pid);
+        if let Err(error) = daemon.poller.add(status, wake.token(), Interest::READABLE) {
+            log::error!("can't watch the start of pid {pid}: {error}");
+        }
+    }
+    for (key, pid, ticks, number) in adopted {
+        if let Some(handle) = handover::inherit(number) {
+            daemon.watch_adopted(key, PidFd::inherit(pid, ticks, handle));
+        }
+    }
+    for state in clients {
+        let id = state.id;
+        if let Some(client) = Client::import(state) {
+            daemon.welcome_back(id, client);
+        }
+    }
+    daemon.follow_again();
+    log::info!(
+        "{called_as} upgraded from {written_by} to {}, still with pid {}",
+        env!("CARGO_PKG_VERSION"),
+        std::process::id()
+    );
+    let residue = Residue::new(move_pidfile(pidfile, wanted_pidfile), logger, limits, logs);
+    daemon.tell_askers(&written_by, &askers);
+    // Ends of children that were told in between are told once only.
+    daemon.on_child_ends();
+    Ok((daemon, residue))
+}
+
+fn limit_of((name, soft, hard): (String, u64, u64)) -> Option<Limit> {
+    let (_, resource) = LIMITS.iter().find(|(known, _)| *known == name)?;
+    Some((*resource, soft, hard))
+}
+
+/// The pid file of the old image, or another one in its place if the settings say so.
+fn move_pidfile(
+    old: Option<std::path::PathBuf>,
+    wanted: Option<std::path::PathBuf>,
+) -> Option<Pidfile> {
+    let old = old.map(|path| Pidfile::of_this_process(&path));
+    if old.as_ref().map(Pidfile::path) == wanted.as_deref() {
+        return old;
+    }
+    if let Some(Err(errno)) = old.map(Pidfile::remove) {
+        log::warn!("can't remove the old pid file: {}", errno.desc());
+    }
+    wanted.and_then(|path| match Pidfile::write(&path) {
+        Ok(pidfile) => Some(pidfile),
+        Err(error) => {
+            log::error!("{error}");
+            None
+        }
+    })
+}
+
+impl Daemon {
+    fn tell_askers(&mut self, from: &str, askers: &[Asker]) {
+        let now = clock::now();
+        for &Asker {
+            client,
+            request,
+            reload,
+        } in askers
+        {
+            let response = if reload {
+                Response::Accepted
+            } else {
+                Response::Upgraded {
+                    from: from.to_owned(),
+                    to: env!("CARGO_PKG_VERSION").to_owned(),
+                }
+            };
+            self.reply(client, request, response, now);
+        }
+    }
+}
