@@ -50,6 +50,7 @@ mod subscriptions;
 mod supervisor;
 mod survival;
 mod tidy;
+mod upgrade;
 mod values;
 mod waiting;
 mod why;

@@ -157,6 +157,7 @@ fn every_option_that_is_a_key_says_so() {
         minprocs: some(),
         no_socket: true,
         container: true,
+        handoff_check: false,
         configuration: None,
     };
     for (key, flag, _) in everything.overrides() {

@@ -9,7 +9,7 @@ use super::queue::{Attach, Command, Restored};
 use super::stream::Account;
 use super::strip::AnsiStripper;
 use super::thread::Worker;
-use super::{Capture, StreamId};
+use super::{Capture, FollowTarget, StreamId};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -166,9 +166,14 @@ impl Capture {
         *lines = self.shared.waiting_lines();
     }
 
-    /// Goes on with the work in a new thread of the same daemon.
-    pub fn go_on(&mut self, work: Work, inflight: Option<&Path>) -> io::Result<()> {
-        let commands = self.commands_for(work);
+    /// Goes on with the work in a new thread of the same daemon. What is `followed` has neither a gap nor a repetition.
+    pub fn go_on(
+        &mut self,
+        work: Work,
+        followed: Vec<(u64, FollowTarget)>,
+        inflight: Option<&Path>,
+    ) -> io::Result<()> {
+        let commands = self.commands_for(work, followed);
         self.shared.put_first(commands);
         self.start_thread(inflight)
     }
@@ -177,6 +182,7 @@ impl Capture {
     pub fn resume(
         state: WorkState,
         pipes: impl IntoIterator<Item = Option<OwnedFd>>,
+        followed: Vec<(u64, FollowTarget)>,
         inflight: Option<&Path>,
     ) -> io::Result<Self> {
         let mut capture = Self::prepare()?;
@@ -206,7 +212,7 @@ impl Capture {
             },
             pipes,
         };
-        let commands = capture.commands_for(work);
+        let commands = capture.commands_for(work, followed);
         capture.shared.put_first(commands);
         for line in lines {
             capture.shared.write_main(line);
@@ -215,7 +221,7 @@ impl Capture {
         Ok(capture)
     }
 
-    fn commands_for(&mut self, work: Work) -> Vec<Command> {
+    fn commands_for(&mut self, work: Work, followed: Vec<(u64, FollowTarget)>) -> Vec<Command> {
         let Work { state, pipes } = work;
         let main = state.main.map(|file| Command::OpenMain {
             path: file.path.clone(),
@@ -241,6 +247,16 @@ impl Capture {
                 restored: file.map(FileState::restored),
             }))
         });
-        main.into_iter().chain(attaches).collect()
+        let shared = &self.shared;
+        // Before anything is read.
+        let follows = followed.into_iter().map(|(subscription, target)| {
+            shared.add_follower(subscription);
+            Command::Follow {
+                subscription,
+                target,
+                backlog: 0,
+            }
+        });
+        main.into_iter().chain(follows).chain(attaches).collect()
     }
 }

@@ -5,17 +5,17 @@ use super::check::ask_now;
 use super::state::State;
 use crate::daemon::capture::{FollowTarget, StreamId, Work, WorkState};
 use crate::daemon::event_loop::Daemon;
-use crate::daemon::jobs::SubscribedTo;
+use crate::daemon::jobs::{Jobs, SubscribedTo, Subscription};
 use crate::daemon::reexec::Origin;
 use crate::daemon::startup::{Residue, inflight_beside};
 use crate::daemon::status;
+use crate::engine::Engine;
 use crate::sys::clock;
 use crate::sys::handover::{self, Luggage};
 use crate::sys::limits::Limit;
 use nix::errno::Errno;
-use nix::sys::resource::Resource;
 use std::convert::Infallible;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, RawFd};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -49,11 +49,12 @@ impl Daemon {
         let Err(reason) = self.replace(residue, origin, &mut work, &mut luggage);
         drop(luggage);
         let inflight = self.inflight();
-        if let Err(error) = self.capture.go_on(work, inflight.as_deref()) {
+        let followed = self.followed();
+        if let Err(error) = self.capture.go_on(work, followed, inflight.as_deref()) {
             log::error!("bug: logs are not written any more: {error}");
         }
-        self.follow_again();
         self.give_up_upgrade(&reason, now);
+        self.tend_clients(now);
     }
 
     fn replace(
@@ -166,26 +167,31 @@ impl Daemon {
         self.runtime_files.as_ref().map(|_| inflight_beside(socket))
     }
 
-    /// Follows logs for those who did, from this moment on.
-    pub(super) fn follow_again(&self) {
-        for (number, subscription) in self.jobs.subscriptions() {
-            let target = match &subscription.topic {
-                SubscribedTo::States => continue,
-                SubscribedTo::DaemonLog => FollowTarget::Main,
-                SubscribedTo::Output(key, channel) => {
-                    let path = self.engine.process(key).and_then(|process| {
-                        status::log_path(&process.settings, *channel).map(ToOwned::to_owned)
-                    });
-                    let stream = StreamId {
-                        key: key.clone(),
-                        channel: *channel,
-                    };
-                    FollowTarget::Stream(stream, path)
-                }
-            };
-            self.capture.follow(number, target, 0);
-        }
+    fn followed(&self) -> Vec<(u64, FollowTarget)> {
+        followed(&self.jobs, &self.engine)
     }
+}
+
+/// Which logs are followed, by the number of the subscription.
+pub(super) fn followed(jobs: &Jobs, engine: &Engine) -> Vec<(u64, FollowTarget)> {
+    let target = |(number, subscription): (u64, &Subscription)| {
+        let target = match &subscription.topic {
+            SubscribedTo::States => return None,
+            SubscribedTo::DaemonLog => FollowTarget::Main,
+            SubscribedTo::Output(key, channel) => {
+                let path = engine.process(key).and_then(|process| {
+                    status::log_path(&process.settings, *channel).map(ToOwned::to_owned)
+                });
+                let stream = StreamId {
+                    key: key.clone(),
+                    channel: *channel,
+                };
+                FollowTarget::Stream(stream, path)
+            }
+        };
+        Some((number, target))
+    };
+    jobs.subscriptions().filter_map(target).collect()
 }
 
 fn named_limit(limit: &Limit) -> Option<(String, u64, u64)> {

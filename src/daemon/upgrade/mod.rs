@@ -17,7 +17,6 @@ mod take;
 mod tests;
 
 pub use check::answer_check;
-pub use state::State;
 pub use take::{incoming, take_over};
 
 use super::clients::ClientId;

@@ -1,5 +1,6 @@
 //! The new image's side: what the old one handed over becomes a daemon that goes on.
 
+use super::give::followed;
 use super::state::{Asker, State};
 use crate::cli::DaemonOptions;
 use crate::daemon::capture::Capture;
@@ -95,8 +96,10 @@ pub fn take_over(
     nix::sys::stat::umask(Mode::from_bits_truncate(started_with.umask));
     let socket = lock.is_some().then_some(started_with.socket.as_path());
     let inflight = socket.map(inflight_beside);
-    let capture =
-        Capture::resume(capture, pipes, inflight.as_deref()).map_err(Failure::surroundings)?;
+    let engine = Engine::import(engine);
+    let followed = followed(&jobs, &engine);
+    let capture = Capture::resume(capture, pipes, followed, inflight.as_deref())
+        .map_err(Failure::surroundings)?;
     let logger = open_log(&capture, &started_with)?;
     let record = socket.map(Journal::path_beside);
     let journal = Journal::import(record.as_deref(), journal).map_err(Failure::surroundings)?;
@@ -107,7 +110,7 @@ pub fn take_over(
         RuntimeFiles::new(&started_with.socket, started_with.socket_mode, lock)
     });
     let mut daemon = Daemon::new(Parts {
-        engine: Engine::import(engine),
+        engine,
         loader,
         signals,
         listener,
@@ -148,7 +151,6 @@ pub fn take_over(
             daemon.welcome_back(id, client);
         }
     }
-    daemon.follow_again();
     log::info!(
         "{called_as} upgraded from {written_by} to {}, still with pid {}",
         env!("CARGO_PKG_VERSION"),
@@ -158,6 +160,7 @@ pub fn take_over(
     daemon.tell_askers(&written_by, &askers);
     // Ends of children that were told in between are told once only.
     daemon.on_child_ends();
+    daemon.tend_clients(clock::now());
     Ok((daemon, residue))
 }
 
