@@ -112,7 +112,11 @@ fn the_daemons_own_log_is_bounded_while_it_waits_and_says_what_is_missing() {
         backups: 0,
     };
     let open = path.clone();
-    shared.ask(Command::OpenMain { path: open, limits });
+    shared.ask(Command::OpenMain {
+        path: open,
+        limits,
+        restored: None,
+    });
     // The thread does not run yet, so everything waits.
     let mut line = vec![b'x'; 1023];
     line.push(b'\n');
@@ -129,7 +133,7 @@ fn the_daemons_own_log_is_bounded_while_it_waits_and_says_what_is_missing() {
         Inflight::new(None, BUFFER_BYTES).unwrap(),
     )
     .unwrap();
-    assert!(worker.run());
+    assert!(matches!(worker.run(), handover::Ended::Finished(true)));
     let mut expected = line.repeat(1024);
     expected.extend(b"[taskmaster: 10240 bytes lost]\n");
     assert!(fs::read(path).unwrap() == expected);
