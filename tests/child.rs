@@ -272,20 +272,23 @@ fn only_three_descriptors_are_open() {
         wait::for_condition("the program to be executed", || {
             proc::read(pid).is_some_and(|process| process.name == "sleep")
         });
-        let mut open: Vec<i32> = fs::read_dir(format!("/proc/{pid}/fd"))
-            .unwrap()
-            .map(|entry| {
-                entry
-                    .unwrap()
-                    .file_name()
-                    .to_str()
-                    .unwrap()
-                    .parse()
-                    .unwrap()
-            })
-            .collect();
-        open.sort_unstable();
-        assert_eq!(open, [0, 1, 2], "{name}");
+        // It opens its libraries and closes them again.
+        wait::for_condition("the program to have 0, 1 and 2 open and no more", || {
+            let mut open: Vec<i32> = fs::read_dir(format!("/proc/{pid}/fd"))
+                .unwrap()
+                .map(|entry| {
+                    entry
+                        .unwrap()
+                        .file_name()
+                        .to_str()
+                        .unwrap()
+                        .parse()
+                        .unwrap()
+                })
+                .collect();
+            open.sort_unstable();
+            open == [0, 1, 2]
+        });
         for number in [1, 2] {
             // A program's output must block when the pipe is full.
             let info = fs::read_to_string(format!("/proc/{pid}/fdinfo/{number}")).unwrap();

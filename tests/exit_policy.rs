@@ -118,7 +118,8 @@ fn a_shutdown_is_over_in_its_time_though_a_program_ignores_it() {
              stopwaitsecs=3600\n",
         )
         .start();
-    daemon.wait_state("deaf", "RUNNING");
+    // It ignores the signal only when it has said so.
+    daemon.sandbox.wait_mark("deaf", "ready");
     let pid = daemon.pid("deaf");
     let began = Instant::now();
     daemon.signal(Signal::SIGTERM);

@@ -247,17 +247,14 @@ fn a_start_during_a_stop_never_makes_two() {
     assert!(!proc::is_alive(old));
     if spawned == 2 {
         // The new one began after the old one had ended.
+        let began = wait::until("the new one to begin", || {
+            let marks = daemon.sandbox.marks("slow");
+            let starts = marks.iter().filter(|mark| mark.word == "start");
+            starts.map(|mark| mark.at).nth(1)
+        });
         let marks = daemon.sandbox.marks("slow");
         let ended = marks.iter().find(|mark| mark.word == "term").unwrap().at;
-        assert!(
-            marks
-                .iter()
-                .filter(|mark| mark.word == "start")
-                .nth(1)
-                .unwrap()
-                .at
-                >= ended
-        );
+        assert!(began >= ended);
         daemon.ctl("stop slow").code(0);
     }
     daemon.close();

@@ -4,7 +4,9 @@
 //! that they compare is tested elsewhere against written expectations too, if less of it.
 
 mod console;
+mod fcgi;
 mod install;
 mod mask;
+mod output;
 mod rig;
 mod states;

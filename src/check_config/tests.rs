@@ -70,6 +70,14 @@ impl Host for FixtureHost {
         }
     }
 
+    fn group_by_name(&self, name: &str) -> io::Result<Option<u32>> {
+        Ok((name == "www").then_some(33))
+    }
+
+    fn has_gid(&self, gid: u32) -> io::Result<bool> {
+        Ok(gid == 33)
+    }
+
     fn environment(&self) -> BTreeMap<String, String> {
         [("HOME", "/srv"), ("LANG", "C"), ("PATH", "/usr/bin:/bin")]
             .map(|(name, value)| (name.to_owned(), value.to_owned()))

@@ -162,6 +162,32 @@ impl<'a> Context<'a> {
         found
     }
 
+    /// The number of a group, by name or number.
+    pub fn group(&self, text: &str) -> Result<u32, ValueFault> {
+        if text.is_empty() {
+            return Err(ValueFault::new("a group is missing here"));
+        }
+        let failed = |error: std::io::Error| {
+            let reason = super::host::describe(&error);
+            ValueFault::new(format!("the group could not be looked up: {reason}"))
+        };
+        let (gid, unknown) = if text.bytes().all(|byte| byte.is_ascii_digit()) {
+            let gid = text.parse::<u32>().ok();
+            let known = match gid {
+                Some(gid) => self.host.has_gid(gid).map_err(failed)?,
+                None => false,
+            };
+            (
+                gid.filter(|_| known),
+                format!("no group has the number {text}"),
+            )
+        } else {
+            let gid = self.host.group_by_name(text).map_err(failed)?;
+            (gid, format!("there is no group `{text}` on this machine"))
+        };
+        gid.ok_or_else(|| ValueFault::new(unknown).help("`getent group` lists the groups"))
+    }
+
     fn look_up(&self, text: &str) -> Result<User, ValueFault> {
         if text.is_empty() {
             return Err(ValueFault::new("nothing stands here"));

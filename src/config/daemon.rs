@@ -63,7 +63,7 @@ pub fn daemon(context: &mut Context<'_>, table: &Table<'_>, sockets: &Sockets) -
         missing(context, table, "directory", message, directory);
     }
     let childlogdir = childlogdir(context, table);
-    let logfile = logfile(context, table, &childlogdir);
+    let (logfile, syslog) = logfile(context, table, &childlogdir);
     let pidfile = path(context, table, "pidfile");
     if let Some(pidfile) = &pidfile {
         check_parent(context, table, "pidfile", pidfile, &childlogdir);
@@ -73,6 +73,7 @@ pub fn daemon(context: &mut Context<'_>, table: &Table<'_>, sockets: &Sockets) -
         socket: sockets.daemon.clone(),
         socket_mode: sockets.mode,
         logfile,
+        syslog,
         logfile_maxbytes: size(context, table, "logfile_maxbytes", &Variables::default()),
         logfile_backups: number(context, table, "logfile_backups", &Variables::default()),
         loglevel: context
@@ -148,29 +149,24 @@ fn childlogdir(context: &mut Context<'_>, table: &Table<'_>) -> PathBuf {
     given
 }
 
-fn logfile(context: &mut Context<'_>, table: &Table<'_>, childlogdir: &Path) -> Option<PathBuf> {
+/// The file of the daemon's own log, and whether it goes to the system log.
+fn logfile(
+    context: &mut Context<'_>,
+    table: &Table<'_>,
+    childlogdir: &Path,
+) -> (Option<PathBuf>, bool) {
     let log = context.value(table, "logfile", &Variables::default(), |text, _| {
         Ok(value::main_log(text))
-    })?;
+    });
     match log {
-        MainLog::None => None,
-        MainLog::Syslog => {
-            if let Some(field) = table.field("logfile") {
-                context.report(
-                    Diagnostic::warning("no-effect", "`logfile=syslog` has no effect")
-                        .at(
-                            field.value.span(),
-                            "this version does not write to the system log",
-                        )
-                        .help("no log is written; name a file instead"),
-                );
+        None | Some(MainLog::None) => (None, false),
+        Some(MainLog::Syslog) => (None, true),
+        Some(MainLog::Path(text)) => {
+            let path = expand_home(context, table, "logfile", &text);
+            if let Some(path) = &path {
+                check_parent(context, table, "logfile", path, childlogdir);
             }
-            None
-        }
-        MainLog::Path(text) => {
-            let path = expand_home(context, table, "logfile", &text)?;
-            check_parent(context, table, "logfile", &path, childlogdir);
-            Some(path)
+            (path, false)
         }
     }
 }

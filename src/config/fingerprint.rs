@@ -28,6 +28,7 @@ impl Fingerprint {
             redirect_stderr,
             strip_ansi,
             server_url,
+            listen,
         } = &settings.launch;
         let mut keys = Self::default();
         keys.add("command", argv.iter().chain([command]));
@@ -41,6 +42,8 @@ impl Fingerprint {
         keys.add("redirect_stderr", redirect_stderr.then_some(""));
         keys.add("strip_ansi", strip_ansi.then_some(""));
         keys.add("serverurl", server_url);
+        // Who owns it and how long its queue is changes the socket in place.
+        keys.add("socket", listen.iter().map(|it| it.address.to_string()));
         for (key, log) in [
             ("stdout_logfile", &settings.stdout),
             ("stderr_logfile", &settings.stderr),

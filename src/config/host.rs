@@ -28,6 +28,10 @@ pub trait Host: std::fmt::Debug {
     fn account_by_name(&self, name: &str) -> io::Result<Option<User>>;
     /// The account of this number.
     fn account_by_uid(&self, uid: u32) -> io::Result<Option<User>>;
+    /// The number of the group of this name.
+    fn group_by_name(&self, name: &str) -> io::Result<Option<u32>>;
+    /// Whether a group has this number.
+    fn has_gid(&self, gid: u32) -> io::Result<bool>;
     /// The environment variables; those that are not UTF-8 are left out.
     fn environment(&self) -> BTreeMap<String, String>;
     /// The machine's name (`uname -n`).
@@ -197,6 +201,15 @@ impl Host for RealHost {
         nix::unistd::User::from_uid(uid.into())?
             .map(account)
             .transpose()
+    }
+
+    fn group_by_name(&self, name: &str) -> io::Result<Option<u32>> {
+        let group = nix::unistd::Group::from_name(name)?;
+        Ok(group.map(|group| group.gid.as_raw()))
+    }
+
+    fn has_gid(&self, gid: u32) -> io::Result<bool> {
+        Ok(nix::unistd::Group::from_gid(gid.into())?.is_some())
     }
 
     fn environment(&self) -> BTreeMap<String, String> {

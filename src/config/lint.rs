@@ -6,7 +6,7 @@ use super::context::{Context, Variables, quoted_comment, unquoted};
 use super::diagnostic::Diagnostic;
 use super::environment::{Doubt, DoubtKind};
 use super::host::FileKind;
-use super::model::{Autorestart, Config, Launch, LogSettings, LogTarget, Policy};
+use super::model::{Autorestart, Config, Launch, LogTarget, Policy};
 use super::program::Stream;
 use super::schema::{self, Kind};
 use super::sections::{Named, Sorted};
@@ -186,95 +186,8 @@ pub fn program(
     }
 }
 
-/// Log settings of one stream.
-pub fn log(
-    context: &mut Context<'_>,
-    program: &Named<'_>,
-    stream: Stream,
-    settings: &LogSettings,
-    redirect_stderr: bool,
-) {
-    if stream == Stream::Stderr && redirect_stderr {
-        return;
-    }
-    let table = &program.table;
-    let [log, maxbytes, backups] = stream.keys();
-    let given = |key: &str| table.field(key).map(|field| field.value.span());
-    let endless = settings.maxbytes.0 == 0;
-    match &settings.target {
-        LogTarget::Discard => {
-            for key in [maxbytes, backups] {
-                if let Some(field) = table.field(key) {
-                    let idle = Diagnostic::warning(
-                        "no-effect",
-                        format!("{} has no effect", table.subject(key)),
-                    );
-                    let reason = format!("there is no log: see `{log}`");
-                    context.report(idle.at(field.key_span, reason));
-                }
-            }
-            if let Some(field) = table.field(log)
-                && matches!(value::child_log(&field.value.text), ChildLog::Syslog)
-            {
-                context.report(
-                    Diagnostic::warning("no-effect", format!("`{log}=syslog` has no effect"))
-                        .at(
-                            field.value.span(),
-                            "this version does not write to the system log",
-                        )
-                        .help("the output is discarded; name a file, or write AUTO"),
-                );
-            }
-        }
-        LogTarget::File { auto: true, .. } if endless => {
-            if let Some(span) = given(maxbytes) {
-                context.report(
-                    Diagnostic::warning(
-                        "endless-log",
-                        format!(
-                            "the AUTO log of program `{}` grows without bound",
-                            program.name
-                        ),
-                    )
-                    .at(span, "never rotated")
-                    .help(format!(
-                        "give it a size, or name a file with `{log}` that something else rotates"
-                    )),
-                );
-            }
-        }
-        LogTarget::File { path, .. } if is_stream(path) && !endless => {
-            if let Some(span) = given(log) {
-                context.report(
-                    Diagnostic::warning(
-                        "not-rotated",
-                        format!("{} cannot be rotated", path.display()),
-                    )
-                    .at(span, "a stream, not a file")
-                    .help(format!("add `{maxbytes}=0` to say that it never is")),
-                );
-            }
-        }
-        LogTarget::File { .. } => {}
-    }
-    if let (true, true, Some(field)) = (endless, settings.backups > 0, table.field(backups))
-        && settings.target != LogTarget::Discard
-    {
-        context.report(
-            Diagnostic::warning(
-                "no-effect",
-                format!("{} has no effect", table.subject(backups)),
-            )
-            .at(
-                field.key_span,
-                format!("a log with `{maxbytes}=0` is never rotated"),
-            ),
-        );
-    }
-}
-
 /// A device or a descriptor: written like a file, but without a size.
-fn is_stream(path: &Path) -> bool {
+pub fn is_stream(path: &Path) -> bool {
     // The path has been put in order, and comparing bytes is much quicker than comparing components.
     let bytes = path.as_os_str().as_encoded_bytes();
     bytes.starts_with(b"/dev/") || bytes.starts_with(b"/proc/")
@@ -472,7 +385,7 @@ fn own_files(config: &Config) -> BTreeMap<&OsStr, &'static str> {
         .collect()
 }
 
-/// `FastCGI` programs and event listeners: their values are checked although they are not run.
+/// Event listeners: their values are checked although they are not run.
 pub fn foreign(context: &mut Context<'_>, table: &Table<'_>) {
     let name = table.name.unwrap_or_default();
     let variables = Variables {
@@ -485,7 +398,7 @@ pub fn foreign(context: &mut Context<'_>, table: &Table<'_>) {
         // Reading reports what is wrong; the value itself has no use.
         let _unused = context.value(table, key, &variables, |text, key| {
             match (table.kind, key.value) {
-                (Kind::FcgiProgram | Kind::EventListener, ValueType::Account) => Ok(()),
+                (Kind::EventListener, ValueType::Account) => Ok(()),
                 (_, value) => value.check(text),
             }
         });

@@ -15,15 +15,18 @@ mod diagnostic;
 mod document;
 mod environment;
 mod expand;
+mod fcgi;
 mod find;
 pub mod fingerprint;
 mod group;
 mod host;
 mod include;
 mod lint;
+mod lint_output;
 pub mod model;
 mod program;
 mod readers;
+mod role;
 pub mod scan;
 pub mod schema;
 mod sections;
@@ -128,7 +131,9 @@ fn build(
         console,
         groups,
         files: document.files.clone(),
+        roles: role::build(context, &sorted),
     };
+    role::check_way(context, &config, &sorted);
     lint::shared_files(context, &config, &sorted);
     config
 }

@@ -6,7 +6,7 @@
 use super::schema;
 use crate::types::{ByteSize, GroupName, ProcessKey, ProcessName, ProgramName, Signal};
 use serde::{Deserialize, Deserializer, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,6 +23,87 @@ pub struct Config {
     pub groups: BTreeMap<GroupName, Group>,
     /// Every file that was read, the main one first. Absolute paths.
     pub files: Vec<PathBuf>,
+    /// What others than root and the daemon's user may ask for; nothing, where there is none.
+    pub roles: Vec<Role>,
+}
+
+/// What some users may ask of the daemon.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Role {
+    /// Its name, for the log.
+    pub name: String,
+    /// User ids it belongs to.
+    pub users: BTreeSet<u32>,
+    /// Ids of groups it belongs to.
+    pub groups: BTreeSet<u32>,
+    /// The processes it is about.
+    pub programs: Vec<Scope>,
+    /// What may be done to them.
+    pub allow: BTreeSet<Class>,
+}
+
+impl Role {
+    /// Whether it is about a process.
+    pub fn covers(&self, key: &ProcessKey, program: &ProgramName) -> bool {
+        self.programs.iter().any(|scope| match scope {
+            Scope::All => true,
+            Scope::Program(name) => name == program.as_str(),
+            Scope::Group(group) => group == key.group.as_str(),
+            Scope::Process(group, process) => {
+                group == key.group.as_str() && process == key.process.as_str()
+            }
+        })
+    }
+}
+
+/// Which processes a role is about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Scope {
+    /// All, and what concerns none in particular.
+    All,
+    /// Every copy of a program.
+    Program(String),
+    /// Every process of a group.
+    Group(String),
+    /// One process: group and name.
+    Process(String, String),
+}
+
+/// A class of requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Class {
+    /// Looks at states.
+    Read,
+    /// Reads output, which may hold secrets.
+    Logs,
+    /// Starts, stops and signals, and writes to standard inputs.
+    Operate,
+    /// Reads the file again and applies it: as much as being the daemon's user.
+    Config,
+    /// Ends the daemon, or takes logs away.
+    Daemon,
+}
+
+impl Class {
+    /// Every class, by the word that a file has for it.
+    pub const WORDS: [(&'static str, Self); 5] = [
+        ("read", Self::Read),
+        ("logs", Self::Logs),
+        ("operate", Self::Operate),
+        ("config", Self::Config),
+        ("daemon", Self::Daemon),
+    ];
+
+    /// The word that a file has for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Logs => "logs",
+            Self::Operate => "operate",
+            Self::Config => "config",
+            Self::Daemon => "daemon",
+        }
+    }
 }
 
 impl Config {
@@ -41,6 +122,8 @@ pub struct DaemonSettings {
     pub socket_mode: u32,
     /// The daemon's own log; `None` writes no file.
     pub logfile: Option<PathBuf>,
+    /// The daemon's own log goes to the system log.
+    pub syslog: bool,
     /// Size at which the log is rotated; 0 never.
     pub logfile_maxbytes: ByteSize,
     /// Rotated files that are kept; 0 discards the full file.
@@ -244,8 +327,8 @@ impl ProcessSettings {
     /// Whether going from these settings to `new` needs the process to be started anew.
     pub fn needs_restart(&self, new: &Self) -> bool {
         self.launch != new.launch
-            || self.stdout.target != new.stdout.target
-            || self.stderr.target != new.stderr.target
+            || self.stdout.needs_restart(&new.stdout)
+            || self.stderr.needs_restart(&new.stderr)
     }
 }
 
@@ -299,6 +382,68 @@ pub struct Launch {
     pub strip_ansi: bool,
     /// Overrides the value of `SUPERVISOR_SERVER_URL`.
     pub server_url: Option<String>,
+    /// A listening socket as its standard input: that of a `FastCGI` program.
+    pub listen: Option<Arc<ListenSettings>>,
+}
+
+/// A socket that the daemon listens on for a program.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListenSettings {
+    /// Where.
+    pub address: ListenAddress,
+    /// Connections that may wait; as many as the system allows when that is `None`.
+    pub backlog: Option<u32>,
+}
+
+/// Where a program is connected to. Shown as it is written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ListenAddress {
+    /// `tcp://HOST:PORT`.
+    Tcp {
+        /// A name or an address; every address of the machine when it is empty.
+        host: String,
+        /// The port.
+        port: u16,
+    },
+    /// `unix://PATH`.
+    Unix {
+        /// Absolute path.
+        path: PathBuf,
+        /// Permission bits.
+        mode: u32,
+        /// Whom it is given to; `None` leaves it with the daemon's user.
+        owner: Option<Owner>,
+    },
+}
+
+impl ListenAddress {
+    /// Whether both cannot be listened on at the same time. Owner and mode do not matter.
+    pub fn is_same_place(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Unix { path, .. }, Self::Unix { path: other, .. }) => path == other,
+            (Self::Tcp { .. }, Self::Tcp { .. }) => self == other,
+            (Self::Unix { .. }, Self::Tcp { .. }) | (Self::Tcp { .. }, Self::Unix { .. }) => false,
+        }
+    }
+}
+
+impl fmt::Display for ListenAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp { host, port } if host.contains(':') => write!(f, "tcp://[{host}]:{port}"),
+            Self::Tcp { host, port } => write!(f, "tcp://{host}:{port}"),
+            Self::Unix { path, .. } => write!(f, "unix://{}", path.display()),
+        }
+    }
+}
+
+/// Whom a file is given to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Owner {
+    /// User id.
+    pub uid: u32,
+    /// Group id; `None` leaves the group.
+    pub gid: Option<u32>,
 }
 
 /// What is decided about a process while it runs.
@@ -348,6 +493,38 @@ pub struct LogSettings {
     pub maxbytes: ByteSize,
     /// Rotated files that are kept; 0 discards the full file.
     pub backups: u32,
+    /// The most that is kept of a section between the tokens for capturing; 0 leaves them in the log.
+    pub capture_maxbytes: ByteSize,
+    /// Post what is written as events.
+    pub events_enabled: bool,
+    /// Send every line to the system log.
+    pub syslog: bool,
+}
+
+impl LogSettings {
+    /// Whether anything is done with the bytes at all.
+    pub fn is_read(&self) -> bool {
+        self.target != LogTarget::Discard
+            || self.capture_maxbytes.0 > 0
+            || self.events_enabled
+            || self.syslog
+    }
+
+    /// Whether going from these settings to `new` needs the process to be started anew.
+    fn needs_restart(&self, new: &Self) -> bool {
+        let Self {
+            target,
+            maxbytes: _,
+            backups: _,
+            capture_maxbytes,
+            events_enabled,
+            syslog,
+        } = self;
+        *target != new.target
+            || *capture_maxbytes != new.capture_maxbytes
+            || *events_enabled != new.events_enabled
+            || *syslog != new.syslog
+    }
 }
 
 /// Destination of one output stream.

@@ -6,7 +6,9 @@
 use super::context::{Context, Variables};
 use super::daemon::check_parent;
 use super::diagnostic::Diagnostic;
+use super::fcgi;
 use super::lint;
+use super::lint_output;
 use super::model::{
     Autorestart, DaemonSettings, Environment, KeyOrigin, Launch, LogSettings, LogTarget, Policy,
     ProcessSettings,
@@ -59,6 +61,22 @@ impl Stream {
         }
     }
 
+    /// The keys that say what is done with this stream besides its log: capturing, events, the system log.
+    pub fn taps(self) -> [&'static str; 3] {
+        match self {
+            Self::Stdout => [
+                "stdout_capture_maxbytes",
+                "stdout_events_enabled",
+                "stdout_syslog",
+            ],
+            Self::Stderr => [
+                "stderr_capture_maxbytes",
+                "stderr_events_enabled",
+                "stderr_syslog",
+            ],
+        }
+    }
+
     fn suffix(self) -> &'static str {
         match self {
             Self::Stdout => "out",
@@ -88,6 +106,7 @@ pub fn build(
         ..once
     };
     let told_apart = check_copies(context, program, numprocs);
+    let user = user(context, table, &once);
     let builder = Builder {
         daemon,
         program,
@@ -98,7 +117,8 @@ pub fn build(
         origins: origins(context, program),
         policy: policy(context, program, &once),
         umask: mode(context, table, "umask").unwrap_or(daemon.umask),
-        user: user(context, table, &once),
+        listen: fcgi::Common::read(context, daemon, table, &once, user.as_ref()),
+        user,
         redirect_stderr: boolean(context, table, "redirect_stderr", &once).unwrap_or_default(),
         server_url: context
             .value(table, "serverurl", &once, |text, _| value::url(text))
@@ -266,6 +286,7 @@ struct Builder<'b> {
     user: Option<super::model::User>,
     redirect_stderr: bool,
     server_url: Option<String>,
+    listen: Option<fcgi::Common>,
 }
 
 impl Builder<'_> {
@@ -288,6 +309,10 @@ impl Builder<'_> {
         let directory = context.value_with(table, "directory", &variables, |context, text, _| {
             context.path(&value::filled(text)?)
         });
+        let listen = self
+            .listen
+            .as_ref()
+            .and_then(|common| common.of_copy(context, table, &variables, index == 0));
         let stdout = self.log(context, Stream::Stdout, index, &variables);
         let stderr = self.log(context, Stream::Stderr, index, &variables);
         let mut environment = self.daemon.environment.0.clone();
@@ -311,6 +336,7 @@ impl Builder<'_> {
                 redirect_stderr: self.redirect_stderr,
                 strip_ansi: self.daemon.strip_ansi,
                 server_url: self.server_url.clone(),
+                listen,
             },
             policy: self.policy.clone(),
             stdout,
@@ -371,16 +397,18 @@ impl Builder<'_> {
     ) -> LogSettings {
         let table = &self.program.table;
         let [log, maxbytes, backups] = stream.keys();
+        let [capture, events, syslog] = stream.taps();
         let target = context.value_with(table, log, variables, |context, text, _| {
             let (path, auto) = match value::child_log(text) {
                 ChildLog::Auto if self.daemon.auto_logs => (self.auto(stream, index), true),
-                ChildLog::Auto | ChildLog::None | ChildLog::Syslog => {
-                    return Ok(LogTarget::Discard);
-                }
+                ChildLog::Auto | ChildLog::None => return Ok((LogTarget::Discard, false)),
+                ChildLog::Syslog => return Ok((LogTarget::Discard, true)),
                 ChildLog::Path(path) => (self.numbered(context, &path, log, index)?, false),
             };
-            Ok(LogTarget::File { path, auto })
+            Ok((LogTarget::File { path, auto }, false))
         });
+        let (target, old_syslog) =
+            target.map_or((None, false), |(target, old)| (Some(target), old));
         if let Some(LogTarget::File { path, auto: false }) = &target {
             check_parent(context, table, log, path, &self.daemon.childlogdir);
         }
@@ -388,9 +416,12 @@ impl Builder<'_> {
             target: target.unwrap_or(LogTarget::Discard),
             maxbytes: size(context, table, maxbytes, variables),
             backups: number(context, table, backups, variables),
+            capture_maxbytes: size(context, table, capture, variables),
+            events_enabled: boolean(context, table, events, variables).unwrap_or_default(),
+            syslog: boolean(context, table, syslog, variables).unwrap_or_default() || old_syslog,
         };
         if index == 0 {
-            lint::log(
+            lint_output::log(
                 context,
                 self.program,
                 stream,

@@ -6,8 +6,8 @@
 
 use super::value_type::ValueType::{
     self, Account, Autorestart, Boolean, ChildLog, Command, EditMode, Environment, ExitCodes,
-    ExitWhen, Integer, LogLevel, MainLog, Mode, Name, Names, OnOrphans, Owner, Path, Patterns,
-    Signal, Size, Socket, Text, Url,
+    ExitWhen, Integer, Listen, LogLevel, MainLog, Mode, Name, Names, OnOrphans, Owner, Path,
+    Patterns, Signal, Size, Socket, Text, Url,
 };
 use std::collections::BTreeMap;
 use std::fmt;
@@ -26,11 +26,13 @@ pub enum Kind {
     Group,
     /// `[include]`.
     Include,
+    /// `[role.NAME]`.
+    Role,
     /// `[unix_http_server]`.
     UnixServer,
     /// `[inet_http_server]`.
     InetServer,
-    /// `[fcgi-program:NAME]`: the keys of a program and its own.
+    /// `[fcgi-program.NAME]`, `[fcgi-program:NAME]`: the keys of a program and its own.
     FcgiProgram,
     /// `[eventlistener:NAME]`: the keys of a program and its own.
     EventListener,
@@ -142,7 +144,7 @@ impl Key {
 const fn key(section: Kind, name: &'static str, value: ValueType, doc: &'static str) -> Key {
     let applies = match section {
         Kind::Program | Kind::FcgiProgram | Kind::EventListener => Applies::Restart,
-        Kind::Group => Applies::Live,
+        Kind::Group | Kind::Role => Applies::Live,
         Kind::Console | Kind::CtlPlugin => Applies::Console,
         Kind::Daemon
         | Kind::Include
@@ -181,17 +183,15 @@ pub const DEFAULT_DIRECTORY_IN_MEMORY: &str = "/dev/shm/taskmaster.d";
 
 const PEER: &str = "the socket itself says who connects, so no password is asked for";
 const EVENTS: &str = "this version publishes no events to listeners";
-const SYSLOG: &str = "this version does not write to the system log";
 const INET: &str = "this version does not listen on the network";
-const FCGI: &str = "this version does not run FastCGI programs";
 
 /// Every key.
 #[rustfmt::skip]
 pub static KEYS: &[Key] = {
-    use Kind::{Console, Daemon, EventListener, FcgiProgram, Group, Include, InetServer, Program, UnixServer};
+    use Kind::{Console, Daemon, EventListener, FcgiProgram, Group, Include, InetServer, Program, Role, UnixServer};
     &[
         // The daemon.
-        key(Daemon, "logfile", MainLog, "The daemon's own log; NONE writes no file").or("/tmp/taskmaster.d/taskmaster.log", "supervisord.log"),
+        key(Daemon, "logfile", MainLog, "The daemon's own log: a path, syslog, or NONE").or("/tmp/taskmaster.d/taskmaster.log", "supervisord.log"),
         key(Daemon, "logfile_maxbytes", Size, "Size at which the daemon's log is rotated; 0 never").or("50MB", "50MB"),
         key(Daemon, "logfile_backups", whole(0, BACKUPS_MAX), "Rotated logs of the daemon to keep").or("10", "10"),
         key(Daemon, "loglevel", LogLevel, "What is logged: critical, error, warn, info, debug, trace or blather").or("info", "info"),
@@ -243,15 +243,15 @@ pub static KEYS: &[Key] = {
         key(Program, "stdout_logfile", ChildLog, "Log of its standard output: AUTO, NONE or a path").or("AUTO", "AUTO").each(),
         key(Program, "stdout_logfile_maxbytes", Size, "Size at which that log is rotated; 0 never").or("50MB", "50MB").live().each(),
         key(Program, "stdout_logfile_backups", whole(0, BACKUPS_MAX), "Rotated files of that log to keep").or("10", "10").live().each(),
-        key(Program, "stdout_capture_maxbytes", Size, "Size of the capture buffer").or("0", "0").idle(EVENTS),
-        key(Program, "stdout_events_enabled", Boolean, "Publish its standard output as events").or("false", "false").idle(EVENTS),
-        key(Program, "stdout_syslog", Boolean, "Send its standard output to the system log").or("false", "false").idle(SYSLOG).each(),
+        key(Program, "stdout_capture_maxbytes", Size, "Bytes kept of a section captured from its standard output; 0 captures none").or("0", "0"),
+        key(Program, "stdout_events_enabled", Boolean, "Publish its standard output as events").or("false", "false"),
+        key(Program, "stdout_syslog", Boolean, "Send its standard output to the system log").or("false", "false").each(),
         key(Program, "stderr_logfile", ChildLog, "Log of its standard error: AUTO, NONE or a path").or("AUTO", "AUTO").each(),
         key(Program, "stderr_logfile_maxbytes", Size, "Size at which that log is rotated; 0 never").or("50MB", "50MB").live().each(),
         key(Program, "stderr_logfile_backups", whole(0, BACKUPS_MAX), "Rotated files of that log to keep").or("10", "10").live().each(),
-        key(Program, "stderr_capture_maxbytes", Size, "Size of the capture buffer").or("0", "0").idle(EVENTS),
-        key(Program, "stderr_events_enabled", Boolean, "Publish its standard error as events").or("false", "false").idle(EVENTS),
-        key(Program, "stderr_syslog", Boolean, "Send its standard error to the system log").or("false", "false").idle(SYSLOG).each(),
+        key(Program, "stderr_capture_maxbytes", Size, "Bytes kept of a section captured from its standard error; 0 captures none").or("0", "0"),
+        key(Program, "stderr_events_enabled", Boolean, "Publish its standard error as events").or("false", "false"),
+        key(Program, "stderr_syslog", Boolean, "Send its standard error to the system log").or("false", "false").each(),
         key(Program, "environment", Environment, "Variables it gets, on top of the daemon's").or("", "").each(),
         key(Program, "directory", Path, "Directory it is started in").each(),
         key(Program, "umask", Mode, "File mode creation mask; the daemon's unless given"),
@@ -260,6 +260,11 @@ pub static KEYS: &[Key] = {
         key(Group, "programs", Names, "Programs of the group, separated by commas"),
         key(Group, "priority", whole(i32::MIN as i64, INT_MAX), "Rank among groups: low starts first and stops last").or("999", "999"),
         key(Include, "files", Patterns, "Files to read after this one; relative to its directory"),
+        // Roles.
+        key(Role, "users", Names, "Users that it belongs to, by name or number"),
+        key(Role, "groups", Names, "Groups that it belongs to, by name or number"),
+        key(Role, "programs", Names, "Processes that it is about: NAME, GROUP:*, GROUP:PROCESS or all").or("all", "all"),
+        key(Role, "allow", Names, "What it may do: read, logs, operate, config, daemon").or("read", "read"),
         // Servers.
         key(UnixServer, "file", Socket, "Path of the control socket"),
         key(UnixServer, "chmod", Mode, "Mode of the control socket").or("0700", "0700"),
@@ -270,10 +275,10 @@ pub static KEYS: &[Key] = {
         key(InetServer, "username", Text, "Name to log in with").idle(INET),
         key(InetServer, "password", Text, "Password to log in with").idle(INET),
         // Kinds of programs that are known and not run.
-        key(FcgiProgram, "socket", Text, "Socket that the program inherits").idle(FCGI),
-        key(FcgiProgram, "socket_backlog", whole(1, 65_535), "Connections that may wait").idle(FCGI),
-        key(FcgiProgram, "socket_owner", Owner, "Owner of the socket").idle(FCGI),
-        key(FcgiProgram, "socket_mode", Mode, "Mode of the socket").idle(FCGI),
+        key(FcgiProgram, "socket", Listen, "Socket that all copies inherit as their standard input: tcp://HOST:PORT or unix:///PATH").each(),
+        key(FcgiProgram, "socket_backlog", whole(1, 65_535), "Connections that may wait; as many as the system allows unless given"),
+        key(FcgiProgram, "socket_owner", Owner, "Owner of a Unix socket; the program's user unless given"),
+        key(FcgiProgram, "socket_mode", Mode, "Mode of a Unix socket").or("0700", "0700"),
         key(EventListener, "events", Names, "Events it listens to").idle(EVENTS),
         key(EventListener, "buffer_size", whole(1, INT_MAX), "Events that may wait").idle(EVENTS),
         key(EventListener, "result_handler", Text, "What reads its answers").idle(EVENTS),
@@ -312,6 +317,7 @@ pub fn find(kind: Kind, name: &str) -> Option<&'static Key> {
         | Kind::InetServer
         | Kind::RpcInterface
         | Kind::CtlPlugin
+        | Kind::Role
         | Kind::Default => None,
     };
     own.or_else(inherited).copied()
@@ -333,6 +339,7 @@ const FIXED: &[(&str, Kind, Dialect)] = &[
 const NAMED: &[(&str, Kind)] = &[
     ("program", Kind::Program),
     ("group", Kind::Group),
+    ("role", Kind::Role),
     ("fcgi-program", Kind::FcgiProgram),
     ("eventlistener", Kind::EventListener),
     ("rpcinterface", Kind::RpcInterface),
@@ -398,6 +405,7 @@ impl fmt::Display for Kind {
             Self::Console => "console section",
             Self::Program => "program",
             Self::Group => "group",
+            Self::Role => "role",
             Self::Include => "[include]",
             Self::UnixServer => "[unix_http_server]",
             Self::InetServer => "[inet_http_server]",

@@ -19,11 +19,13 @@ pub struct Sorted<'d> {
     pub console: Table<'d>,
     /// The section that names Supervisor's socket, if there is one.
     pub unix_server: Option<Table<'d>>,
-    /// The programs in the order of the file.
+    /// The programs in the order of the file, those with a socket among them.
     pub programs: Vec<Named<'d>>,
     /// The groups in the order of the file.
     pub groups: Vec<Named<'d>>,
-    /// `FastCGI` programs and event listeners, which are checked and not run.
+    /// The roles in the order of the file.
+    pub roles: Vec<Named<'d>>,
+    /// Event listeners, which are checked and not run.
     pub foreign: Vec<Table<'d>>,
 }
 
@@ -51,6 +53,7 @@ pub fn sort<'d>(context: &mut Context<'_>, sections: &'d [Section]) -> Sorted<'d
             unix_server: None,
             programs: Vec::new(),
             groups: Vec::new(),
+            roles: Vec::new(),
             foreign: Vec::new(),
         },
         once: BTreeMap::new(),
@@ -185,6 +188,7 @@ impl<'d> Sorter<'d> {
             Kind::Default
             | Kind::Program
             | Kind::Group
+            | Kind::Role
             | Kind::FcgiProgram
             | Kind::EventListener
             | Kind::RpcInterface
@@ -207,14 +211,13 @@ impl<'d> Sorter<'d> {
                 context.report(unsupported(section, "this section has no effect"));
                 return;
             }
-            Kind::FcgiProgram => {
-                context.report(unsupported(section, "this program is not started"));
-            }
             Kind::EventListener => {
                 context.report(unsupported(section, "this listener is not started"));
             }
             Kind::Program
+            | Kind::FcgiProgram
             | Kind::Group
+            | Kind::Role
             | Kind::Daemon
             | Kind::Console
             | Kind::Include
@@ -235,7 +238,13 @@ impl<'d> Sorter<'d> {
                 .help("choose another name"),
             );
         }
-        if let Some(first) = self.named.insert((kind, name), section) {
+        // A program with a socket is a program: it is addressed, and put into groups, by its name alone.
+        let space = if kind == Kind::FcgiProgram {
+            Kind::Program
+        } else {
+            kind
+        };
+        if let Some(first) = self.named.insert((space, name), section) {
             let message = format!("the {kind} `{name}` is defined twice");
             context.report(
                 Diagnostic::error("duplicate-section", message)
@@ -252,10 +261,10 @@ impl<'d> Sorter<'d> {
             table,
         };
         match kind {
-            Kind::Program => self.sorted.programs.push(named(table)),
+            Kind::Program | Kind::FcgiProgram => self.sorted.programs.push(named(table)),
             Kind::Group => self.sorted.groups.push(named(table)),
-            Kind::FcgiProgram
-            | Kind::EventListener
+            Kind::Role => self.sorted.roles.push(named(table)),
+            Kind::EventListener
             | Kind::RpcInterface
             | Kind::CtlPlugin
             | Kind::Daemon

@@ -254,7 +254,7 @@ pub fn log_level(text: &str) -> Result<LogLevel, ValueFault> {
 pub enum MainLog {
     /// No file.
     None,
-    /// The system log, which this version does not write.
+    /// The system log.
     Syslog,
     /// A file, as written.
     Path(String),
@@ -276,7 +276,7 @@ pub enum ChildLog {
     Auto,
     /// Discarded.
     None,
-    /// The system log, which this version does not write.
+    /// The system log, and no file.
     Syslog,
     /// A file, as written.
     Path(String),

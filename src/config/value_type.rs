@@ -1,6 +1,6 @@
 //! The types a value can have, what each expects in words, and what a refusal consists of.
 
-use super::value;
+use super::{fcgi, value};
 use std::ops::Range;
 
 /// The type of a key's value.
@@ -45,7 +45,7 @@ pub enum ValueType {
     Owner,
     /// A path.
     Path,
-    /// A path, or nothing for no log.
+    /// A path, `syslog`, or nothing for no log.
     MainLog,
     /// `AUTO`, `NONE` or a path.
     ChildLog,
@@ -53,6 +53,8 @@ pub enum ValueType {
     Environment,
     /// `unix://PATH` or a path.
     Socket,
+    /// `tcp://HOST:PORT` or `unix:///PATH`.
+    Listen,
     /// `AUTO` or any URL.
     Url,
     /// A list of names.
@@ -146,6 +148,7 @@ impl ValueType {
             | Self::MainLog
             | Self::ChildLog
             | Self::Socket
+            | Self::Listen
             | Self::Url
             | Self::Names
             | Self::Patterns => format!("{subject} must be {}", self.expected()),
@@ -174,10 +177,11 @@ impl ValueType {
             Self::Account => "an existing user, by name or number".into(),
             Self::Owner => "`USER` or `USER:GROUP`".into(),
             Self::Path => "a path".into(),
-            Self::MainLog => "the path of a file, or NONE".into(),
+            Self::MainLog => "the path of a file, syslog or NONE".into(),
             Self::ChildLog => "AUTO, NONE or the path of a file".into(),
             Self::Environment => "variables such as NAME=\"value\",OTHER=\"value\"".into(),
             Self::Socket => "the path of a Unix socket, plain or as unix://PATH".into(),
+            Self::Listen => "tcp://HOST:PORT or unix:///PATH".into(),
             Self::Url => "AUTO or a URL".into(),
             Self::Names => "names separated by commas".into(),
             Self::Patterns => "file names or patterns separated by blanks".into(),
@@ -204,6 +208,7 @@ impl ValueType {
             Self::ExitWhen => value::exit_when(text).map(drop),
             Self::Environment => value::variables(text).map(drop),
             Self::Socket => value::socket(text).map(drop),
+            Self::Listen => fcgi::address(text).map(drop),
             Self::Url => value::url(text).map(drop),
             Self::Names => value::names(text).map(drop),
             Self::Patterns => value::patterns(text).map(drop),

@@ -91,6 +91,14 @@ fn about_spawn(story: &Story, failure: &Failure) -> String {
             "only a daemon that runs as root can change users: start it as root, or leave out {}",
             key("user")
         ),
+        (Step::Socket, Errno::EADDRINUSE) => format!(
+            "stop what listens on {subject} (ss -lp shows it), or correct {}; {then}",
+            key("socket")
+        ),
+        (Step::Socket, _) => format!(
+            "let the daemon's user listen on {subject}, or correct {}; {then}",
+            key("socket")
+        ),
         (Step::Pipe, Errno::EMFILE | Errno::ENFILE) => {
             "allow the daemon more open files (minfds, LimitNOFILE=); it tries again by itself"
                 .to_owned()

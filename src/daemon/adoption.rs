@@ -90,6 +90,9 @@ impl Estate {
                 }
                 OnOrphans::Stop => Some("on_orphans=stop".to_owned()),
                 OnOrphans::Adopt if !is_newest => Some("there is a newer one".to_owned()),
+                OnOrphans::Adopt if settings.launch.listen.is_some() => {
+                    Some("the socket that it listens on ended with its daemon".to_owned())
+                }
                 OnOrphans::Adopt => match Orphan::open(birth.clone()) {
                     Ok((orphan, survivor)) => {
                         survivors.insert(key.clone(), survivor);
@@ -263,8 +266,8 @@ impl Daemon {
                         strip_ansi: settings.launch.strip_ansi,
                     };
                     let key = key.clone();
-                    self.capture
-                        .attach(StreamId { key, channel }, pipe, log, options);
+                    let stream = StreamId { key, channel };
+                    self.capture.attach(stream, birth.pid, pipe, log, options);
                 }
             }
             if let Some(stdin) = stdin {
@@ -313,18 +316,21 @@ impl Daemon {
             self.poller.remove(&handle).unwrap_or_default();
         }
     }
+}
 
-    /// Why a program may not be started: one that was left alone still runs.
-    pub(super) fn runs_beside(&mut self, key: &ProcessKey) -> Option<SpawnFailure> {
-        let birth = self.left.get(key)?;
-        if !birth.is_alive() {
-            self.left.remove(key);
-            return None;
-        }
-        Some(SpawnFailure {
-            step: SpawnStep::Orphan,
-            subject: birth.pid.to_string(),
-            errno: Errno::EAGAIN as i32,
-        })
+/// Why a program may not be started: one that was left alone still runs.
+pub fn runs_beside(
+    left: &mut BTreeMap<ProcessKey, Birth>,
+    key: &ProcessKey,
+) -> Option<SpawnFailure> {
+    let birth = left.get(key)?;
+    if !birth.is_alive() {
+        left.remove(key);
+        return None;
     }
+    Some(SpawnFailure {
+        step: SpawnStep::Orphan,
+        subject: birth.pid.to_string(),
+        errno: Errno::EAGAIN as i32,
+    })
 }

@@ -39,6 +39,10 @@ impl Daemon {
     /// Handles one request of a client.
     pub(super) fn handle(&mut self, client: ClientId, frame: RequestFrame, now: Monotonic) {
         let RequestFrame { id, request } = frame;
+        let request = match self.authorise(client, request) {
+            Ok(request) => request,
+            Err(response) => return self.reply(client, id, response, now),
+        };
         if let Some(response) = self.respond(client, id, request, now) {
             self.reply(client, id, response, now);
         }
@@ -64,7 +68,7 @@ impl Daemon {
             }
             Request::Pid { targets } => return Some(Response::Pids(self.pids(&targets))),
             Request::Why { target } => return Some(self.why(&target, now)),
-            Request::Avail => return Some(Response::Avail(self.avail())),
+            Request::Avail => return Some(Response::Avail(self.avail(client))),
             Request::Version => {
                 return Some(Response::Version(env!("CARGO_PKG_VERSION").to_owned()));
             }

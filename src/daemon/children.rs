@@ -1,10 +1,10 @@
 //! The daemon's children between the engine's decision and the kernel: spawns that wait for their turn, processes that
 //! have not executed their program yet, and ends that have to be told before they are collected.
 //!
-//! The order matters twice. A status pipe is read before the end of its process is told, so that an end is never taken
-//! for an exit of the program when the program was never executed. And an end is told while the kernel still holds the
-//! process (`WNOWAIT`), so that the engine can signal what is left of its group under a number that cannot have been
-//! given to anybody else.
+//! The order matters twice. A status pipe, where there is one, is read before the end of its process is told, so that an
+//! end is never taken for an exit of the program when the program was never executed. And an end is told while the
+//! kernel still holds the process (`WNOWAIT`), so that the engine can signal what is left of its group under a number
+//! that cannot have been given to anybody else.
 
 use super::launch::{self, Launched, Launcher};
 use crate::config::model::ProcessSettings;
@@ -42,9 +42,7 @@ pub struct Waiting {
 
 #[derive(Debug)]
 struct Executing {
-    key: ProcessKey,
-    generation: Generation,
-    settings: Arc<ProcessSettings>,
+    spawn: Waiting,
     status: OwnedFd,
 }
 
@@ -71,11 +69,7 @@ impl Children {
     /// What is to be written down of it, for the next image.
     pub fn export(&self, luggage: &mut Luggage) -> Result<ChildrenState, Errno> {
         let executing = self.executing.iter().map(|(&pid, executing)| {
-            let spawn = Waiting {
-                key: executing.key.clone(),
-                generation: executing.generation,
-                settings: Arc::clone(&executing.settings),
-            };
+            let spawn = executing.spawn.clone();
             Ok((pid, spawn, luggage.pack(&executing.status)?))
         });
         Ok(ChildrenState {
@@ -130,60 +124,48 @@ impl Children {
         &mut self,
         spawn: &Waiting,
         journal: BorrowedFd<'_>,
+        listener: Option<BorrowedFd<'_>>,
     ) -> Result<Launched, SpawnFailure> {
         self.launcher
-            .launch(&spawn.settings, spawn.generation, journal)
+            .launch(&spawn.settings, spawn.generation, journal, listener)
     }
 
     /// Keeps the status pipe of a process just made, until it tells.
     pub fn watch(&mut self, pid: Pid, spawn: Waiting, status: OwnedFd) {
-        let Waiting {
-            key,
-            generation,
-            settings,
-        } = spawn;
-        self.executing.insert(
-            pid,
-            Executing {
-                key,
-                generation,
-                settings,
-                status,
-            },
-        );
+        self.executing.insert(pid, Executing { spawn, status });
     }
 
     /// Reads the status pipe of `pid`. `Some` once it has told, with the pipe to stop watching, and the event if the
     /// program was executed; a failure is kept for the end of the process, which follows.
     pub fn read_status(&mut self, pid: Pid) -> Option<(OwnedFd, Option<Event>)> {
         let executing = self.executing.get(&pid)?;
-        let failure = match spawn::exec_status(executing.status.as_fd()) {
-            ExecStatus::Pending => return None,
-            ExecStatus::Executed => None,
-            ExecStatus::Failed { step, errno } => {
-                let step = launch::step(step);
-                let subject = launch::subject(&executing.settings, step);
-                Some(SpawnFailure {
-                    step,
-                    subject,
-                    errno: errno as i32,
-                })
-            }
-        };
-        let Executing {
+        let told = spawn::exec_status(executing.status.as_fd());
+        if told == ExecStatus::Pending {
+            return None;
+        }
+        let Executing { spawn, status } = self.executing.remove(&pid)?;
+        Some((status, self.settle(pid, spawn, told)))
+    }
+
+    /// Takes in how the start of `pid` went. `Some` if the program was executed; a failure is kept for the end of the
+    /// process, which follows.
+    pub fn settle(&mut self, pid: Pid, spawn: Waiting, told: ExecStatus) -> Option<Event> {
+        let Waiting {
             key,
             generation,
-            status,
-            ..
-        } = self.executing.remove(&pid)?;
-        let event = match failure {
-            Some(failure) => {
-                self.failures.insert(pid, failure);
-                None
-            }
-            None => Some(Event::Executed { key, generation }),
+            settings,
+        } = spawn;
+        let ExecStatus::Failed { step, errno } = told else {
+            return Some(Event::Executed { key, generation });
         };
-        Some((status, event))
+        let step = launch::step(step);
+        let failure = SpawnFailure {
+            step,
+            subject: launch::subject(&settings, step),
+            errno: errno as i32,
+        };
+        self.failures.insert(pid, failure);
+        None
     }
 
     /// The event for the end of a process, after its status pipe was read.

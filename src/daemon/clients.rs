@@ -43,6 +43,10 @@ pub struct Client {
     stream: UnixStream,
     /// Who connected.
     pub peer: Peer,
+    /// Supplementary groups of who connected.
+    pub groups: Vec<u32>,
+    /// Requests that its roles did not allow.
+    pub denials: u32,
     input: FrameBuffer,
     output: Vec<u8>,
     /// Bytes of `output` that the peer has taken.
@@ -81,6 +85,8 @@ impl Client {
         let mut client = Self {
             stream,
             peer,
+            groups: Vec::new(),
+            denials: 0,
             input: FrameBuffer::new(wire::HELLO_BYTES_MAX),
             output: Vec::new(),
             written: 0,

@@ -3,6 +3,7 @@
 use super::clients::{CLIENTS_MAX, Client, ClientId, Incoming, REQUESTS_PER_TURN};
 use super::event_loop::{Daemon, Wake};
 use super::jobs::{SubscribedTo, Subscription};
+use super::rights::belongs_to;
 use crate::engine::Event;
 use crate::sys::poller::Interest;
 use crate::sys::{clock, peer};
@@ -86,8 +87,16 @@ impl Daemon {
             pid: std::process::id(),
             identifier: Some(self.started_with.identifier.clone()),
         };
-        let allowed = self.access.allows(&peer, &peer::groups(&stream));
+        let groups = peer::groups(&stream);
+        let allowed = self.access.allows(&peer, &groups)
+            || self
+                .engine
+                .config()
+                .roles
+                .iter()
+                .any(|role| belongs_to(role, &peer, &groups));
         let mut client = Client::new(stream, peer, &hello, now);
+        client.groups = groups;
         if !allowed {
             log::warn!(
                 "refused a connection of uid {} (pid {})",

@@ -40,6 +40,7 @@ pub fn exit_status(status: types::ExitStatus) -> wire::ExitStatus {
 pub fn failure(failure: &SpawnFailure) -> wire::Failure {
     let step = match failure.step {
         SpawnStep::Lookup => wire::Step::Lookup,
+        SpawnStep::Socket => wire::Step::Socket,
         SpawnStep::Pipe => wire::Step::Pipe,
         SpawnStep::Fork => wire::Step::Fork,
         SpawnStep::Session => wire::Step::Session,

@@ -7,7 +7,7 @@
 
 use super::access::Access;
 use super::api::Waiter;
-use super::capture::{Capture, CaptureEvent, StreamId};
+use super::capture::Capture;
 use super::children::{Children, SPAWNS_PER_TURN};
 use super::clients::{Client, ClientId};
 use super::connections::SocketReady;
@@ -17,6 +17,7 @@ use super::journal::{Birth, Journal};
 use super::loader::Loader;
 use super::manager::Manager;
 use super::runtime_files::RuntimeFiles;
+use super::sockets::Sockets;
 use super::upgrade::Upgrade;
 use crate::config::model::DaemonSettings;
 use crate::engine::{Engine, Event};
@@ -25,7 +26,6 @@ use crate::sys::poller::{Interest, Poller, Ready};
 use crate::sys::signals::SignalSource;
 use crate::sys::{clock, reap};
 use crate::types::{Monotonic, Pid, ProcessKey, Signal, Ticket};
-use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -49,6 +49,7 @@ pub struct Daemon {
     pub(super) children: Children,
     pub(super) journal: Journal,
     pub(super) inputs: Inputs,
+    pub(super) sockets: Sockets,
     pub(super) input_tokens: BTreeMap<u64, ProcessKey>,
     pub(super) clients: BTreeMap<ClientId, Client>,
     pub(super) waiters: BTreeMap<Ticket, Waiter>,
@@ -234,6 +235,7 @@ impl Daemon {
             children,
             journal,
             inputs: Inputs::default(),
+            sockets: Sockets::default(),
             input_tokens: BTreeMap::new(),
             clients: BTreeMap::new(),
             waiters: BTreeMap::new(),
@@ -262,6 +264,7 @@ impl Daemon {
 
     /// Serves until the engine says that it is over, or until another image is to go on: `None`.
     pub fn serve(&mut self) -> io::Result<Option<Ending>> {
+        self.want_events();
         let mut ready = Vec::new();
         loop {
             if let Some(ending) = &self.ending {
@@ -273,7 +276,9 @@ impl Daemon {
                 return Ok(None);
             }
             ready.clear();
+            self.capture.let_go();
             self.poller.wait(&mut ready, self.timeout())?;
+            self.capture.hold();
             let now = clock::now();
             if self
                 .engine
@@ -315,6 +320,7 @@ impl Daemon {
             self.tend_clients(now);
             self.tend_listener(now);
             self.tend_upgrade(now);
+            self.tend_sockets();
         }
     }
 
@@ -326,9 +332,10 @@ impl Daemon {
             journal,
             listener,
             runtime_files,
+            sockets,
             ..
         } = self;
-        drop(listener);
+        drop((listener, sockets));
         if !processes_left && let Err(error) = journal.remove() {
             log::warn!("can't remove the record of processes: {error}");
         }
@@ -450,36 +457,6 @@ impl Daemon {
         }
     }
 
-    pub(super) fn on_capture(&mut self, now: Monotonic) {
-        for event in self.capture.events() {
-            match event {
-                CaptureEvent::Output { subscription, data } => {
-                    self.on_output(subscription, data, now);
-                }
-                CaptureEvent::Gap { subscription, lost } => {
-                    self.on_output_gap(subscription, lost, now);
-                }
-                CaptureEvent::Tailed { job, result } => self.on_tailed(job, result, now),
-                CaptureEvent::Cleared { job, result } => self.on_cleared(job, result, now),
-                CaptureEvent::LogTrouble {
-                    stream,
-                    path,
-                    errno,
-                } => log::error!(
-                    "{}: can't write {}: {}; what it writes is lost until that is mended",
-                    owner(stream.as_ref()),
-                    path.display(),
-                    Errno::from_raw(errno).desc()
-                ),
-                CaptureEvent::LogRecovered { stream, path, lost } => log::warn!(
-                    "{}: {} is written again; {lost} bytes were lost",
-                    owner(stream.as_ref()),
-                    path.display()
-                ),
-            }
-        }
-    }
-
     fn tend_listener(&mut self, now: Monotonic) {
         if self.listener_rests_until.is_some_and(|until| until <= now) {
             self.listener_rests_until = None;
@@ -498,14 +475,6 @@ impl Daemon {
             log::error!("bug: a descriptor could not be taken out of the loop: {error}");
         }
     }
-}
-
-/// Whose log it is, for messages.
-fn owner(stream: Option<&StreamId>) -> String {
-    stream.map_or_else(
-        || "the daemon's log".to_owned(),
-        |stream| stream.key.to_string(),
-    )
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Carries out the engine's actions, one system call each, and tells it what came of them.
 
+use super::adoption::runs_beside;
 use super::capture::{AttachOptions, StreamId};
 use super::children::Waiting;
 use super::event_loop::{Daemon, Ending, Wake};
@@ -8,6 +9,7 @@ use crate::engine::action::{Action, Scope, StateChange};
 use crate::engine::event::Event;
 use crate::engine::view::State;
 use crate::sys::poller::Interest;
+use crate::sys::spawn::Status;
 use crate::sys::{clock, kill, reap};
 use crate::types::{Pid, ProcessKey, Signal};
 use crate::wire::{Channel, Notice};
@@ -73,11 +75,12 @@ impl Daemon {
             Action::Forget { key } => self.forget(&key),
             Action::PublishGroup { group, added } => {
                 let group = group.to_string();
-                self.publish_notice(&if added {
+                let notice = if added {
                     Notice::GroupAdded { group }
                 } else {
                     Notice::GroupRemoved { group }
-                });
+                };
+                self.publish_notice(&notice, None);
             }
             Action::Exit { left, reload } => {
                 let status = self.engine.verdict().map(|verdict| verdict.status);
@@ -94,9 +97,13 @@ impl Daemon {
     pub(super) fn spawn(&mut self, spawn: Waiting) {
         let (key, generation) = (spawn.key.clone(), spawn.generation);
         let settings = spawn.settings.clone();
-        let launched = match self.runs_beside(&key) {
+        let (children, journal) = (&mut self.children, self.journal.fd());
+        let launched = match runs_beside(&mut self.left, &key) {
             Some(failure) => Err(failure),
-            None => self.children.launch(&spawn, self.journal.fd()),
+            None => self
+                .sockets
+                .acquire(&settings)
+                .and_then(|listener| children.launch(&spawn, journal, listener)),
         };
         let launched = match launched {
             Ok(launched) => launched,
@@ -124,6 +131,7 @@ impl Daemon {
                         key: key.clone(),
                         channel,
                     },
+                    pid,
                     pipe,
                     log,
                     options,
@@ -131,21 +139,29 @@ impl Daemon {
             }
         }
         self.close_input(&key);
-        self.inputs.open(key.clone(), launched.stdin);
-        if let Err(error) = self.poller.add(
-            &launched.spawned.status,
-            Wake::ExecStatus(pid).token(),
-            Interest::READABLE,
-        ) {
-            // Without a watch the pipe is read when the process ends; it counts as executed only then.
-            log::error!("{key}: can't watch its start: {error}");
+        if let Some(stdin) = launched.stdin {
+            self.inputs.open(key.clone(), stdin);
         }
-        self.children.watch(pid, spawn, launched.spawned.status);
+        let executed = match launched.spawned.status {
+            Status::Settled(told) => self.children.settle(pid, spawn, told),
+            Status::Awaited(pipe) => {
+                let token = Wake::ExecStatus(pid).token();
+                if let Err(error) = self.poller.add(&pipe, token, Interest::READABLE) {
+                    // Without a watch the pipe is read when the process ends; it counts as executed only then.
+                    log::error!("{key}: can't watch its start: {error}");
+                }
+                self.children.watch(pid, spawn, pipe);
+                None
+            }
+        };
         self.feed(Event::Spawned {
             key,
             generation,
             pid,
         });
+        if let Some(executed) = executed {
+            self.feed(executed);
+        }
     }
 
     fn reap(&mut self, pid: Pid) {
@@ -181,24 +197,41 @@ impl Daemon {
         ) {
             self.close_input(key);
             self.release_adopted(key);
+            self.sockets.look_again();
         }
-        self.publish_notice(&Notice::State {
+        let notice = Notice::State {
             name: key.to_string(),
             from: convert::state(*from),
             to: convert::state(*to),
             pid: pid.map(|pid| pid.as_raw().unsigned_abs()),
-        });
+        };
+        self.publish_notice(&notice, Some(key));
     }
 
-    fn publish_notice(&mut self, notice: &Notice) {
+    /// Tells everybody who wants to hear of states and may look at this process; with none, at all.
+    fn publish_notice(&mut self, notice: &Notice, about: Option<&ProcessKey>) {
+        let subscriptions = self.jobs.state_subscriptions();
+        if subscriptions.is_empty() {
+            return;
+        }
+        let settings = about
+            .and_then(|key| self.engine.process(key))
+            .map(|process| process.settings);
+        let about = settings
+            .as_ref()
+            .map(|settings| (&settings.key, &settings.program));
         let now = clock::now();
-        for subscription in self.jobs.state_subscriptions() {
-            self.notify(subscription, notice.clone(), now);
+        for subscription in subscriptions {
+            let client = self.jobs.subscription(subscription).map(|open| open.client);
+            if client.is_some_and(|client| self.may_see(client, about)) {
+                self.notify(subscription, notice.clone(), now);
+            }
         }
     }
 
     fn forget(&mut self, key: &ProcessKey) {
         self.close_input(key);
+        self.sockets.look_again();
         self.end_output_subscriptions(key);
         self.capture.forget(key);
     }

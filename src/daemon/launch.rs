@@ -6,11 +6,13 @@
 
 use super::journal::Details;
 use crate::config::fingerprint::Fingerprint;
-use crate::config::model::{Environment, LogTarget, ProcessSettings, User};
+use crate::config::model::{Environment, LogSettings, ProcessSettings, User};
 use crate::engine::event::{SpawnFailure, SpawnStep};
 use crate::sys::limits::Limit;
-use crate::sys::spawn::{self, Identity, Journal, SpawnSpec, Spawned};
-use crate::sys::{clock, lookup, notify, pipe};
+use crate::sys::lookup::Lookups;
+use crate::sys::mounts::Mounts;
+use crate::sys::spawn::{self, Identity, Journal, SpawnSpec, Spawned, Spawner};
+use crate::sys::{clock, notify, pipe};
 use crate::types::Generation;
 use nix::errno::Errno;
 use std::collections::BTreeMap;
@@ -40,15 +42,20 @@ pub struct Launcher {
     server_url: Option<String>,
     limits: Vec<Limit>,
     null: OwnedFd,
+    spawner: Spawner,
+    lookups: Lookups,
+    /// `None` where the kernel does not list them.
+    mounts: Option<Mounts>,
+    uid: u32,
 }
 
 /// A process that was made, and the daemon's ends of its pipes.
 #[derive(Debug)]
 pub struct Launched {
-    /// The process and its status pipe.
+    /// The process, and how its start went.
     pub spawned: Spawned,
-    /// Its standard input.
-    pub stdin: OwnedFd,
+    /// Its standard input, unless that is a listening socket.
+    pub stdin: Option<OwnedFd>,
     /// Its standard output, where it is captured.
     pub stdout: Option<OwnedFd>,
     /// Its standard error, where it is captured apart from its output.
@@ -72,15 +79,21 @@ impl Launcher {
             server_url: socket.map(|socket| format!("unix://{}", socket.display())),
             limits,
             null: null.into(),
+            spawner: Spawner::new()?,
+            lookups: Lookups::default(),
+            mounts: Mounts::read().ok(),
+            uid: nix::unistd::geteuid().as_raw(),
         })
     }
 
-    /// Makes the process. `journal` is where it writes itself down before it executes its program.
+    /// Makes the process. `journal` is where it writes itself down before it executes its program; `listener` becomes its
+    /// standard input where it has one.
     pub fn launch(
-        &self,
+        &mut self,
         settings: &ProcessSettings,
         generation: Generation,
         journal: BorrowedFd<'_>,
+        listener: Option<BorrowedFd<'_>>,
     ) -> Result<Launched, SpawnFailure> {
         let launch = &settings.launch;
         let environment = self.environment_of(settings);
@@ -88,12 +101,12 @@ impl Launcher {
         let path = environment
             .get(std::ffi::OsStr::new("PATH"))
             .map(|path| path.to_string_lossy());
-        let program = lookup::lookup(
+        let found = self.lookups.lookup(
             word,
             Some(path.as_deref().unwrap_or(DEFAULT_PATH)),
             launch.directory.as_deref(),
-        )
-        .map_err(|errno| failed(SpawnStep::Lookup, word, errno))?;
+        );
+        let program = found.map_err(|errno| failed(SpawnStep::Lookup, word, errno))?;
 
         let exec = |errno| failed(SpawnStep::Exec, word, errno);
         let program = c_string(program.into_os_string()).map_err(exec)?;
@@ -119,8 +132,7 @@ impl Launcher {
             .transpose()
             .map_err(|errno| failed(SpawnStep::Directory, word, errno))?;
         // Nobody but root can set groups, and nobody needs to who is the user already.
-        let own = nix::unistd::geteuid();
-        let foreign = |user: &&User| own.is_root() || user.uid != own.as_raw();
+        let foreign = |user: &&User| self.uid == 0 || user.uid != self.uid;
         let identity = launch.user.as_ref().filter(foreign).map(|user| Identity {
             uid: user.uid,
             gid: user.gid,
@@ -132,12 +144,18 @@ impl Launcher {
             let errno = error.raw_os_error().map_or(Errno::EIO, Errno::from_raw);
             failed(SpawnStep::Pipe, &name, errno)
         };
-        let (stdin, stdin_writer) = pipe::input().map_err(piped)?;
-        let stdout = Output::open(&settings.stdout.target).map_err(piped)?;
+        let (input, stdin_writer) = if listener.is_some() {
+            (None, None)
+        } else {
+            let (reader, writer) = pipe::input().map_err(piped)?;
+            (Some(reader), Some(writer))
+        };
+        let stdin = listener.or(input.as_ref().map(OwnedFd::as_fd));
+        let stdout = Output::open(&settings.stdout).map_err(piped)?;
         let stderr = if launch.redirect_stderr {
             Output::Same
         } else {
-            Output::open(&settings.stderr.target).map_err(piped)?
+            Output::open(&settings.stderr).map_err(piped)?
         };
         let stdout_end = stdout.child_end().unwrap_or(self.null.as_fd());
         let stderr_end = match &stderr {
@@ -149,13 +167,17 @@ impl Launcher {
             generation,
             started_at: clock::now(),
             pipes: [
-                pipe::identity(&stdin_writer),
+                stdin_writer.as_ref().and_then(pipe::identity),
                 stdout.child_end().and_then(pipe::identity),
                 stderr.child_end().and_then(pipe::identity),
             ],
             fingerprint: Fingerprint::of(settings),
         };
         let prefix = details.line(&settings.key);
+        let is_prompt = self
+            .mounts
+            .as_mut()
+            .is_some_and(|mounts| mounts.can_start(&program, directory.as_deref()));
         let spec = SpawnSpec {
             program: &program,
             argv: &argv,
@@ -164,15 +186,16 @@ impl Launcher {
             umask: launch.umask,
             identity: identity.as_ref(),
             limits: &self.limits,
-            stdin: stdin.as_fd(),
+            stdin: stdin.unwrap_or(self.null.as_fd()),
             stdout: stdout_end,
             stderr: stderr_end,
             journal: Some(Journal {
                 file: journal,
                 prefix: prefix.as_bytes(),
             }),
+            may_hang: !is_prompt,
         };
-        let spawned = spawn::spawn(&spec).map_err(|error| {
+        let spawned = self.spawner.spawn(&spec).map_err(|error| {
             failed(
                 step(error.step),
                 &subject(settings, step(error.step)),
@@ -241,13 +264,11 @@ enum Output {
 }
 
 impl Output {
-    fn open(target: &LogTarget) -> std::io::Result<Self> {
-        match target {
-            LogTarget::Discard => Ok(Self::Null),
-            LogTarget::File { .. } => {
-                pipe::output().map(|(reader, writer)| Self::Pipe { reader, writer })
-            }
+    fn open(log: &LogSettings) -> std::io::Result<Self> {
+        if !log.is_read() {
+            return Ok(Self::Null);
         }
+        pipe::output().map(|(reader, writer)| Self::Pipe { reader, writer })
     }
 
     fn child_end(&self) -> Option<BorrowedFd<'_>> {
@@ -279,6 +300,11 @@ pub fn subject(settings: &ProcessSettings, step: SpawnStep) -> String {
             .user
             .as_ref()
             .map(|user| user.name.clone())
+            .unwrap_or_default(),
+        SpawnStep::Socket => launch
+            .listen
+            .as_ref()
+            .map(|listen| listen.address.to_string())
             .unwrap_or_default(),
         SpawnStep::Pipe
         | SpawnStep::Fork

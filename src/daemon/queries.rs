@@ -1,6 +1,7 @@
 //! Answers from one snapshot of the engine: status, pids, what is configured, and what a target names.
 
 use super::capture::StreamId;
+use super::clients::ClientId;
 use super::event_loop::Daemon;
 use super::{status, story};
 use crate::engine::Resolution;
@@ -112,10 +113,11 @@ impl Daemon {
             .collect()
     }
 
-    pub(super) fn avail(&self) -> Vec<AvailRow> {
+    pub(super) fn avail(&self, client: ClientId) -> Vec<AvailRow> {
         self.engine
             .avail()
             .into_iter()
+            .filter(|process| self.may_see(client, Some((&process.key, &process.program))))
             .map(|process| AvailRow {
                 name: process.key.to_string(),
                 group: process.key.group.to_string(),

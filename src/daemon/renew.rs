@@ -47,7 +47,9 @@ impl Daemon {
     pub(super) fn load_for_update(&self) -> Result<Arc<Config>, Vec<wire::Diagnostic>> {
         let config = self.loader.load_and_log()?;
         let directory = &config.daemon.childlogdir;
-        if let Err(errno) = dirs::ensure_log_directory(directory) {
+        if config.daemon.auto_logs
+            && let Err(errno) = dirs::ensure_log_directory(directory)
+        {
             log::error!(
                 "can't create childlogdir {}: {}",
                 directory.display(),

@@ -113,7 +113,7 @@ impl Daemon {
         if let Some(watch) = files.watch() {
             watch.drain();
         }
-        match files.mend(super::startup::BACKLOG) {
+        match files.mend(super::meeting::BACKLOG) {
             Ok(None) => {}
             Ok(Some(listener)) => {
                 log::warn!("the control socket was removed; it is there again");

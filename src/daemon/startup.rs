@@ -17,32 +17,29 @@ use super::launch::Launcher;
 use super::loader::Loader;
 use super::logging::{self, Echo};
 use super::manager::Manager;
+use super::meeting::{self, Meeting, make_private};
 use super::runtime_files::RuntimeFiles;
 use super::survivors::stop_survivors;
 use crate::check_config::render;
 use crate::cli::DaemonOptions;
 use crate::config::model::{Config, DaemonSettings};
-use crate::config::schema::{DEFAULT_DIRECTORY, DEFAULT_DIRECTORY_IN_MEMORY};
+use crate::config::schema::DEFAULT_DIRECTORY;
 use crate::config::{self, FindError, Loaded, RealHost, Role};
 use crate::engine::Engine;
-use crate::sys::dirs::Private;
 use crate::sys::limits::Limit;
 use crate::sys::pidfile::{Pidfile, PidfileError};
 use crate::sys::signals::SignalSource;
-use crate::sys::socket::{self, Lock, LockError};
+use crate::sys::socket::{self, LockError};
 use crate::sys::{descriptors, dirs, identity, limits};
 use flexi_logger::LoggerHandle;
 use nix::sys::stat::Mode;
 use std::io::{self, Write};
 use std::os::fd::{BorrowedFd, RawFd};
 use std::os::unix::fs::MetadataExt;
-use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Pending connections that the kernel keeps.
-pub const BACKLOG: i32 = 1024;
 /// How long pipes may be drained at the end.
 const DRAIN: Duration = Duration::from_secs(2);
 
@@ -153,44 +150,6 @@ pub struct Prepared {
     meeting: Option<Meeting>,
 }
 
-/// Where consoles find the daemon.
-#[derive(Debug)]
-struct Meeting {
-    lock: Lock,
-    listener: UnixListener,
-}
-
-impl Meeting {
-    fn open(settings: &DaemonSettings) -> Result<Self, Failure> {
-        let default = [DEFAULT_DIRECTORY, DEFAULT_DIRECTORY_IN_MEMORY]
-            .map(Path::new)
-            .into_iter()
-            .find(|default| settings.socket.starts_with(default));
-        if let Some(default) = default {
-            make_private(default)?;
-        }
-        if let Some(parent) = settings.socket.parent() {
-            dirs::trusted(parent)?;
-        }
-        let lock = Lock::acquire(&settings.socket)?;
-        let listener = lock.bind(settings.socket_mode, BACKLOG)?;
-        Ok(Self { lock, listener })
-    }
-
-    /// In a container a daemon without a socket is better than none: there may be no place that can be written.
-    fn open_if_possible(settings: &DaemonSettings) -> Result<Option<Self>, Failure> {
-        match Self::open(settings) {
-            Ok(meeting) => Ok(Some(meeting)),
-            Err(failure @ Failure::Lock(LockError::Held { .. })) => Err(failure),
-            Err(failure) => {
-                let notice = format!("notice: the console cannot connect: {failure}\n");
-                let _told = io::stderr().write_all(notice.as_bytes());
-                Ok(None)
-            }
-        }
-    }
-}
-
 /// Does the first half of the start.
 pub fn prepare(options: &DaemonOptions, called_as: &str) -> Result<Prepared, Failure> {
     let executable = std::env::args_os()
@@ -229,8 +188,8 @@ pub fn prepare(options: &DaemonOptions, called_as: &str) -> Result<Prepared, Fai
     prepare_directories(settings)?;
     let meeting = match (settings.control_socket, options.container) {
         (false, _) => None,
-        (true, false) => Some(Meeting::open(settings)?),
-        (true, true) => Meeting::open_if_possible(settings)?,
+        (true, false) => Some(Meeting::open(&config)?),
+        (true, true) => Meeting::open_if_possible(&config)?,
     };
     Ok(Prepared {
         loader,
@@ -281,18 +240,6 @@ fn prepare_directories(settings: &DaemonSettings) -> Result<(), Failure> {
     })
 }
 
-/// Makes a directory of the defaults, and tightens one of our own that is open to others.
-fn make_private(default: &Path) -> Result<(), Failure> {
-    if matches!(dirs::ensure_private(default)?, Private::Tightened { .. }) {
-        let notice = format!(
-            "notice: {} was open to others; it is private (0700) now\n",
-            default.display()
-        );
-        let _told = io::stderr().write_all(notice.as_bytes());
-    }
-    Ok(())
-}
-
 impl Prepared {
     /// Whether the file or the command line asks for the foreground.
     pub fn stays_in_foreground(&self) -> bool {
@@ -324,7 +271,8 @@ impl Prepared {
         let ready = recorded.map_err(Failure::from).and_then(|()| {
             let inflight = meeting.as_ref().map(|_| inflight_beside(&settings.socket));
             let unwritten = inflight.as_deref().map(finish_inflight);
-            let capture = Capture::start(inflight.as_deref()).map_err(Failure::surroundings)?;
+            let capture =
+                Capture::start(called_as, inflight.as_deref()).map_err(Failure::surroundings)?;
             let logger = open_log(&capture, settings)?;
             match unwritten.transpose().map(Option::flatten) {
                 Ok(None) => {}
@@ -375,7 +323,7 @@ impl Prepared {
         };
         let (listener, runtime_files) = meeting
             .map(|Meeting { lock, listener }| {
-                let files = RuntimeFiles::new(&settings.socket, settings.socket_mode, lock);
+                let files = RuntimeFiles::new(&settings.socket, meeting::file_mode(&config), lock);
                 (listener, files)
             })
             .unzip();
@@ -433,6 +381,9 @@ pub fn open_log(capture: &Capture, settings: &DaemonSettings) -> Result<LoggerHa
             settings.logfile_maxbytes,
             settings.logfile_backups,
         );
+    }
+    if settings.syslog {
+        capture.send_main_to_syslog();
     }
     let echo = Echo {
         stdout: settings.nodaemon && !settings.silent,

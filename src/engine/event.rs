@@ -185,6 +185,8 @@ impl SpawnFailure {
 pub enum SpawnStep {
     /// Looking for the program along `PATH`.
     Lookup,
+    /// Listening on its socket.
+    Socket,
     /// Making the pipes.
     Pipe,
     /// Making the process.

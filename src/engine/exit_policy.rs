@@ -185,7 +185,8 @@ fn of_failed_spawn(failure: &SpawnFailure) -> u8 {
         SpawnStep::Lookup => NOT_FOUND,
         SpawnStep::Exec if failure.errno == nix::errno::Errno::ENOENT as i32 => NOT_FOUND,
         SpawnStep::Exec => NOT_EXECUTABLE,
-        SpawnStep::Pipe
+        SpawnStep::Socket
+        | SpawnStep::Pipe
         | SpawnStep::Fork
         | SpawnStep::Session
         | SpawnStep::Descriptors

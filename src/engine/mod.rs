@@ -198,6 +198,7 @@ impl Engine {
                 let in_use = self.config.groups.contains_key(name);
                 group.processes.values().map(move |settings| AvailView {
                     key: settings.key.clone(),
+                    program: settings.program.clone(),
                     in_use,
                     autostart: settings.policy.autostart,
                     group_priority: group.priority,

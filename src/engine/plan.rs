@@ -131,7 +131,7 @@ impl Plan {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::model::{Autorestart, KeyOrigin, LogTarget};
+    use crate::config::model::{Autorestart, KeyOrigin, ListenAddress, ListenSettings, LogTarget};
     use crate::engine::testing::{config, settings};
     use crate::types::Signal;
     use std::path::Path;
@@ -295,6 +295,42 @@ mod tests {
             let neighbour = settings("b");
             let old = [settings("a"), neighbour.clone()];
             assert_eq!(compare(&old, &[new, neighbour]), expected, "{what}");
+        }
+    }
+
+    #[test]
+    fn what_is_done_with_output_and_a_socket_need_a_new_start() {
+        type Change = fn(&mut ProcessSettings);
+        let listen = |port, backlog| {
+            let host = String::new();
+            let address = ListenAddress::Tcp { host, port };
+            Some(Arc::new(ListenSettings { address, backlog }))
+        };
+        let mut old = settings("a");
+        old.launch.listen = listen(9000, None);
+        let mut changed: Vec<(&str, ProcessSettings)> = Vec::new();
+        let cases: [(&str, Change); 3] = [
+            ("capture", |s| s.stdout.capture_maxbytes.0 = 1),
+            ("events", |s| s.stderr.events_enabled = true),
+            ("syslog", |s| s.stdout.syslog = true),
+        ];
+        for (what, change) in cases {
+            let mut new = old.clone();
+            change(&mut new);
+            changed.push((what, new));
+        }
+        for (what, socket) in [
+            ("socket", listen(9001, None)),
+            ("backlog", listen(9000, Some(7))),
+            ("none", None),
+        ] {
+            let mut new = old.clone();
+            new.launch.listen = socket;
+            changed.push((what, new));
+        }
+        for (what, new) in changed {
+            let expected = "-[] ~[a] .[] +[] Changed a";
+            assert_eq!(compare(&[old.clone()], &[new]), expected, "{what}");
         }
     }
 

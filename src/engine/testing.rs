@@ -38,6 +38,9 @@ pub fn settings(name: &str) -> ProcessSettings {
         target: LogTarget::Discard,
         maxbytes: ByteSize(0),
         backups: 0,
+        capture_maxbytes: ByteSize(0),
+        events_enabled: false,
+        syslog: false,
     };
     ProcessSettings {
         program: ProgramName::new(key.group.as_str()).unwrap(),
@@ -55,6 +58,7 @@ pub fn settings(name: &str) -> ProcessSettings {
             redirect_stderr: false,
             strip_ansi: false,
             server_url: None,
+            listen: None,
         },
         policy: Policy {
             autostart: false,
@@ -93,6 +97,7 @@ pub fn config(processes: impl IntoIterator<Item = ProcessSettings>) -> Config {
             socket: PathBuf::from("/run/test.sock"),
             socket_mode: 0o600,
             logfile: None,
+            syslog: false,
             logfile_maxbytes: ByteSize(0),
             logfile_backups: 0,
             loglevel: LogLevel::Info,
@@ -128,5 +133,6 @@ pub fn config(processes: impl IntoIterator<Item = ProcessSettings>) -> Config {
         },
         groups,
         files: vec![PathBuf::from("/etc/test.ini")],
+        roles: Vec::new(),
     }
 }

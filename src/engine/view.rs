@@ -2,7 +2,7 @@
 
 use super::event::SpawnFailure;
 use crate::config::model::ProcessSettings;
-use crate::types::{ExitStatus, Generation, Monotonic, Pid, ProcessKey};
+use crate::types::{ExitStatus, Generation, Monotonic, Pid, ProcessKey, ProgramName};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -95,6 +95,8 @@ pub struct LifeView {
 pub struct AvailView {
     /// Which.
     pub key: ProcessKey,
+    /// The program it is a copy of.
+    pub program: ProgramName,
     /// Whether its group is active.
     pub in_use: bool,
     /// Whether it starts by itself.

@@ -1,9 +1,60 @@
 //! Finds the file to execute for the first word of a command, so that a missing program is known before a fork.
 
+use super::clock;
+use crate::types::Monotonic;
 use nix::errno::Errno;
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How long what was found counts as found just now. Whoever installs a program in another directory of the path cannot
+/// tell that moment from a later one.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// What was found lately, so that a thousand copies of a program are not looked for a thousand times.
+#[derive(Debug, Default)]
+pub struct Lookups {
+    found: BTreeMap<Question, PathBuf>,
+    since: Option<Monotonic>,
+}
+
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Question {
+    word: String,
+    path: Option<String>,
+    directory: Option<PathBuf>,
+}
+
+impl Lookups {
+    /// As [`lookup`]. Whether a file that was found lately is still there and executable is looked at every time.
+    pub fn lookup(
+        &mut self,
+        word: &str,
+        path: Option<&str>,
+        directory: Option<&Path>,
+    ) -> Result<PathBuf, Errno> {
+        let now = clock::now();
+        if self.since.is_none_or(|since| now.since(since) >= FRESH) {
+            self.found.clear();
+            self.since = Some(now);
+        }
+        let question = Question {
+            word: word.to_owned(),
+            path: path.map(str::to_owned),
+            directory: directory.map(Path::to_owned),
+        };
+        if let Some(file) = self.found.get(&question)
+            && check(file).is_ok()
+        {
+            return Ok(file.clone());
+        }
+        let file = lookup(word, path, directory)?;
+        self.found.insert(question, file.clone());
+        Ok(file)
+    }
+}
 
 /// Where programs are looked for when no `PATH` is given.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -104,6 +155,46 @@ mod tests {
             );
         }
         assert!(lookup("sh", None, None).unwrap().is_absolute());
+    }
+
+    #[test]
+    fn what_was_found_lately_is_only_used_while_it_is_there() {
+        let root = tree();
+        let at = |name: &str| root.path().join(name);
+        let path = format!("{}:{}", at("other").display(), at("bin").display());
+        let mut lookups = Lookups::default();
+        assert_eq!(
+            lookups.lookup("tool", Some(&path), None),
+            Ok(at("bin/tool"))
+        );
+        fs::rename(at("bin/tool"), at("other/tool")).unwrap();
+        assert_eq!(
+            lookups.lookup("tool", Some(&path), None),
+            Ok(at("other/tool"))
+        );
+        // The same word along another path is another question.
+        let bin = at("bin").display().to_string();
+        assert_eq!(lookups.lookup("tool", Some(&bin), None), Err(Errno::ENOENT));
+        // In a second, what comes earlier in the path is seen again.
+        fs::copy(at("other/tool"), at("bin/tool")).unwrap();
+        let both = format!("{bin}:{path}");
+        lookups.found.insert(
+            Question {
+                word: "tool".to_owned(),
+                path: Some(both.clone()),
+                directory: None,
+            },
+            at("other/tool"),
+        );
+        assert_eq!(
+            lookups.lookup("tool", Some(&both), None),
+            Ok(at("other/tool"))
+        );
+        lookups.since = Some(Monotonic::default());
+        assert_eq!(
+            lookups.lookup("tool", Some(&both), None),
+            Ok(at("bin/tool"))
+        );
     }
 
     #[test]

@@ -122,9 +122,8 @@ fn open_if(path: &str, wanted: u64, end: End) -> Result<Option<OwnedFd>, Errno> 
 
 /// The flag belongs to one end only: the two ends are open file descriptions of their own.
 fn set_nonblocking(fd: &OwnedFd) -> Result<(), Errno> {
-    let flags = OFlag::from_bits_retain(fcntl(fd, FcntlArg::F_GETFL)?);
-    fcntl(fd, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
-    Ok(())
+    // A new pipe has no other flag that could be lost.
+    fcntl(fd, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).map(drop)
 }
 
 #[cfg(test)]

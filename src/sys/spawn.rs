@@ -1,34 +1,51 @@
-//! Makes processes: fork, a fixed list of steps in the child, execute.
+//! Makes processes: a fixed list of steps in the child, then its program.
 //!
-//! Everything is prepared before the fork (pointers, groups, limits, the journal's line), so that the child allocates
-//! nothing and takes no lock; [`child`] holds the steps and their order. A pipe that closes on execution tells how it
-//! went: end of file means that the program was executed, eight bytes name the step that failed and its error number.
-//! The pipe is read through the caller's loop, so an execution that hangs (a dead network disk) holds up nobody.
+//! Everything is prepared before the child exists (pointers, groups, limits, the journal's line), so that it allocates
+//! nothing and takes no lock; [`child`] holds the steps and their order. How it went is told as the step that failed
+//! and its error number, or as nothing, when the program was executed.
 //!
-//! Invariants: the program starts with an empty signal mask, every signal at its default, a session of its own, the
-//! descriptors 0, 1 and 2 and no other; a step that fails is never skipped, save the journal (see [`Journal`]).
+//! # Two roads
+//! The quick one (`quick`) lends the child our memory and waits until it has executed its program: nothing is copied, and
+//! how it went is known at once. But a child that waits for something keeps us waiting, so this road is closed to
+//! - a start that may hang ([`SpawnSpec::may_hang`]): a dead network disk must hold up nobody;
+//! - a child that becomes another user: that user could stop it while we wait, and kernels before 5.16 let a core dump
+//!   of it end everybody who shares its memory.
+//!
+//! What else it does in that time does not wait for others: it writes one line to the journal, whose file system the
+//! daemon itself writes to, and signals are blocked but for KILL and STOP, which only those may send it who may send
+//! them to us.
+//!
+//! The other road is a fork. It tells by a pipe that closes on execution: end of file means that the program was
+//! executed, eight bytes hold what failed. The pipe is read through the caller's loop.
+//!
+//! Invariants, on both: the program starts with an empty signal mask, every signal at its default, a session of its own,
+//! the descriptors 0, 1 and 2 and no other; a step that fails is never skipped, save the journal (see [`Journal`]).
 //!
 //! Not here: which program to run ([`super::lookup`]), pipes for its output, waiting for its end ([`super::reap`]).
-//! The interface keeps to what a child that shares the parent's memory could do as well, so that the fork can give way
-//! to a cheaper clone.
 
+mod birth;
 mod child;
+mod mask;
+mod quick;
 #[cfg(test)]
 mod tests;
 
 use crate::types::Pid;
-use child::Plan;
+use birth::BirthClock;
+use child::{Plan, Report};
+use mask::Blocked;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::resource::Resource;
-use nix::sys::signal::{SigSet, SigmaskHow};
-use nix::unistd::{ForkResult, fork, pipe2, read};
+use nix::unistd::{ForkResult, fork, geteuid, pipe2, read};
+use quick::Quick;
 use std::ffi::{CStr, CString};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 pub(super) use child::start_ticks_in;
 
-/// Everything about a process to be made. Borrowed: nothing is kept after [`spawn`] returns.
+/// Everything about a process to be made. Borrowed: nothing is kept after [`Spawner::spawn`] returns.
 #[derive(Debug, Clone, Copy)]
 pub struct SpawnSpec<'a> {
     /// The file to execute; relative to `directory`. Never searched for along `PATH`.
@@ -53,6 +70,8 @@ pub struct SpawnSpec<'a> {
     pub stderr: BorrowedFd<'a>,
     /// Where the child records its birth.
     pub journal: Option<Journal<'a>>,
+    /// Whether entering the directory or reading the program may wait for another machine or for another process.
+    pub may_hang: bool,
 }
 
 /// A user and all groups, looked up beforehand.
@@ -84,8 +103,17 @@ pub struct Journal<'a> {
 pub struct Spawned {
     /// The process: leader of a session and a process group, both with this number.
     pub pid: Pid,
+    /// Whether it has executed its program.
+    pub status: Status,
+}
+
+/// How the outcome of a start is told.
+#[derive(Debug)]
+pub enum Status {
+    /// It is known.
+    Settled(ExecStatus),
     /// Readable when [`exec_status`] has news. Non-blocking.
-    pub status: OwnedFd,
+    Awaited(OwnedFd),
 }
 
 /// A step of a start. The child's steps are in the order in which they happen.
@@ -161,38 +189,71 @@ pub enum ExecStatus {
 /// Bytes of a failure report: step and error number.
 const REPORT_BYTES: usize = 8;
 
-/// Makes a process. It is to be reaped by its pid, whatever its status says.
-pub fn spawn(spec: &SpawnSpec<'_>) -> Result<Spawned, SpawnError> {
-    let pipe_failed = |errno| SpawnError {
-        step: Step::Pipe,
-        errno,
-    };
-    let (status, report) = pipe2(OFlag::O_CLOEXEC).map_err(pipe_failed)?;
-    fcntl(&status, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).map_err(pipe_failed)?;
-    let mut plan = Plan::new(spec, report.as_fd());
+/// What making processes needs every time. To be made when the process has settled what it does with each signal.
+#[derive(Debug)]
+pub struct Spawner {
+    /// Absent where the kernel, or somebody who filters what is asked of it, does not allow for it.
+    quick: Option<Quick>,
+    clock: BirthClock,
+    /// Signals that are ignored or handled here, and that a child has to reset.
+    changed_signals: Vec<i32>,
+}
 
-    let fork_failed = |errno| SpawnError {
-        step: Step::Fork,
-        errno,
-    };
-    // No signal may run a handler of this process in the child, nor stop it before its dispositions are reset.
-    let mask = SigSet::all()
-        .thread_swap_mask(SigmaskHow::SIG_SETMASK)
-        .map_err(fork_failed)?;
-    // SAFETY: the child calls `child::run` and nothing else, which keeps to async-signal-safe calls on `plan`.
-    let forked = unsafe { fork() };
-    if let Ok(ForkResult::Child) = forked {
-        child::run(&mut plan);
+impl Spawner {
+    /// Opens and maps what the quick road needs.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self {
+            quick: Some(Quick::new()?),
+            clock: BirthClock::new(),
+            changed_signals: child::changed_signals(),
+        })
     }
-    let restored = mask.thread_set_mask();
-    debug_assert!(restored.is_ok(), "the mask was valid a moment ago");
-    match forked {
-        Ok(ForkResult::Parent { child }) => match Pid::new(child.as_raw()) {
-            Some(pid) => Ok(Spawned { pid, status }),
-            None => Err(fork_failed(Errno::ESRCH)),
-        },
-        Ok(ForkResult::Child) => Err(fork_failed(Errno::ECHILD)),
-        Err(errno) => Err(fork_failed(errno)),
+
+    /// Makes a process. It is to be reaped by its pid, whatever its status says.
+    pub fn spawn(&mut self, spec: &SpawnSpec<'_>) -> Result<Spawned, SpawnError> {
+        let stays_who_we_are = |identity: &Identity| identity.uid == geteuid().as_raw();
+        if !spec.may_hang
+            && spec.identity.is_none_or(stays_who_we_are)
+            && let Some(quick) = &mut self.quick
+        {
+            match quick.spawn(spec, &mut self.clock, &self.changed_signals) {
+                Err(quick::Error::Refused) => self.quick = None,
+                Err(quick::Error::Failed(error)) => return Err(error),
+                Ok(spawned) => return Ok(spawned),
+            }
+        }
+        self.fork(spec)
+    }
+
+    fn fork(&self, spec: &SpawnSpec<'_>) -> Result<Spawned, SpawnError> {
+        let (status, report) = pipe2(OFlag::O_CLOEXEC).map_err(Step::Pipe.failed())?;
+        fcntl(&status, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).map_err(Step::Pipe.failed())?;
+        let mut plan = Plan::new(spec, Report::Pipe(report.as_raw_fd()));
+        plan.changed_signals = &self.changed_signals;
+
+        let blocked = Blocked::everything();
+        plan.birth = self.clock.begin();
+        // SAFETY: the child calls `child::run` and nothing else, which keeps to async-signal-safe calls on `plan`.
+        let forked = unsafe { fork() };
+        if let Ok(ForkResult::Child) = forked {
+            child::run(&mut plan);
+        }
+        drop(blocked);
+        match forked {
+            Ok(ForkResult::Parent { child }) => Ok(Spawned {
+                pid: Pid::new(child.as_raw()).ok_or_else(|| Step::Fork.failed()(Errno::ESRCH))?,
+                status: Status::Awaited(status),
+            }),
+            Ok(ForkResult::Child) => Err(Step::Fork.failed()(Errno::ECHILD)),
+            Err(errno) => Err(Step::Fork.failed()(errno)),
+        }
+    }
+}
+
+impl Step {
+    /// Makes an error of the kernel's reason.
+    fn failed(self) -> impl Fn(Errno) -> SpawnError {
+        move |errno| SpawnError { step: self, errno }
     }
 }
 
@@ -214,7 +275,7 @@ pub fn exec_status(status: BorrowedFd<'_>) -> ExecStatus {
     };
     match count {
         0 => ExecStatus::Executed,
-        REPORT_BYTES => decode_report(bytes),
+        REPORT_BYTES => decode_report(u64::from_ne_bytes(bytes)),
         // Eight bytes are written and read at once or not at all.
         _ => ExecStatus::Failed {
             step: Step::Pipe,
@@ -223,14 +284,13 @@ pub fn exec_status(status: BorrowedFd<'_>) -> ExecStatus {
     }
 }
 
-/// The step in the upper half, the error number in the lower one.
-fn encode_report(step: Step, errno: Errno) -> [u8; REPORT_BYTES] {
+/// The step in the upper half, the error number in the lower one. Never 0: no step that a child reports has number 0.
+fn encode_report(step: Step, errno: Errno) -> u64 {
     let number = u64::from((errno as i32).cast_unsigned());
-    (((step as u64) << 32) | number).to_ne_bytes()
+    ((step as u64) << 32) | number
 }
 
-fn decode_report(bytes: [u8; REPORT_BYTES]) -> ExecStatus {
-    let packed = u64::from_ne_bytes(bytes);
+fn decode_report(packed: u64) -> ExecStatus {
     let number = i32::try_from(packed & u64::from(u32::MAX)).unwrap_or(0);
     let step = usize::try_from(packed >> 32)
         .ok()

@@ -311,6 +311,8 @@ pub struct Failure {
 pub enum Step {
     /// Looking for the program along `PATH`.
     Lookup,
+    /// Listening on its socket.
+    Socket,
     /// Making the pipes.
     Pipe,
     /// Making the process.

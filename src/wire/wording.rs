@@ -16,6 +16,25 @@ impl fmt::Display for Failure {
             (Step::Lookup, Errno::EISDIR) => write!(f, "command at '{subject}' is a directory"),
             (Step::Lookup, Errno::EACCES) => write!(f, "command at '{subject}' is not executable"),
             (Step::Lookup, _) => write!(f, "can't look up command '{subject}': {reason}"),
+            (Step::Socket, Errno::EADDRINUSE) => {
+                write!(
+                    f,
+                    "can't listen on {subject}: another program listens there"
+                )
+            }
+            (Step::Socket, Errno::ENOTSOCK) => {
+                write!(
+                    f,
+                    "can't listen on {subject}: a file that is no socket is there"
+                )
+            }
+            (Step::Socket, _) if self.errno == 0 => {
+                write!(
+                    f,
+                    "can't listen on {subject}: the host has no known address"
+                )
+            }
+            (Step::Socket, _) => write!(f, "can't listen on {subject}: {reason}"),
             (Step::Pipe, Errno::EMFILE | Errno::ENFILE) => {
                 write!(f, "too many open files to spawn '{subject}'")
             }
@@ -90,6 +109,23 @@ mod tests {
         assert_eq!(
             words(Step::Lookup, "/x", Errno::EACCES),
             "command at '/x' is not executable"
+        );
+        let socket = |errno| words(Step::Socket, "unix:///run/x", errno);
+        assert_eq!(
+            socket(Errno::EADDRINUSE),
+            "can't listen on unix:///run/x: another program listens there"
+        );
+        assert_eq!(
+            socket(Errno::ENOTSOCK),
+            "can't listen on unix:///run/x: a file that is no socket is there"
+        );
+        assert_eq!(
+            socket(Errno::from_raw(0)),
+            "can't listen on unix:///run/x: the host has no known address"
+        );
+        assert_eq!(
+            socket(Errno::EACCES),
+            "can't listen on unix:///run/x: permission denied"
         );
         assert_eq!(
             words(Step::Pipe, "web", Errno::EMFILE),

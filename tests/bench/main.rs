@@ -1,10 +1,10 @@
-//! What the daemon costs beside a bare loop that does the least that could do the work, measured in the same run.
+//! What the daemon costs beside a bare loop that does the least that could do the work, and beside other supervisors
+//! where they are installed, measured by turns in the same run.
 //!
-//! Prints a table and, as its last line, the same figures as JSON. `cargo bench` runs everything; words behind `--`
-//! choose: `cargo bench -- boot status`.
+//!     cargo bench --bench bench -- [SCENARIO...] [--quick] [--json] [--list]
 //!
-//! A ratio is the daemon's time by that of the bare loop, so that figures of different machines can be compared; the
-//! bare loops are described where they stand.
+//! Figures are medians, with the lowest and the highest. What counts is their ratio: it can be compared with that of
+//! another machine. `--quick` takes fewer rounds and leaves out 10,000 programs. `--json` prints JSON and no table.
 
 #![allow(
     clippy::unwrap_used,
@@ -25,42 +25,103 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod bare;
 mod boot;
+mod console;
 mod idle;
 mod log;
+mod memory;
+mod ours;
+mod peers;
+mod reload;
 mod restart;
+mod stats;
 mod status;
+mod stop;
+mod storm;
 mod table;
+mod trips;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use peers::Peer;
 use table::Table;
 
+/// What every scenario needs to know.
+struct Run {
+    /// Takes the figures.
+    pub table: Table,
+    /// Fewer rounds.
+    pub quick: bool,
+    /// Other supervisors.
+    pub peers: Vec<Box<dyn Peer>>,
+    /// How many descriptors a process may have here.
+    pub descriptors: u64,
+}
+
+impl Run {
+    /// How often something is to be measured that would be measured so often in a whole run.
+    pub fn rounds(&self, whole: usize) -> usize {
+        if self.quick {
+            whole.div_ceil(5).max(3)
+        } else {
+            whole
+        }
+    }
+}
+
 /// Measures something and adds it to the table.
-type Bench = fn(&mut Table);
+type Scenario = fn(&mut Run);
+
+const SCENARIOS: [(&str, Scenario); 11] = [
+    ("boot", boot::run),
+    ("restart", restart::run),
+    ("trips", trips::run),
+    ("storm", storm::run),
+    ("status", status::run),
+    ("stop", stop::run),
+    ("memory", memory::run),
+    ("log", log::run),
+    ("reload", reload::run),
+    ("console", console::run),
+    ("idle", idle::run),
+];
 
 fn main() {
     // The bare loops hold two pipes for each of their programs.
-    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
-    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
+    let (_, descriptors) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    setrlimit(Resource::RLIMIT_NOFILE, descriptors, descriptors).unwrap();
 
-    // Cargo passes `--bench`.
-    let chosen: Vec<String> = std::env::args()
+    let (flags, chosen): (Vec<String>, Vec<String>) = std::env::args()
         .skip(1)
-        .filter(|word| !word.starts_with('-'))
-        .collect();
-    let mut table = Table::default();
-    let benches: [(&str, Bench); 5] = [
-        ("boot", boot::run),
-        ("restart", restart::run),
-        ("status", status::run),
-        ("log", log::run),
-        ("idle", idle::run),
-    ];
-    for (name, run) in benches {
+        .partition(|word| word.starts_with('-'));
+    let has = |name: &str| flags.iter().any(|flag| flag == name);
+    if has("--list") {
+        for (name, _) in SCENARIOS {
+            println!("{name}");
+        }
+        return;
+    }
+    if let Some(unknown) = chosen
+        .iter()
+        .find(|word| SCENARIOS.iter().all(|(name, _)| name != word))
+    {
+        panic!("there is no scenario {unknown}; see --list");
+    }
+    let mut run = Run {
+        table: Table::default(),
+        quick: has("--quick"),
+        peers: peers::installed(),
+        descriptors,
+    };
+    for (name, scenario) in SCENARIOS {
         if chosen.is_empty() || chosen.iter().any(|word| word == name) {
-            eprintln!("{name} …");
-            run(&mut table);
+            eprintln!("{name}");
+            scenario(&mut run);
         }
     }
-    table.print();
+    if has("--json") {
+        println!("{}", run.table.json());
+    } else {
+        run.table.print();
+    }
 }

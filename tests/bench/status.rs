@@ -1,32 +1,85 @@
-//! The state of 1000 processes, asked for over a connection that is open.
+//! What a status costs: the whole run of the console for all programs and for one, and the daemon's part alone.
 //!
-//! Bare loop: a thread that answers a byte with as many bytes as the daemon's reply has.
+//! Bare for the daemon's part: a thread that answers a byte with as many bytes as the daemon's reply has.
 
-use crate::boot;
+use crate::Run;
 use crate::harness::{Client, Daemon, body, framed, read_frame};
-use crate::table::{Table, median};
+use crate::ours;
+use crate::peers::{Running, quiet};
+use crate::stats::Samples;
+use crate::table::{Aim, Row};
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
+use std::process::Command;
 use std::time::{Duration, Instant};
 use taskmaster::wire::{Request, RequestFrame};
 
-const COUNT: usize = 1000;
-const ROUNDS: usize = 50;
-
 /// Measures it.
-pub fn run(table: &mut Table) {
-    let daemon = Daemon::builder()
-        .arg("--minfds")
-        .arg("8192")
-        .config(&boot::config(COUNT))
-        .start();
-    daemon.wait_state(&format!("web:{}", COUNT - 1), "RUNNING");
+pub fn run(run: &mut Run) {
+    let sizes: &[usize] = if run.quick || run.descriptors < 20_000 {
+        &[100, 1000]
+    } else {
+        &[100, 1000, 10_000]
+    };
+    for &count in sizes {
+        let config = ours::config(count) + "redirect_stderr=true\n";
+        let (daemon, _) = ours::start(&config, count);
+        let rounds = run.rounds(50);
+        let aim = if count == 1000 {
+            Aim::AtMostTimes(1.0, "dinit")
+        } else {
+            Aim::None
+        };
+        let mut all = Row::new(format!("console: status of {count}"), "ms", aim)
+            .with("taskmaster", commands(rounds, || daemon.console("status")));
+        let one_of = format!("console: status of one of {count}");
+        let mut one = Row::new(one_of, "ms", Aim::AtMostTimes(1.2, "dinit")).with(
+            "taskmaster",
+            commands(rounds, || daemon.console("status web:0")),
+        );
+        if count < 10_000 {
+            for peer in &run.peers {
+                let sandbox = Running::prepare(&**peer, count, "/bin/sleep 1000");
+                let running = Running::start(&**peer, sandbox);
+                running.wait_up(count);
+                let rounds = run.rounds(10);
+                let (name, sandbox) = (peer.name(), &running.sandbox);
+                all = all.with(name, commands(rounds, || peer.status(sandbox)));
+                one = one.with(name, commands(rounds, || peer.status_of_one(sandbox)));
+                running.end();
+            }
+        }
+        run.table.add(all);
+        run.table.add(one);
+        within(run, &daemon, count);
+    }
+}
+
+fn commands(rounds: usize, command: impl Fn() -> Command) -> Samples {
+    Samples::milliseconds((0..rounds).map(|_| {
+        let mut command = quiet(command());
+        let begin = Instant::now();
+        command.status().unwrap();
+        begin.elapsed()
+    }))
+}
+
+fn within(run: &mut Run, daemon: &Daemon, count: usize) {
     let mut client = daemon.client();
     let mut size = 0;
-    let ours = median((0..ROUNDS).map(|_| ask(&mut client, &mut size)).collect());
-    let bare = bare(size);
-    table.ratio("status of 1000 (bare: same bytes)", ours, bare, None);
-    table.figure("status of 1000", "ms", ours.as_secs_f64() * 1e3, 10.0);
+    let rounds = run.rounds(50);
+    let ours = Samples::milliseconds((0..rounds).map(|_| ask(&mut client, &mut size)));
+    let bare = Samples::milliseconds(answers(size, rounds));
+    let aim = match count {
+        1000 => Aim::AtMost(10.0),
+        10_000 => Aim::AtMost(50.0),
+        _ => Aim::None,
+    };
+    run.table.add(
+        Row::new(format!("daemon: status of {count}"), "ms", aim)
+            .with("taskmaster", ours)
+            .with("bare", bare),
+    );
 }
 
 /// Without the decoding, which is the client's affair.
@@ -41,7 +94,7 @@ fn ask(client: &mut Client, size: &mut usize) -> Duration {
     begin.elapsed()
 }
 
-fn bare(size: usize) -> Duration {
+fn answers(size: usize, rounds: usize) -> Vec<Duration> {
     let (mut near, mut far) = UnixStream::pair().unwrap();
     let server = std::thread::spawn(move || {
         let reply = framed(&vec![0; size]);
@@ -50,7 +103,7 @@ fn bare(size: usize) -> Duration {
             far.write_all(&reply).unwrap();
         }
     });
-    let times = (0..ROUNDS)
+    let times = (0..rounds)
         .map(|_| {
             let begin = Instant::now();
             near.write_all(&[0]).unwrap();
@@ -60,5 +113,5 @@ fn bare(size: usize) -> Duration {
         .collect();
     drop(near);
     server.join().unwrap();
-    median(times)
+    times
 }

@@ -126,6 +126,14 @@ impl Host for FakeHost {
         }
     }
 
+    fn group_by_name(&self, name: &str) -> io::Result<Option<u32>> {
+        Ok((name == "www-group").then_some(34))
+    }
+
+    fn has_gid(&self, gid: u32) -> io::Result<bool> {
+        Ok(gid == 34)
+    }
+
     fn environment(&self) -> BTreeMap<String, String> {
         self.environment.clone()
     }

@@ -1,7 +1,9 @@
 //! What the loader makes of valid files.
 
 use super::{FakeHost, config, messages};
-use crate::config::model::{Autorestart, Config, LogLevel, LogTarget, ProcessSettings};
+use crate::config::model::{
+    Autorestart, Config, ListenAddress, ListenSettings, LogLevel, LogTarget, Owner, ProcessSettings,
+};
 use crate::config::{Override, load_console};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -407,4 +409,103 @@ fn a_thousand_programs_load_quickly_and_all() {
     assert_eq!(processes(&loaded.config.unwrap()).len(), 2_000);
     // Generous for a build without optimisation on a busy machine: quadratic work would take far longer.
     assert!(took < Duration::from_secs(3), "{took:?}");
+}
+
+#[test]
+fn fastcgi_programs_have_a_socket_for_all_copies() {
+    let listens = |text: &str| -> Vec<(String, ListenSettings)> {
+        let config = config(text);
+        let groups = config.groups.into_values();
+        groups
+            .flat_map(|group| group.processes.into_values())
+            .map(|process| {
+                let listen = process.launch.listen.as_deref().unwrap();
+                (process.key.to_string(), listen.clone())
+            })
+            .collect()
+    };
+    let unix = |path: &str, mode, owner| ListenAddress::Unix {
+        path: path.into(),
+        mode,
+        owner,
+    };
+    let of_www = Owner {
+        uid: 33,
+        gid: Some(34),
+    };
+    let plain = "command=/bin/cat\nsocket=unix:///tmp/%(program_name)s.sock\n";
+    for (text, address, backlog) in [
+        (
+            format!("[fcgi-program:a]\n{plain}"),
+            unix("/tmp/a.sock", 0o700, None),
+            None,
+        ),
+        (
+            format!("[fcgi-program.a]\n{plain}user=www\nsocket_backlog=5\n"),
+            unix("/tmp/a.sock", 0o700, Some(of_www)),
+            Some(5),
+        ),
+        (
+            format!("[fcgi-program:a]\n{plain}user=www\nsocket_owner=1000\nsocket_mode=0666\n"),
+            unix(
+                "/tmp/a.sock",
+                0o666,
+                Some(Owner {
+                    uid: 1000,
+                    gid: None,
+                }),
+            ),
+            None,
+        ),
+        (
+            format!("[fcgi-program:a]\n{plain}socket_owner=www:www-group\n"),
+            unix("/tmp/a.sock", 0o700, Some(of_www)),
+            None,
+        ),
+        (
+            "[fcgi-program:a]\ncommand=/bin/cat\nsocket=tcp://:9000\n".to_owned(),
+            ListenAddress::Tcp {
+                host: String::new(),
+                port: 9000,
+            },
+            None,
+        ),
+    ] {
+        let expected = ListenSettings { address, backlog };
+        assert_eq!(listens(&text), [("a".to_owned(), expected)], "{text}");
+    }
+    // In a group too, where Supervisor forgets it; and each copy may have its own.
+    let text = "[group:g]\nprograms=a\n[fcgi-program:a]\ncommand=/bin/cat\nnumprocs=2\n\
+                process_name=%(process_num)d\nsocket=unix:///tmp/%(process_num)d.sock\n";
+    let paths: Vec<String> = listens(text)
+        .into_iter()
+        .map(|(name, listen)| format!("{name} {}", listen.address))
+        .collect();
+    assert_eq!(paths, ["g:0 unix:///tmp/0.sock", "g:1 unix:///tmp/1.sock"]);
+    // The settings of a plain program have none.
+    let plain = config("[program:a]\ncommand=/bin/cat\n");
+    let group = plain.groups.into_values().next().unwrap();
+    let process = group.processes.into_values().next().unwrap();
+    assert_eq!(process.launch.listen, None);
+}
+
+#[test]
+fn what_is_done_with_output_besides_its_log() {
+    let text = "[program:a]\ncommand=/bin/cat\nstdout_capture_maxbytes=1KB\nstderr_events_enabled=on\n\
+                stdout_syslog=true\nstderr_logfile=syslog\n[supervisord]\nlogfile=syslog\n";
+    let loaded = FakeHost::with(text).load();
+    assert_eq!(messages(&loaded).len(), 1, "{:#?}", messages(&loaded));
+    assert!(messages(&loaded)[0].contains("deprecated"));
+    let config = loaded.config.unwrap();
+    assert!(config.daemon.syslog);
+    assert_eq!(config.daemon.logfile, None);
+    let group = config.groups.into_values().next().unwrap();
+    let process = group.processes.into_values().next().unwrap();
+    let (out, err) = (&process.stdout, &process.stderr);
+    assert_eq!((out.capture_maxbytes.0, err.capture_maxbytes.0), (1024, 0));
+    assert_eq!((out.events_enabled, err.events_enabled), (false, true));
+    assert_eq!((out.syslog, err.syslog), (true, true));
+    assert!(out.target.path().is_some());
+    assert_eq!(err.target, LogTarget::Discard);
+    assert!(err.is_read());
 }

@@ -69,6 +69,9 @@ fn is_right(key: &Key, value: &str) -> bool {
         .replace('_', "");
     match key.value {
         ValueType::Text | ValueType::MainLog | ValueType::ChildLog | ValueType::Names => true,
+        ValueType::Owner if key.section == Kind::FcgiProgram => {
+            ["www", "33", "1000"].contains(&value)
+        }
         ValueType::Path | ValueType::Owner | ValueType::Patterns | ValueType::Socket => {
             !value.is_empty()
         }
@@ -96,6 +99,7 @@ fn is_right(key: &Key, value: &str) -> bool {
         ValueType::Account => ["www", "33", "1000"].contains(&value),
         ValueType::Command => !["", "\"open"].contains(&value),
         ValueType::Environment => ["", "A=1"].contains(&value),
+        ValueType::Listen => value == "unix:///tmp/x",
         ValueType::Url => ["AUTO", "unix:///tmp/x"].contains(&value),
     }
 }
@@ -120,7 +124,22 @@ fn file(key: &Key, dialect: Dialect, value: &str) -> Option<String> {
             ("unix_http_server", "file=/tmp/x\n")
         }
         (Kind::UnixServer, Dialect::Supervisor) => ("unix_http_server", ""),
-        (Kind::FcgiProgram, Dialect::Supervisor) => ("fcgi-program:a", ""),
+        (Kind::FcgiProgram, dialect) => {
+            let section = match dialect {
+                Dialect::Native => "fcgi-program.a",
+                Dialect::Supervisor => "fcgi-program:a",
+            };
+            let socket = "command=/bin/cat\nsocket=unix:///tmp/s\n";
+            let without = "command=/bin/cat\n";
+            (
+                section,
+                if key.name == "socket" {
+                    without
+                } else {
+                    socket
+                },
+            )
+        }
         (Kind::EventListener, Dialect::Supervisor) => ("eventlistener:a", ""),
         _ => return None,
     };

@@ -376,15 +376,12 @@ impl LogFile {
     }
 
     fn replace(&mut self, opened: Opened, now: Instant) {
-        self.opened = Some(opened);
         self.given_up = false;
         self.looked_at = now;
         // What is in the file already is taken for whole lines.
-        self.size = 0;
+        self.size = opened.initial_size();
         self.ends_with_line = true;
-        if self.is_regular() {
-            self.correct_size();
-        }
+        self.opened = Some(opened);
     }
 
     /// Whether the path leads to the open file.

@@ -5,11 +5,13 @@
 //! follows a log is known to the loop, which asks again.
 
 use super::file::{Limits, LogFile};
-use super::queue::{Attach, Command, Restored};
+use super::queue::{Attach, Command, Reading, Restored};
 use super::stream::Account;
 use super::strip::AnsiStripper;
+use super::taps::{Taps, Wishes};
 use super::thread::Worker;
 use super::{Capture, FollowTarget, StreamId};
+use crate::types::Pid;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -46,6 +48,9 @@ pub struct WorkState {
     accounts: Vec<(StreamId, Account)>,
     /// Lines of the daemon's own log that nobody has written yet.
     lines: Vec<Vec<u8>>,
+    main_to_syslog: bool,
+    /// Messages that the system log had no room for.
+    syslog: Vec<Vec<u8>>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -54,6 +59,7 @@ struct StreamState {
     file: Option<FileState>,
     /// Where in an escape sequence it is, if such are removed.
     stripper: Option<AnsiStripper>,
+    taps: Option<Box<Taps>>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -108,6 +114,8 @@ impl Worker {
             Some(FileState::of(log, seen.insert(number)))
         };
         work.state.main = file_of(&mut self.files, self.main);
+        work.state.main_to_syslog = self.main_to_syslog;
+        work.state.syslog = self.syslog.take_pending();
         let newest: BTreeSet<u32> = self.newest.values().copied().collect();
         let (last, first): (Vec<u32>, Vec<u32>) = self
             .sources
@@ -121,6 +129,7 @@ impl Worker {
                     file: file_of(&mut self.files, source.file),
                     stream: source.stream,
                     stripper: source.stripper,
+                    taps: source.taps,
                 });
                 work.pipes.push(source.pipe);
             }
@@ -180,18 +189,21 @@ impl Capture {
 
     /// Goes on with the work of another image. A pipe that did not arrive is not read any more.
     pub fn resume(
+        identity: &str,
         state: WorkState,
         pipes: impl IntoIterator<Item = Option<OwnedFd>>,
         followed: Vec<(u64, FollowTarget)>,
         inflight: Option<&Path>,
     ) -> io::Result<Self> {
-        let mut capture = Self::prepare()?;
+        let mut capture = Self::prepare(PathBuf::from(super::syslog::SOCKET), identity)?;
         let WorkState {
             streams,
             main,
             main_account,
             accounts,
             lines,
+            main_to_syslog,
+            syslog,
         } = state;
         capture.main_health.restore(main_account);
         capture.healths = BTreeMap::from_iter(accounts.into_iter().map(|(stream, account)| {
@@ -208,6 +220,8 @@ impl Capture {
             state: WorkState {
                 streams,
                 main,
+                main_to_syslog,
+                syslog,
                 ..WorkState::default()
             },
             pipes,
@@ -228,25 +242,35 @@ impl Capture {
             limits: file.limits(),
             restored: Some(file.restored()),
         });
-        let attaches = state.streams.into_iter().zip(pipes).map(|(source, pipe)| {
-            let health = self.healths.entry(source.stream.clone()).or_default();
-            let file = source.file;
-            Command::Attach(Box::new(Attach {
-                health: Arc::clone(health),
-                path: file.as_ref().map(|file| file.path.clone()),
-                limits: file.as_ref().map_or(
-                    Limits {
+        let own = i32::try_from(std::process::id()).ok().and_then(Pid::new);
+        let attaches = state
+            .streams
+            .into_iter()
+            .zip(pipes)
+            .filter_map(|(source, pipe)| {
+                let health = self.healths.entry(source.stream.clone()).or_default();
+                let file = source.file;
+                let limits = file.as_ref().map(FileState::limits);
+                Some(Command::Attach(Box::new(Attach {
+                    health: Arc::clone(health),
+                    path: file.as_ref().map(|file| file.path.clone()),
+                    limits: limits.unwrap_or(Limits {
                         maxbytes: 0,
                         backups: 0,
-                    },
-                    FileState::limits,
-                ),
-                stream: source.stream,
-                pipe,
-                stripper: source.stripper,
-                restored: file.map(FileState::restored),
-            }))
-        });
+                    }),
+                    stream: source.stream,
+                    // What these would ask for is in what is restored.
+                    pid: own?,
+                    strip_ansi: false,
+                    wishes: Wishes::default(),
+                    pipe,
+                    restored: Some(Box::new(Reading {
+                        stripper: source.stripper,
+                        taps: source.taps,
+                        file: file.map(FileState::restored),
+                    })),
+                })))
+            });
         let shared = &self.shared;
         // Before anything is read.
         let follows = followed.into_iter().map(|(subscription, target)| {
@@ -257,6 +281,13 @@ impl Capture {
                 backlog: 0,
             }
         });
-        main.into_iter().chain(follows).chain(attaches).collect()
+        let to_syslog = state.main_to_syslog.then_some(Command::MainToSyslog);
+        let syslog = Command::RestoreSyslog(state.syslog);
+        main.into_iter()
+            .chain(to_syslog)
+            .chain([syslog])
+            .chain(follows)
+            .chain(attaches)
+            .collect()
     }
 }

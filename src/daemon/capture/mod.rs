@@ -11,7 +11,10 @@
 //!   written nothing is lost; while they cannot, pipes are still emptied, so that programs go on.
 //! - A pipe is read until its last writer is gone, be that the program or a grandchild that outlived it. Nothing waits
 //!   for that.
-//! - Memory is one buffer for all pipes, a few hundred bytes for each stream, and what the queues may hold.
+//! - What a program asks to be captured is not a byte of its log: it goes where the events go, if anybody wants them.
+//!   Events that are lost never cost a byte of a log, nor a program its time.
+//! - Memory is one buffer for all pipes, a few hundred bytes for each stream, what may be captured at once, and what the
+//!   queues may hold.
 //! - With nothing to do the thread sleeps.
 //!
 //! Not here: which streams are captured and where they go (the configuration says so), what events are worded as, and
@@ -24,17 +27,20 @@ mod handover;
 mod inflight;
 mod open;
 mod queue;
+mod recognize;
 mod slab;
 mod stall;
 mod stream;
 mod strip;
+mod syslog;
+mod taps;
 #[cfg(test)]
 mod tests;
 mod thread;
 
 use crate::config::model::LogSettings;
 use crate::sys::poller::Poller;
-use crate::types::{ByteSize, ProcessKey};
+use crate::types::{ByteSize, Pid, ProcessKey};
 use crate::wire::Channel;
 use file::Limits;
 use handover::Ended;
@@ -51,7 +57,8 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 use stream::Health;
-use strip::AnsiStripper;
+use syslog::Syslog;
+use taps::Wishes;
 use thread::Worker;
 
 /// How long after its deadline a thread that is stuck in a write is waited for.
@@ -71,6 +78,15 @@ pub struct StreamId {
 pub struct AttachOptions {
     /// Remove terminal escape sequences.
     pub strip_ansi: bool,
+}
+
+/// Which events of the programs' output somebody wants. What nobody wants is not even posted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Wanted {
+    /// [`CaptureEvent::Communicated`].
+    pub communicated: bool,
+    /// [`CaptureEvent::Logged`].
+    pub logged: bool,
 }
 
 /// A log to read.
@@ -149,6 +165,42 @@ pub enum CaptureEvent {
         /// Bytes that are missing from it.
         lost: u64,
     },
+    /// A program has written a section between the tokens for capturing. Its bytes are in no log.
+    Communicated {
+        /// Where.
+        stream: StreamId,
+        /// Who: the process whose pipe it came from.
+        pid: Pid,
+        /// What stood between the tokens; of more than `capture_maxbytes`, the last so many.
+        data: Vec<u8>,
+    },
+    /// A program has written something, with `events_enabled`.
+    Logged {
+        /// Where.
+        stream: StreamId,
+        /// Who: the process whose pipe it came from.
+        pid: Pid,
+        /// What one read brought, or the part of it before, within or after a captured section.
+        data: Vec<u8>,
+    },
+    /// Events of a stream were dropped, because the loop did not fetch them as fast as they came. Its log is whole. Told
+    /// at most once a minute for each stream.
+    EventsLost {
+        /// Whose.
+        stream: StreamId,
+        /// How many since it was last told.
+        events: u64,
+    },
+    /// The system log cannot be written. Told at most once a minute.
+    SyslogTrouble {
+        /// Why.
+        errno: i32,
+    },
+    /// The trouble that was told of is over.
+    SyslogRecovered {
+        /// Messages that were dropped.
+        lost: u64,
+    },
 }
 
 /// The loop's handle on the capture thread. Dropped without [`Capture::finish`], it ends the thread at once.
@@ -161,6 +213,8 @@ pub struct Capture {
     ended: Receiver<Ended>,
     healths: BTreeMap<StreamId, Arc<Health>>,
     main_health: Arc<Health>,
+    /// The system log, and how the daemon is called there.
+    syslog: (PathBuf, String),
 }
 
 /// Writes what a daemon that was killed had read and not written. Says how many bytes of which log that was.
@@ -183,16 +237,21 @@ impl MainLog {
 }
 
 impl Capture {
-    /// Starts the thread. Signals must be blocked already, since it inherits the mask. `inflight` is where the next daemon
-    /// finds what this one had read and not written when it was killed.
-    pub fn start(inflight: Option<&Path>) -> io::Result<Self> {
-        let mut capture = Self::prepare()?;
+    /// Starts the thread. Signals must be blocked already, since it inherits the mask. `identity` is how the daemon calls
+    /// itself in the system log; `inflight` is where the next daemon finds what this one had read and not written when it
+    /// was killed.
+    pub fn start(identity: &str, inflight: Option<&Path>) -> io::Result<Self> {
+        Self::start_with(PathBuf::from(syslog::SOCKET), identity, inflight)
+    }
+
+    fn start_with(syslog: PathBuf, identity: &str, inflight: Option<&Path>) -> io::Result<Self> {
+        let mut capture = Self::prepare(syslog, identity)?;
         capture.start_thread(inflight)?;
         Ok(capture)
     }
 
     /// A handle without a thread.
-    fn prepare() -> io::Result<Self> {
+    fn prepare(syslog: PathBuf, identity: &str) -> io::Result<Self> {
         let (_tell_end, ended) = sync_channel(1);
         Ok(Self {
             shared: Arc::new(Shared::new()?),
@@ -200,6 +259,7 @@ impl Capture {
             ended,
             healths: BTreeMap::new(),
             main_health: Arc::new(Health::default()),
+            syslog: (syslog, identity.to_owned()),
         })
     }
 
@@ -208,8 +268,10 @@ impl Capture {
         let buffer = Inflight::new(inflight, thread::BUFFER_BYTES)?;
         let (tell_end, ended) = sync_channel(1);
         let (theirs, health) = (Arc::clone(&self.shared), Arc::clone(&self.main_health));
+        let (path, identity) = self.syslog.clone();
+        let syslog = Syslog::new(path, identity);
         let thread = Builder::new().name("capture".into()).spawn(move || {
-            let worker = Worker::new(theirs, poller, health, buffer);
+            let worker = Worker::new(theirs, poller, health, syslog, buffer);
             let end = worker.map_or(Ended::Finished(false), Worker::run);
             // Nobody listens any more when the handle was dropped.
             tell_end.try_send(end).unwrap_or_default();
@@ -224,17 +286,28 @@ impl Capture {
         self.shared.outbox_bell.as_fd()
     }
 
+    /// Lets what is asked from now on lie until [`Capture::let_go`], so that the thread wakes once for all of it.
+    pub fn hold(&self) {
+        self.shared.hold();
+    }
+
+    /// Has the thread do what was asked since [`Capture::hold`].
+    pub fn let_go(&self) {
+        self.shared.let_go();
+    }
+
     /// Everything there is to tell by now. Never blocks.
     pub fn events(&self) -> Vec<CaptureEvent> {
         self.shared.take_events()
     }
 
-    /// Reads `pipe`, which must not block, to its end, and appends what comes to the file that `settings` name. The
-    /// file is opened, or created, at once. An earlier pipe of the same stream goes on being read. Where streams share a
-    /// file, the latest settings hold.
+    /// Reads `pipe`, which must not block and is that of the process `pid`, to its end, and does with what comes as
+    /// `settings` say. The file is opened, or created, at once. An earlier pipe of the same stream goes on being read.
+    /// Where streams share a file, the latest settings hold.
     pub fn attach(
         &mut self,
         stream: StreamId,
+        pid: Pid,
         pipe: OwnedFd,
         settings: &LogSettings,
         options: AttachOptions,
@@ -243,13 +316,20 @@ impl Capture {
         let path = settings.target.path().map(Path::to_owned);
         self.shared.ask(Command::Attach(Box::new(Attach {
             stream,
+            pid,
             pipe,
             health,
             path,
             limits: Limits::of(settings),
-            stripper: options.strip_ansi.then(AnsiStripper::default),
+            strip_ansi: options.strip_ansi,
+            wishes: Wishes::of(settings),
             restored: None,
         })));
+    }
+
+    /// Says which events of the programs' output are to be posted from now on; at first none.
+    pub fn want(&self, wanted: Wanted) {
+        self.shared.want(wanted);
     }
 
     /// New limits for the file of a stream, from its next output on.
@@ -265,6 +345,7 @@ impl Capture {
             let key = key.clone();
             self.healths.remove(&StreamId { key, channel });
         }
+        self.shared.forget_posted(key);
     }
 
     /// Follows the path of every log anew, as after somebody has moved the files.
@@ -312,6 +393,11 @@ impl Capture {
         });
     }
 
+    /// Sends the lines of the daemon's own log to the system log from now on, besides the file if there is one.
+    pub fn send_main_to_syslog(&self) {
+        self.shared.ask(Command::MainToSyslog);
+    }
+
     /// Something that writes to the daemon's own log and can be given away.
     pub fn main_log(&self) -> MainLog {
         MainLog {
@@ -341,6 +427,7 @@ impl Capture {
     pub fn finish(mut self, deadline: Duration) -> bool {
         let thread = self.thread.take();
         let until = Instant::now() + deadline;
+        self.shared.let_go();
         self.shared.ask(Command::Finish { deadline: until });
         let patience = deadline.saturating_add(GRACE);
         let whole = self.ended.recv_timeout(patience);
@@ -355,6 +442,7 @@ impl Drop for Capture {
     fn drop(&mut self) {
         if let Some(thread) = self.thread.take() {
             let deadline = Instant::now();
+            self.shared.let_go();
             self.shared.ask(Command::Finish { deadline });
             // It puts its files away; one that is stuck in a write is not waited for.
             if self.ended.recv_timeout(GRACE).is_ok() {

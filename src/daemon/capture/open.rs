@@ -93,6 +93,8 @@ pub(super) struct Opened {
     kind: Kind,
     device: u64,
     inode: u64,
+    /// Its size when it was opened.
+    size: u64,
 }
 
 impl Opened {
@@ -114,7 +116,7 @@ impl Opened {
         let parent = directory.handle()?;
         let fd = openat(&*parent, name, flags, mode)?;
         let stat = fstat(&fd)?;
-        if is_planted(&fstat(&*parent)?, &stat) {
+        if is_others(&stat) && is_planted(&fstat(&*parent)?, &stat) {
             return Err(Errno::EACCES);
         }
         let kind = match file_type(&stat) {
@@ -128,6 +130,7 @@ impl Opened {
             kind,
             device: stat.st_dev,
             inode: stat.st_ino,
+            size: u64::try_from(stat.st_size).unwrap_or(0),
         })
     }
 
@@ -166,11 +169,17 @@ impl Opened {
             kind,
             device: stat.st_dev,
             inode: stat.st_ino,
+            size: u64::try_from(stat.st_size).unwrap_or(0),
         })
     }
 
     pub(super) fn is_regular(&self) -> bool {
         self.kind == Kind::Regular
+    }
+
+    /// Its size when it was opened.
+    pub(super) fn initial_size(&self) -> u64 {
+        self.size
     }
 
     /// What the kernel says about it now.
@@ -290,12 +299,16 @@ pub(super) fn errno_of(error: &std::io::Error) -> Errno {
     error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
 }
 
+/// Whether a file belongs to somebody who is neither root nor we.
+fn is_others(file: &FileStat) -> bool {
+    file.st_uid != 0 && file.st_uid != geteuid().as_raw()
+}
+
 /// Whether a file in a directory for all, such as `/tmp`, was put there by somebody whom neither we nor the directory's
 /// owner are: he could read and change what we write.
 fn is_planted(directory: &FileStat, file: &FileStat) -> bool {
     let for_all = directory.st_mode & 0o1000 != 0 && directory.st_mode & 0o022 != 0;
-    let trusted = [0, geteuid().as_raw(), directory.st_uid];
-    for_all && !trusted.contains(&file.st_uid)
+    for_all && is_others(file) && file.st_uid != directory.st_uid
 }
 
 fn file_type(stat: &FileStat) -> SFlag {
@@ -327,6 +340,7 @@ mod tests {
             kind: Kind::Shared,
             device: stat.st_dev,
             inode: stat.st_ino,
+            size: 0,
         };
         let flood = vec![b'x'; 1 << 20];
         let mut sent = 0;

@@ -1,25 +1,38 @@
 //! The two queues between the daemon's loop and the capture thread. Neither side ever waits for the other.
 //!
 //! Each is a list behind a mutex that is held for a moment, and an eventfd that is written when the list was empty.
-//! Bounded is what others can make grow: the lines of the daemon's own log, and what was captured for each follower.
+//! Bounded is what others can make grow: the lines of the daemon's own log, what was captured for each follower, and the
+//! events that the programs' output makes.
 
 use super::file::Limits;
 use super::stream::Health;
 use super::strip::AnsiStripper;
-use super::{CaptureEvent, FollowTarget, LogRef, StreamId};
+use super::taps::{Taps, Wishes};
+use super::{CaptureEvent, FollowTarget, LogRef, StreamId, Wanted};
 use crate::sys::waker::Waker;
+use crate::types::{Pid, ProcessKey};
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Most bytes of the daemon's own log that may wait to be written.
 pub(super) const MAIN_QUEUE_BYTES: usize = 1024 * 1024;
+/// Bytes of it for which the thread is woken at once, so that one busy turn of the loop does not fill the queue.
+const MAIN_PIECE_BYTES: usize = 128 * 1024;
 /// Most bytes that may wait for one follower.
 pub(super) const FOLLOWER_QUEUE_BYTES: usize = 1024 * 1024;
+/// Most bytes of events of one stream that may wait for the loop; a single one may be larger.
+pub(super) const POSTED_BYTES: usize = 1024 * 1024;
+/// Most bytes of events of all streams together; a single one may be larger.
+const ALL_POSTED_BYTES: usize = 16 * POSTED_BYTES;
+/// What an event without data counts for.
+const EVENT_BYTES: usize = 128;
+/// Shortest time from one report of lost events of a stream to the next.
+const LOSS_INTERVAL: Duration = Duration::from_mins(1);
 
 /// What the loop asks of the thread.
 #[derive(Debug)]
@@ -52,6 +65,9 @@ pub(super) enum Command {
         limits: Limits,
         restored: Option<Restored>,
     },
+    MainToSyslog,
+    /// Messages that somebody else could not send.
+    RestoreSyslog(Vec<Vec<u8>>),
     WriteMain(Vec<u8>),
     /// Lines of so many bytes were dropped at this place.
     MainLost(u64),
@@ -62,6 +78,14 @@ pub(super) enum Command {
     HandOver {
         claimed: Arc<AtomicBool>,
     },
+}
+
+/// How far the reading of a pipe has come.
+#[derive(Debug)]
+pub(super) struct Reading {
+    pub(super) stripper: Option<AnsiStripper>,
+    pub(super) taps: Option<Box<Taps>>,
+    pub(super) file: Option<Restored>,
 }
 
 /// What is known of a file from whoever wrote it before.
@@ -76,25 +100,32 @@ pub(super) struct Restored {
 #[derive(Debug)]
 pub(super) struct Attach {
     pub(super) stream: StreamId,
+    pub(super) pid: Pid,
     pub(super) pipe: OwnedFd,
     pub(super) health: Arc<Health>,
     /// `None` discards.
     pub(super) path: Option<PathBuf>,
     pub(super) limits: Limits,
-    /// Removes escape sequences, from where it stands.
-    pub(super) stripper: Option<AnsiStripper>,
-    pub(super) restored: Option<Restored>,
+    pub(super) strip_ansi: bool,
+    pub(super) wishes: Wishes,
+    /// What is known from whoever read it before.
+    pub(super) restored: Option<Box<Reading>>,
 }
 
 /// Both queues.
 #[derive(Debug)]
 pub(super) struct Shared {
     inbox: Mutex<Inbox>,
+    /// The loop will ring when it has asked everything it has to ask.
+    held: AtomicBool,
     /// Rings for the thread.
     pub(super) inbox_bell: Waker,
     outbox: Mutex<Outbox>,
     /// Rings for the loop.
     pub(super) outbox_bell: Waker,
+    /// Whether anybody wants captured sections, and output, as events.
+    communicated_wanted: AtomicBool,
+    logged_wanted: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -108,6 +139,29 @@ struct Inbox {
 struct Outbox {
     events: VecDeque<CaptureEvent>,
     followers: BTreeMap<u64, Waiting>,
+    posted: BTreeMap<StreamId, Posted>,
+    posted_bytes: usize,
+}
+
+/// What waits of the events of one stream.
+#[derive(Debug, Default)]
+struct Posted {
+    bytes: usize,
+    /// Events dropped that were not told of yet.
+    lost: u64,
+    told_at: Option<Instant>,
+}
+
+impl Posted {
+    /// What is to be told of events that were dropped.
+    fn loss(&mut self, now: Instant) -> Option<u64> {
+        let recent = |at: Instant| now.saturating_duration_since(at) < LOSS_INTERVAL;
+        if self.lost == 0 || self.told_at.is_some_and(recent) {
+            return None;
+        }
+        self.told_at = Some(now);
+        Some(std::mem::take(&mut self.lost))
+    }
 }
 
 /// What waits for one follower.
@@ -122,9 +176,12 @@ impl Shared {
     pub(super) fn new() -> io::Result<Self> {
         Ok(Self {
             inbox: Mutex::default(),
+            held: AtomicBool::new(false),
             inbox_bell: Waker::new()?,
             outbox: Mutex::default(),
             outbox_bell: Waker::new()?,
+            communicated_wanted: AtomicBool::new(false),
+            logged_wanted: AtomicBool::new(false),
         })
     }
 
@@ -135,6 +192,26 @@ impl Shared {
         inbox.commands.push_back(command);
         drop(inbox);
         if was_empty {
+            self.ring();
+        }
+    }
+
+    /// Wakes the thread, unless the loop is about to do so for all that it asks in one turn: to wake it for each would
+    /// cost more than what is asked.
+    fn ring(&self) {
+        if !self.held.load(Ordering::SeqCst) {
+            self.inbox_bell.wake();
+        }
+    }
+
+    /// From now on the thread is not woken, until [`Shared::let_go`].
+    pub(super) fn hold(&self) {
+        self.held.store(true, Ordering::SeqCst);
+    }
+
+    /// Wakes the thread if anything was asked since [`Shared::hold`], by whomever.
+    pub(super) fn let_go(&self) {
+        if self.held.swap(false, Ordering::SeqCst) && !lock(&self.inbox).commands.is_empty() {
             self.inbox_bell.wake();
         }
     }
@@ -144,6 +221,7 @@ impl Shared {
         let mut inbox = lock(&self.inbox);
         let was_empty = inbox.commands.is_empty();
         let length = line.len();
+        let before = inbox.main_bytes;
         if inbox.main_bytes.saturating_add(length) <= MAIN_QUEUE_BYTES {
             inbox.main_bytes += length;
             inbox.commands.push_back(Command::WriteMain(line));
@@ -152,9 +230,12 @@ impl Shared {
         } else {
             inbox.commands.push_back(Command::MainLost(length as u64));
         }
+        let much = before < MAIN_PIECE_BYTES && inbox.main_bytes >= MAIN_PIECE_BYTES;
         drop(inbox);
-        if was_empty {
+        if much {
             self.inbox_bell.wake();
+        } else if was_empty {
+            self.ring();
         }
     }
 
@@ -185,6 +266,8 @@ impl Shared {
             | Command::Follow { .. }
             | Command::Unfollow { .. }
             | Command::OpenMain { .. }
+            | Command::MainToSyslog
+            | Command::RestoreSyslog(_)
             | Command::MainLost(_)
             | Command::Finish { .. }
             | Command::HandOver { .. } => None,
@@ -211,6 +294,52 @@ impl Shared {
         if was_empty {
             self.outbox_bell.wake();
         }
+    }
+
+    /// From now on only these events are posted.
+    pub(super) fn want(&self, wanted: Wanted) {
+        let Wanted {
+            communicated,
+            logged,
+        } = wanted;
+        self.communicated_wanted
+            .store(communicated, Ordering::Relaxed);
+        self.logged_wanted.store(logged, Ordering::Relaxed);
+    }
+
+    pub(super) fn wanted(&self) -> Wanted {
+        Wanted {
+            communicated: self.communicated_wanted.load(Ordering::Relaxed),
+            logged: self.logged_wanted.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Tells the loop of an event of a stream's output that carries `bytes`, or drops and counts it when too many wait.
+    pub(super) fn post(&self, stream: &StreamId, bytes: usize, event: CaptureEvent) {
+        let length = bytes + EVENT_BYTES;
+        let has_room = |waiting: usize, most| waiting == 0 || waiting + length <= most;
+        let mut outbox = lock(&self.outbox);
+        let all = has_room(outbox.posted_bytes, ALL_POSTED_BYTES);
+        let posted = outbox.posted.entry(stream.clone()).or_default();
+        if !all || !has_room(posted.bytes, POSTED_BYTES) {
+            posted.lost += 1;
+            return;
+        }
+        posted.bytes += length;
+        outbox.posted_bytes += length;
+        let was_empty = outbox.events.is_empty();
+        outbox.events.push_back(event);
+        drop(outbox);
+        if was_empty {
+            self.outbox_bell.wake();
+        }
+    }
+
+    /// Forgets the account of the events of a process.
+    pub(super) fn forget_posted(&self, key: &ProcessKey) {
+        lock(&self.outbox)
+            .posted
+            .retain(|stream, _| stream.key != *key);
     }
 
     /// Passes output to a follower that there still is, or skips it when too much waits for it.
@@ -269,6 +398,22 @@ impl Shared {
                 });
             }
         }
+        let now = Instant::now();
+        outbox.posted_bytes = 0;
+        for (stream, posted) in &mut outbox.posted {
+            posted.bytes = 0;
+            if let Some(events_lost) = posted.loss(now) {
+                let stream = stream.clone();
+                events.push(CaptureEvent::EventsLost {
+                    stream,
+                    events: events_lost,
+                });
+            }
+        }
+        // Only what there is something to remember of.
+        outbox
+            .posted
+            .retain(|_, posted| posted.lost > 0 || posted.told_at.is_some());
         events
     }
 }

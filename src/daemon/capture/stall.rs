@@ -17,6 +17,8 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Set in the token of a stalled file, next to its number.
 const STALLED: u64 = 1 << 32;
+/// Token of the system log's socket, while messages wait for it.
+pub(super) const SYSLOG: u64 = BELL - 1;
 
 /// A file that waits for its reader.
 #[derive(Debug)]
@@ -32,7 +34,7 @@ pub(super) struct Stall {
 
 /// The number of the file that a token stands for, if it does.
 pub(super) fn stalled_file(token: u64) -> Option<u32> {
-    if token == BELL {
+    if matches!(token, BELL | SYSLOG) {
         return None;
     }
     u32::try_from(token.checked_sub(STALLED)?).ok()

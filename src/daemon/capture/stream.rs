@@ -6,6 +6,7 @@
 use super::file::LogFile;
 use super::inflight::Inflight;
 use super::strip::AnsiStripper;
+use super::taps::Taps;
 use super::{LogHealth, StreamId};
 use crate::sys::pipe;
 use nix::errno::Errno;
@@ -28,6 +29,8 @@ pub(super) struct Source {
     /// Number of its file; `None` discards.
     pub(super) file: Option<u32>,
     pub(super) stripper: Option<AnsiStripper>,
+    /// What else is done with its bytes; most streams ask for nothing else.
+    pub(super) taps: Option<Box<Taps>>,
 }
 
 /// What a read brought.

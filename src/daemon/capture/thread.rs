@@ -11,8 +11,11 @@ use super::inflight::Inflight;
 use super::open::{errno_of, read_end};
 use super::queue::{Attach, Command, Restored, Shared};
 use super::slab::Slab;
-use super::stall::{Stall, stalled_file};
+use super::stall::{SYSLOG, Stall, stalled_file};
 use super::stream::{Health, Intake, Notice, Source};
+use super::strip::AnsiStripper;
+use super::syslog::Syslog;
+use super::taps::Taps;
 use super::{CaptureEvent, LogRef, StreamId};
 use crate::sys::poller::{Interest, Poller};
 use nix::errno::Errno;
@@ -54,7 +57,10 @@ pub(super) struct Worker {
     main_health: Arc<Health>,
     pub(super) stalls: BTreeMap<u32, Stall>,
     followers: Followers,
-    buffer: Inflight,
+    pub(super) syslog: Syslog,
+    pub(super) main_to_syslog: bool,
+    /// Lent to whoever reads.
+    buffer: Option<Inflight>,
     /// Where escape sequences are removed.
     stripped: Vec<u8>,
 }
@@ -64,6 +70,7 @@ impl Worker {
         shared: Arc<Shared>,
         poller: Poller,
         main_health: Arc<Health>,
+        syslog: Syslog,
         buffer: Inflight,
     ) -> io::Result<Self> {
         poller.add(&shared.inbox_bell, BELL, Interest::READABLE)?;
@@ -77,7 +84,9 @@ impl Worker {
             main_health,
             stalls: BTreeMap::new(),
             followers: Followers::default(),
-            buffer,
+            syslog,
+            main_to_syslog: false,
+            buffer: Some(buffer),
             stripped: Vec::new(),
         })
     }
@@ -105,6 +114,8 @@ impl Worker {
                     self.serve(number, now);
                 } else if let Some(file) = stalled_file(event.token) {
                     self.flush(file, now);
+                } else if event.token == SYSLOG {
+                    self.resume_syslog(now);
                 }
             }
             self.give_up_stalled(now);
@@ -173,7 +184,12 @@ impl Worker {
                     }
                     self.settle(None, new, &Arc::clone(&self.main_health), now);
                 }
+                Command::RestoreSyslog(pending) => self.syslog.restore(pending),
+                Command::MainToSyslog => self.main_to_syslog = true,
                 Command::WriteMain(line) => {
+                    if self.main_to_syslog {
+                        self.send_main_line(&line, now);
+                    }
                     self.write_main(&line, now);
                     self.shared.main_written(line.len());
                 }
@@ -193,7 +209,7 @@ impl Worker {
         None
     }
 
-    fn attach(&mut self, attach: Attach, now: Instant) {
+    fn attach(&mut self, mut attach: Attach, now: Instant) {
         // The last bytes of the process before this one come first in the file.
         if let Some(&older) = self.newest.get(&attach.stream) {
             let mut taken = 0;
@@ -205,21 +221,27 @@ impl Worker {
         }
         let file = attach
             .path
-            .and_then(|path| self.files.acquire(&path, attach.limits, now));
+            .as_deref()
+            .and_then(|path| self.files.acquire(path, attach.limits, now));
         self.settle(Some(&attach.stream), file, &attach.health, now);
-        self.restore(
-            file,
-            Some(&attach.stream),
-            &attach.health,
-            attach.restored,
-            now,
-        );
+        let (stripper, taps) = match attach.restored.take() {
+            Some(reading) => {
+                let stream = Some(&attach.stream);
+                self.restore(file, stream, &attach.health, reading.file, now);
+                (reading.stripper, reading.taps)
+            }
+            None => (
+                attach.strip_ansi.then(AnsiStripper::default),
+                Taps::of(&attach),
+            ),
+        };
         let source = Source {
             pipe: attach.pipe,
             stream: attach.stream,
             health: attach.health,
             file,
-            stripper: attach.stripper,
+            stripper,
+            taps,
         };
         let stream = source.stream.clone();
         if let Ok(number) = self.sources.insert(source) {
@@ -283,39 +305,73 @@ impl Worker {
             return Some(0);
         }
         let source = self.sources.get_mut(number)?;
+        // Lent for the time being: nothing that follows from a read reads again.
+        let mut buffer = self.buffer.take()?;
         let log = source.file.and_then(|file| self.files.get_mut(file));
-        let read = match source.read(&mut self.buffer, log.as_deref()) {
-            Intake::Nothing => return Some(0),
+        // What is in a log tells nothing about what of a pipe was read if sections are taken out on the way.
+        let recognizes = source.taps.as_ref().is_some_and(|taps| taps.recognizes());
+        let taken = match source.read(&mut buffer, log.as_deref().filter(|_| !recognizes)) {
+            Intake::Nothing => Some(0),
             Intake::End => {
+                self.finish_taps(number, now);
                 self.close(number);
-                return None;
+                self.finish_taps(number, now);
+                self.close(number);
+                None
             }
-            Intake::Data { read } => read,
+            Intake::Data { read } => {
+                let data = buffer.data(read);
+                if let Some(stripper) = &mut source.stripper {
+                    let mut stripped = std::mem::take(&mut self.stripped);
+                    stripped.clear();
+                    stripped.extend_from_slice(data);
+                    let kept = stripper.strip(&mut stripped);
+                    self.pass_on(number, stripped.get(..kept).unwrap_or_default(), now);
+                    self.stripped = stripped;
+                } else {
+                    self.pass_on(number, data, now);
+                }
+                buffer.end();
+                Some(read)
+            }
         };
-        let mut data = self.buffer.data(read);
-        if let Some(stripper) = &mut source.stripper {
-            self.stripped.clear();
-            self.stripped.extend_from_slice(data);
-            let kept = stripper.strip(&mut self.stripped);
-            data = self.stripped.get(..kept).unwrap_or_default();
-        }
+        self.buffer = Some(buffer);
+        taken
+    }
+
+    /// Does with what a source had what its stream asks for.
+    fn pass_on(&mut self, number: u32, data: &[u8], now: Instant) {
+        let Some(source) = self.sources.get_mut(number) else {
+            return;
+        };
+        let Some(taps) = &mut source.taps else {
+            return self.append(number, data, now);
+        };
+        let log = taps.pass(&source.stream, data, &self.shared);
+        self.append(number, &log, now);
+        self.send_lines(number, &log, false, now);
+    }
+
+    /// Writes what of a source is for its log, and passes it to those who follow that.
+    pub(super) fn append(&mut self, number: u32, log: &[u8], now: Instant) {
+        let Some(source) = self.sources.get_mut(number).filter(|_| !log.is_empty()) else {
+            return;
+        };
         let mut path = None;
         let mut stalled = false;
-        if let Some(file) = log {
-            let notice = source.health.write(file, data, now);
+        if let Some(file) = source.file.and_then(|file| self.files.get_mut(file)) {
+            let notice = source.health.write(file, log, now);
             path = file.is_regular().then(|| &**file.path());
             stalled = file.is_stalled();
             tell(&self.shared, Some(&source.stream), file.path(), notice);
         }
         self.followers
-            .deliver(&self.shared, Some(&source.stream), path, data);
+            .deliver(&self.shared, Some(&source.stream), path, log);
         if stalled {
             let (stream, health) = (source.stream.clone(), Arc::clone(&source.health));
             let file = source.file;
             self.stall(file, Some(stream), health, now);
         }
-        self.buffer.end();
-        Some(read)
     }
 
     fn close(&mut self, number: u32) {
@@ -402,7 +458,11 @@ impl Worker {
                 more
             });
         }
-        whole
+        for number in self.sources.numbers() {
+            self.finish_taps(number, Instant::now());
+        }
+        whole &= self.flush_all_by(deadline);
+        whole && self.syslog.flush_by(deadline)
     }
 }
 

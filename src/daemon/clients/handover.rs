@@ -19,6 +19,10 @@ pub struct ClientState {
     pub id: ClientId,
     stream: RawFd,
     peer: Peer,
+    #[serde(default)]
+    groups: Vec<u32>,
+    #[serde(default)]
+    denials: u32,
     #[serde(with = "serde_bytes")]
     input: Vec<u8>,
     #[serde(with = "serde_bytes")]
@@ -39,6 +43,8 @@ impl Client {
             id,
             stream: luggage.pack(self.as_fd())?,
             peer: self.peer,
+            groups: self.groups.clone(),
+            denials: self.denials,
             input: self.input.rest().to_vec(),
             output: self.output.get(self.written..).unwrap_or_default().to_vec(),
             greeted: self.greeted,
@@ -62,6 +68,8 @@ impl Client {
         Some(Self {
             stream: UnixStream::from(handover::inherit(state.stream)?),
             peer: state.peer,
+            groups: state.groups,
+            denials: state.denials,
             input,
             output: state.output,
             written: 0,

@@ -6,7 +6,7 @@ use crate::daemon::event_loop::Daemon;
 use crate::daemon::upgrade::give::Surroundings;
 use crate::engine::Engine;
 use crate::sys::handover::{self, Luggage, Program};
-use crate::sys::spawn::{self, SpawnSpec};
+use crate::sys::spawn::{SpawnSpec, Spawner};
 use crate::sys::{clock, kill, notify, pipe, reap};
 use crate::types::{ExitStatus, Monotonic, Pid, Signal};
 use std::ffi::{CString, OsString};
@@ -78,7 +78,8 @@ impl Check {
                 CString::new(name.into_vec()).ok()
             })
             .collect();
-        let spawned = spawn::spawn(&SpawnSpec {
+        let mut spawner = Spawner::new().map_err(text)?;
+        let spec = SpawnSpec {
             program: &path,
             argv: &argv,
             envp: &envp,
@@ -90,8 +91,9 @@ impl Check {
             stdout: theirs.as_fd(),
             stderr: theirs.as_fd(),
             journal: None,
-        })
-        .map_err(text)?;
+            may_hang: true,
+        };
+        let spawned = spawner.spawn(&spec).map_err(text)?;
         let check = Self {
             pid: spawned.pid,
             answer,

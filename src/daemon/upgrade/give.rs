@@ -130,6 +130,7 @@ impl Daemon {
         let logs = pack(surroundings.logs)?;
         let children = self.children.export(luggage)?;
         let inputs = self.inputs.export(luggage)?;
+        let sockets = self.sockets.export(luggage)?;
         Ok(State {
             written_by: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
@@ -147,6 +148,7 @@ impl Daemon {
             journal: self.journal.export(),
             children,
             inputs,
+            sockets,
             adopted,
             left: self.left.clone(),
             clients,

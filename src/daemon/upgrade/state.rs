@@ -15,6 +15,7 @@ use crate::daemon::inputs::InputState;
 use crate::daemon::jobs::Jobs;
 use crate::daemon::journal::{Birth, JournalState};
 use crate::daemon::manager::Phase;
+use crate::daemon::sockets::SocketState;
 use crate::engine::handover::Snapshot;
 use crate::types::{Pid, ProcessKey, Ticket};
 use serde::{Deserialize, Serialize};
@@ -87,6 +88,9 @@ pub struct State {
     pub children: ChildrenState,
     /// Standard inputs.
     pub inputs: Vec<InputState>,
+    /// Sockets of `FastCGI` programs.
+    #[serde(default)]
+    pub sockets: Vec<SocketState>,
     /// Programs that are no children: start time and handle.
     pub adopted: Vec<(ProcessKey, Pid, u64, RawFd)>,
     /// Programs that are left alone.

@@ -15,6 +15,7 @@ use crate::daemon::loader::Loader;
 use crate::daemon::manager::Manager;
 use crate::daemon::reexec::HANDOVER;
 use crate::daemon::runtime_files::RuntimeFiles;
+use crate::daemon::sockets::Sockets;
 use crate::daemon::startup::{Failure, Residue, inflight_beside, open_log};
 use crate::engine::Engine;
 use crate::sys::clock;
@@ -66,6 +67,7 @@ pub fn take_over(
         journal,
         children,
         inputs,
+        sockets,
         adopted,
         left,
         clients,
@@ -84,6 +86,7 @@ pub fn take_over(
     let lock = lock.and_then(handover::inherit);
     let listener = listener.and_then(handover::inherit).map(UnixListener::from);
     let logs = logs.and_then(handover::inherit).map(LogDirectory::inherit);
+    let sockets = Sockets::import(sockets);
     let pipes: Vec<_> = pipes.into_iter().map(handover::inherit).collect();
 
     // By the directory and the environment of the start, as ever.
@@ -98,7 +101,7 @@ pub fn take_over(
     let inflight = socket.map(inflight_beside);
     let engine = Engine::import(engine);
     let followed = followed(&jobs, &engine);
-    let capture = Capture::resume(capture, pipes, followed, inflight.as_deref())
+    let capture = Capture::resume(called_as, capture, pipes, followed, inflight.as_deref())
         .map_err(Failure::surroundings)?;
     let logger = open_log(&capture, &started_with)?;
     let record = socket.map(Journal::path_beside);
@@ -126,6 +129,7 @@ pub fn take_over(
     let wanted_pidfile = started_with.pidfile.clone();
     daemon.started_with = started_with;
     daemon.left = left;
+    daemon.sockets = sockets;
     daemon.jobs = jobs;
     daemon.waiters = waiters;
     daemon.counters = counters;

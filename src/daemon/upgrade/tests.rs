@@ -95,6 +95,7 @@ fn sample() -> State {
         journal: JournalState::default(),
         children: children.export(&mut Luggage::default()).unwrap(),
         inputs: Vec::new(),
+        sockets: Vec::new(),
         adopted: Vec::new(),
         left: BTreeMap::new(),
         clients: Vec::new(),

@@ -3,7 +3,7 @@
 //! This is the table of the manual in code, written without a look at the engine's own: what a start, a stop, a file does to
 //! the intent for a process. The checks hold every spawn against it.
 
-use crate::config::model::{Config, ProcessSettings};
+use crate::config::model::{Config, LogSettings, ProcessSettings};
 use crate::engine::event::{Command, Event};
 use crate::engine::view::{ProcessView, State};
 use crate::engine::{Engine, Resolution};
@@ -203,8 +203,8 @@ impl Intents {
                 (Some(old), Some(new)) => {
                     let intent = self.of(key);
                     if old.launch == new.launch
-                        && old.stdout.target == new.stdout.target
-                        && old.stderr.target == new.stderr.target
+                        && same_output(&old.stdout, &new.stdout)
+                        && same_output(&old.stderr, &new.stderr)
                     {
                         let woken = !old.policy.autostart && new.policy.autostart;
                         let never = |view: ProcessView| view.generation == Generation::default();
@@ -225,4 +225,11 @@ impl Intents {
             }
         }
     }
+}
+
+fn same_output(old: &LogSettings, new: &LogSettings) -> bool {
+    old.target == new.target
+        && old.capture_maxbytes == new.capture_maxbytes
+        && old.events_enabled == new.events_enabled
+        && old.syslog == new.syslog
 }

@@ -1,20 +1,24 @@
 //! What the new process does before it becomes its program.
 //!
-//! Between fork and execution only one thread exists and any lock of the parent may be held for ever. So: no
-//! allocation, no lock, no formatting, no destructor that closes, no panic; only system calls on what [`Plan`] holds.
-//! Calls that the C library would forward to all threads (user, groups) go to the kernel directly.
+//! Until then any lock of the parent may be held for ever, and its memory may be the parent's. So: no allocation, no
+//! lock, no formatting, no destructor that closes, no panic; only system calls on what [`Plan`] holds. It writes to its own
+//! stack, to what the plan sets apart for it, and to the error number of the thread that made it, which sleeps meanwhile
+//! or is another copy. Calls that the C library would forward to all threads (user, groups, limits), or from which
+//! it would leave signals out (the mask), go to the kernel directly.
+//!
 //! An address in this file points into the caller's [`SpawnSpec`] or into the plan; both outlive the child's use of them.
 
-use super::{Identity, SpawnSpec, Step, encode_report};
+use super::birth::Birth;
+use super::{Identity, SpawnSpec, Step, encode_report, mask};
 use nix::errno::Errno;
-use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
-use nix::sys::signal::SigSet;
+use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{chdir, setsid};
 use std::convert::Infallible;
 use std::ffi::{CStr, CString, c_char, c_int, c_long, c_uint};
-use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsRawFd, RawFd};
 use std::ptr;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 #[cfg(not(any(target_arch = "arm", target_arch = "x86")))]
 use libc::{SYS_setgroups, SYS_setresgid, SYS_setresuid};
@@ -35,6 +39,24 @@ const DESCRIPTORS_MAX: u64 = 1 << 20;
 /// The exit status of a process that did not become its program.
 const EXIT_NOT_EXECUTED: c_int = 127;
 
+/// Where the outcome is told.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Report<'a> {
+    /// Eight bytes into a pipe.
+    Pipe(RawFd),
+    /// In memory that the parent sees.
+    Memory(&'a Told),
+}
+
+/// What a child tells through memory that the parent sees.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    /// A report (see [`encode_report`]), or 0.
+    pub(super) report: AtomicU64,
+    /// When it started, in clock ticks since boot, if it looked; else 0.
+    pub(super) ticks: AtomicU64,
+}
+
 /// A [`SpawnSpec`] in the form in which the kernel takes it.
 pub(super) struct Plan<'a> {
     program: &'a CStr,
@@ -44,12 +66,17 @@ pub(super) struct Plan<'a> {
     umask: Mode,
     identity: Option<PlannedIdentity<'a>>,
     limits: &'a [(Resource, u64, u64)],
-    standard: [RawFd; 3],
-    report: RawFd,
-    journal: RawFd,
-    line: Vec<u8>,
-    line_bytes: usize,
-    descriptor_limit: c_int,
+    /// The sources of 0, 1 and 2.
+    pub(super) standard: [RawFd; 3],
+    /// Negative without one.
+    pub(super) journal: RawFd,
+    prefix: &'a [u8],
+    report: Report<'a>,
+    /// The table of descriptors is the parent's until the child takes a copy of the part below this number.
+    pub(super) shared_table: Option<c_uint>,
+    /// Signals to reset.
+    pub(super) changed_signals: &'a [c_int],
+    pub(super) birth: Birth,
 }
 
 struct PlannedIdentity<'a> {
@@ -60,12 +87,7 @@ struct PlannedIdentity<'a> {
 
 impl<'a> Plan<'a> {
     /// Does everything that allocates.
-    pub(super) fn new(spec: &SpawnSpec<'a>, report: BorrowedFd<'a>) -> Self {
-        let mut line = spec
-            .journal
-            .map_or_else(Vec::new, |journal| journal.prefix.to_vec());
-        let line_bytes = line.len();
-        line.resize(line_bytes + TAIL_BYTES, 0);
+    pub(super) fn new(spec: &SpawnSpec<'a>, report: Report<'a>) -> Self {
         Self {
             program: spec.program,
             argv: pointers(spec.argv),
@@ -82,11 +104,12 @@ impl<'a> Plan<'a> {
                 spec.stdout.as_raw_fd(),
                 spec.stderr.as_raw_fd(),
             ],
-            report: report.as_raw_fd(),
             journal: spec.journal.map_or(-1, |journal| journal.file.as_raw_fd()),
-            line,
-            line_bytes,
-            descriptor_limit: descriptor_limit(),
+            prefix: spec.journal.map_or(&[], |journal| journal.prefix),
+            report,
+            shared_table: None,
+            changed_signals: &[],
+            birth: Birth::Unknown,
         }
     }
 }
@@ -105,23 +128,53 @@ fn descriptor_limit() -> c_int {
     c_int::try_from(hard.min(DESCRIPTORS_MAX)).unwrap_or(c_int::MAX)
 }
 
+/// The signals that are not at their default in this process.
+pub(super) fn changed_signals() -> Vec<c_int> {
+    (1..=SIGNAL_MAX)
+        .filter(|&number| {
+            // As the kernel lays it out everywhere: the handler, or a small number, comes first, or after four bytes of flags.
+            let mut action = [0_u64; 8];
+            // SAFETY: writes at most the array, which is more than as long as the answer on any architecture.
+            let asked = unsafe {
+                libc::syscall(
+                    libc::SYS_rt_sigaction,
+                    c_long::from(number),
+                    ptr::null::<u64>(),
+                    action.as_mut_ptr(),
+                    size_of::<u64>(),
+                )
+            };
+            asked == 0 && action != [0; 8]
+        })
+        .collect()
+}
+
 /// The child's whole life up to its program. Called with all signals blocked.
 pub(super) fn run(plan: &mut Plan<'_>) -> ! {
     let Err((step, errno)) = become_program(plan);
     let report = encode_report(step, errno);
-    // SAFETY: writes the bytes of a local array. Whether it succeeds changes nothing: the exit status tells as well.
-    unsafe { libc::write(plan.report, report.as_ptr().cast(), report.len()) };
+    match plan.report {
+        Report::Memory(told) => told.report.store(report, Ordering::Release),
+        Report::Pipe(pipe) => {
+            let report = report.to_ne_bytes();
+            // SAFETY: writes the bytes of a local array. Whether it succeeds changes nothing: the exit status tells as well.
+            unsafe { libc::write(pipe, report.as_ptr().cast(), report.len()) };
+        }
+    }
     // SAFETY: ends the process at once, without the parent's exit handlers.
     unsafe { libc::_exit(EXIT_NOT_EXECUTED) }
 }
 
 fn become_program(plan: &mut Plan<'_>) -> Result<Infallible, (Step, Errno)> {
-    reset_dispositions();
+    if let Some(beyond) = plan.shared_table {
+        leave_table(beyond).map_err(|errno| (Step::Fork, errno))?;
+    }
+    reset_dispositions(plan.changed_signals);
     setsid().map_err(|errno| (Step::Session, errno))?;
     place_descriptors(plan).map_err(|errno| (Step::Descriptors, errno))?;
     write_journal(plan);
-    for &(resource, soft, hard) in plan.limits {
-        setrlimit(resource, soft, hard).map_err(|errno| (Step::Limits, errno))?;
+    for limit in plan.limits {
+        set_limit(limit).map_err(|errno| (Step::Limits, errno))?;
     }
     umask(plan.umask);
     if let Some(planned) = &mut plan.identity {
@@ -130,9 +183,7 @@ fn become_program(plan: &mut Plan<'_>) -> Result<Infallible, (Step, Errno)> {
     if let Some(directory) = plan.directory {
         chdir(directory).map_err(|errno| (Step::Directory, errno))?;
     }
-    SigSet::empty()
-        .thread_set_mask()
-        .map_err(|errno| (Step::Exec, errno))?;
+    mask::clear();
     // SAFETY: the path is a C string, both vectors end in a null and point to C strings that are still alive.
     unsafe {
         libc::execve(
@@ -144,13 +195,27 @@ fn become_program(plan: &mut Plan<'_>) -> Result<Infallible, (Step, Errno)> {
     Err((Step::Exec, Errno::last()))
 }
 
-/// Sets all 64 signals to their defaults, those that the C library hides included.
-fn reset_dispositions() {
+/// Takes a copy of the table of descriptors, of those below `beyond` only.
+fn leave_table(beyond: c_uint) -> Result<(), Errno> {
+    // SAFETY: closes nothing in the table that is shared, and what it closes in the copy has no owner in this process.
+    let left = unsafe {
+        libc::syscall(
+            libc::SYS_close_range,
+            beyond,
+            c_uint::MAX,
+            libc::CLOSE_RANGE_UNSHARE,
+        )
+    };
+    Errno::result(left).map(drop)
+}
+
+/// Sets signals to their defaults, those that the C library hides included.
+fn reset_dispositions(changed: &[c_int]) {
     // All zero is "default action, no flags, empty mask" in the kernel's layout on every architecture, and more than
     // as long as any of them.
     let default = [0_u64; 8];
-    for number in 1..=SIGNAL_MAX {
-        // SAFETY: reads at most the array, writes nothing. KILL and STOP refuse, which is as well.
+    for &number in changed {
+        // SAFETY: reads at most the array, writes nothing.
         unsafe {
             libc::syscall(
                 libc::SYS_rt_sigaction,
@@ -163,13 +228,34 @@ fn reset_dispositions() {
     }
 }
 
+fn set_limit(&(resource, soft, hard): &(Resource, u64, u64)) -> Result<(), Errno> {
+    // The kernel's own form: 64 bits on every architecture, all set meaning without limit.
+    let wanted = [soft, hard];
+    // SAFETY: reads two numbers, writes nothing.
+    let set = unsafe {
+        libc::syscall(
+            libc::SYS_prlimit64,
+            0 as c_long,
+            resource as c_long,
+            wanted.as_ptr(),
+            ptr::null::<u64>(),
+        )
+    };
+    Errno::result(set).map(drop)
+}
+
 /// Puts the three standard descriptors in place and marks all others to be closed at execution.
 fn place_descriptors(plan: &mut Plan<'_>) -> Result<(), Errno> {
     // A source below 3 would be overwritten by an earlier target, so all of them move up first.
+    let pipe = match &mut plan.report {
+        Report::Pipe(pipe) => Some(pipe),
+        Report::Memory(_) => None,
+    };
     for source in plan
         .standard
         .iter_mut()
-        .chain([&mut plan.report, &mut plan.journal])
+        .chain([&mut plan.journal])
+        .chain(pipe)
     {
         if (0..=2).contains(source) {
             // SAFETY: duplicates a descriptor number; the result belongs to this process alone.
@@ -192,7 +278,7 @@ fn place_descriptors(plan: &mut Plan<'_>) -> Result<(), Errno> {
         )
     };
     if marked == -1 {
-        mark_one_by_one(plan.descriptor_limit);
+        mark_one_by_one(descriptor_limit());
     }
     Ok(())
 }
@@ -206,24 +292,38 @@ pub(super) fn mark_one_by_one(limit: c_int) {
 }
 
 /// Appends the line in a single write; nothing depends on its success (see `Journal`).
-fn write_journal(plan: &mut Plan<'_>) {
+fn write_journal(plan: &Plan<'_>) {
     if plan.journal < 0 {
         return;
     }
     // SAFETY: takes nothing, cannot fail.
     let pid = unsafe { libc::getpid() };
-    let used = plan.line_bytes;
-    let Some(tail) = plan.line.get_mut(used..) else {
-        return;
-    };
+    let ticks = plan.birth.ticks().unwrap_or_else(|| {
+        let ticks = own_start_ticks();
+        if let Report::Memory(told) = plan.report {
+            told.ticks.store(ticks, Ordering::Release);
+        }
+        ticks
+    });
+    let mut tail = [0; TAIL_BYTES];
     let mut length = 0;
-    for number in [u64::try_from(pid).unwrap_or(0), own_start_ticks()] {
-        length = push_byte(tail, length, b' ');
-        length = push_number(tail, length, number);
+    for number in [u64::try_from(pid).unwrap_or(0), ticks] {
+        length = push_byte(&mut tail, length, b' ');
+        length = push_number(&mut tail, length, number);
     }
-    length = push_byte(tail, length, b'\n');
-    // SAFETY: `used + length` bytes of the line are initialised and belong to it.
-    unsafe { libc::write(plan.journal, plan.line.as_ptr().cast(), used + length) };
+    length = push_byte(&mut tail, length, b'\n');
+    let parts = [
+        libc::iovec {
+            iov_base: plan.prefix.as_ptr().cast_mut().cast(),
+            iov_len: plan.prefix.len(),
+        },
+        libc::iovec {
+            iov_base: tail.as_mut_ptr().cast(),
+            iov_len: length,
+        },
+    ];
+    // SAFETY: reads two pieces of memory, each as long as it says.
+    unsafe { libc::writev(plan.journal, parts.as_ptr(), 2) };
 }
 
 fn push_byte(buffer: &mut [u8], at: usize, byte: u8) -> usize {

@@ -1,4 +1,5 @@
 mod failures;
+mod roads;
 
 use super::child::{mark_one_by_one, push_number};
 use super::*;
@@ -7,12 +8,12 @@ use crate::sys::{kill, proc, reap};
 use crate::types::{ExitStatus, Signal};
 use nix::fcntl::FdFlag;
 use nix::sys::resource::getrlimit;
-use nix::sys::signal::Signal as StandardSignal;
+use nix::sys::signal::{SigSet, Signal as StandardSignal};
 use nix::unistd::{getegid, geteuid, getgroups, write};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Read;
-use std::os::fd::{AsRawFd, IntoRawFd};
+use std::os::fd::{AsFd, IntoRawFd};
 use std::path::Path;
 use std::process::Command;
 
@@ -25,6 +26,7 @@ struct Start {
     identity: Option<Identity>,
     limits: Vec<(Resource, u64, u64)>,
     journal: Option<(File, Vec<u8>)>,
+    may_hang: bool,
 }
 
 fn text(text: impl Into<Vec<u8>>) -> CString {
@@ -41,12 +43,14 @@ impl Start {
             identity: None,
             limits: Vec::new(),
             journal: None,
+            may_hang: false,
         }
     }
 
     fn spawn(&self, stdout: BorrowedFd<'_>) -> Spawned {
         let null = File::open("/dev/null").unwrap();
-        spawn(&SpawnSpec {
+        let mut maker = Spawner::new().unwrap();
+        let made = maker.spawn(&SpawnSpec {
             program: &self.argv[0],
             argv: &self.argv,
             envp: &self.envp,
@@ -61,12 +65,37 @@ impl Start {
                 file: file.as_fd(),
                 prefix,
             }),
-        })
-        .unwrap()
+            may_hang: self.may_hang,
+        });
+        made.unwrap()
     }
 
-    /// Runs it to its end; what it wrote to either output, and its pid.
-    fn output(&self) -> (Pid, String) {
+    /// The same on each of the two roads.
+    fn on_both_roads(&self) -> [Self; 2] {
+        [false, true].map(|may_hang| Self {
+            argv: self.argv.clone(),
+            envp: self.envp.clone(),
+            directory: self.directory.clone(),
+            identity: self.identity.clone(),
+            limits: self.limits.clone(),
+            journal: self
+                .journal
+                .as_ref()
+                .map(|(file, prefix)| (file.try_clone().unwrap(), prefix.clone())),
+            may_hang,
+            ..*self
+        })
+    }
+
+    /// What it writes to either output until its end, on both roads.
+    fn output(&self) -> String {
+        let [(_, quick), (_, forked)] = self.on_both_roads().map(|start| start.run());
+        assert_eq!(quick, forked);
+        quick
+    }
+
+    /// Runs it to its end; its pid, and what it wrote to either output.
+    fn run(&self) -> (Pid, String) {
         let (read, stdout) = pipe2(OFlag::O_CLOEXEC).unwrap();
         let spawned = self.spawn(stdout.as_fd());
         drop(stdout);
@@ -77,8 +106,14 @@ impl Start {
         (spawned.pid, output)
     }
 
-    /// The step at which it fails, and why.
+    /// The step at which it fails on both roads, and why.
     fn failure(&self) -> (Step, Errno) {
+        let [quick, forked] = self.on_both_roads().map(|start| start.fail());
+        assert_eq!(quick, forked);
+        quick
+    }
+
+    fn fail(&self) -> (Step, Errno) {
         let null = File::options().write(true).open("/dev/null").unwrap();
         let spawned = self.spawn(null.as_fd());
         let status = settled(&spawned);
@@ -91,8 +126,13 @@ impl Start {
 }
 
 /// Starts a program with one descriptor for all three, and nothing else.
-fn minimal(program: &CStr, standard: BorrowedFd<'_>) -> Result<Spawned, SpawnError> {
-    spawn(&SpawnSpec {
+fn minimal(
+    maker: &mut Spawner,
+    program: &CStr,
+    standard: BorrowedFd<'_>,
+    may_hang: bool,
+) -> Result<Spawned, SpawnError> {
+    maker.spawn(&SpawnSpec {
         program,
         argv: &[program.to_owned()],
         envp: &[],
@@ -104,13 +144,18 @@ fn minimal(program: &CStr, standard: BorrowedFd<'_>) -> Result<Spawned, SpawnErr
         stdout: standard,
         stderr: standard,
         journal: None,
+        may_hang,
     })
 }
 
 fn settled(spawned: &Spawned) -> ExecStatus {
+    let pipe = match &spawned.status {
+        Status::Settled(told) => return *told,
+        Status::Awaited(pipe) => pipe,
+    };
     let mut status = ExecStatus::Pending;
     until("the execution is over", || {
-        status = exec_status(spawned.status.as_fd());
+        status = exec_status(pipe.as_fd());
         status != ExecStatus::Pending
     });
     status
@@ -152,21 +197,22 @@ fn the_program_starts_with_a_clean_slate() {
         SigSet::all().thread_set_mask().map_err(|e| e.to_string())?;
         let mut start = Start::new(&["/bin/cat", "/proc/self/status"]);
         start.umask = 0o137;
-        let (pid, output) = start.output();
-        let fields = fields(&output);
-        let zero = "0000000000000000";
-        let pid_text = pid.to_string();
-        for (name, expected) in [
-            ("SigBlk", zero),
-            ("SigIgn", zero),
-            ("SigCgt", zero),
-            ("Umask", "0137"),
-            ("Threads", "1"),
-            ("NSsid", &pid_text),
-            ("NSpgid", &pid_text),
-        ] {
-            if fields.get(name) != Some(&expected) {
-                return Err(format!("{name} is not {expected}: {output}"));
+        for (pid, output) in start.on_both_roads().map(|start| start.run()) {
+            let fields = fields(&output);
+            let zero = "0000000000000000";
+            let pid_text = pid.to_string();
+            for (name, expected) in [
+                ("SigBlk", zero),
+                ("SigIgn", zero),
+                ("SigCgt", zero),
+                ("Umask", "0137"),
+                ("Threads", "1"),
+                ("NSsid", &pid_text),
+                ("NSpgid", &pid_text),
+            ] {
+                if fields.get(name) != Some(&expected) {
+                    return Err(format!("{name} is not {expected}: {output}"));
+                }
             }
         }
         // And the parent has its mask back.
@@ -192,7 +238,7 @@ fn no_descriptor_but_the_standard_ones_is_passed_on() {
     let journal = File::create(Path::new(&path).join("journal")).unwrap();
     fcntl(&journal, FcntlArg::F_SETFD(FdFlag::empty())).unwrap();
     start.journal = Some((journal, b"x".to_vec()));
-    let (_, output) = start.output();
+    let output = start.output();
     // The fourth is the directory that `ls` reads.
     assert_eq!(output, "0\n1\n2\n3\n");
     let listed: Vec<String> = fs::read_dir("/proc/self/fd")
@@ -226,69 +272,79 @@ fn descriptors_can_be_marked_without_the_kernels_help() {
 
 #[test]
 fn standard_descriptors_may_be_given_in_any_order_and_from_below_three() {
-    in_fork(|| {
-        let failed = |errno: Errno| errno.to_string();
-        let (read_end, out) = pipe2(OFlag::O_CLOEXEC).map_err(failed)?;
-        let (input, feed) = pipe2(OFlag::O_CLOEXEC).map_err(failed)?;
-        write(&feed, b"in").map_err(failed)?;
-        drop(feed);
-        // Output becomes this process's 0, input its 1; its 2 is closed, so that the report pipe is given that number.
-        let out = out.into_raw_fd();
-        let input = input.into_raw_fd();
-        for (from, to) in [(out, 0), (input, 1)] {
-            // SAFETY: nothing in this fork uses 0 and 1.
-            Errno::result(unsafe { libc::dup2(from, to) }).map_err(failed)?;
-            // SAFETY: its owner gave it up above.
-            Errno::result(unsafe { libc::close(from) }).map_err(failed)?;
-        }
-        // SAFETY: nothing in this fork uses 2.
-        unsafe { libc::close(2) };
-        // SAFETY: 0 was opened above.
-        let zero = unsafe { BorrowedFd::borrow_raw(0) };
-        // SAFETY: 1 was opened above.
-        let one = unsafe { BorrowedFd::borrow_raw(1) };
-        let argv = ["sh", "-c", "cat; echo err >&2; ls /proc/self/fd"].map(text);
-        let spawned = spawn(&SpawnSpec {
-            program: c"/bin/sh",
-            argv: &argv,
-            envp: &[],
-            directory: None,
-            umask: 0o022,
-            identity: None,
-            limits: &[],
-            stdin: one,
-            stdout: zero,
-            stderr: zero,
-            journal: None,
-        })
+    for may_hang in [false, true] {
+        in_fork(|| descriptors_in_any_order(may_hang));
+    }
+}
+
+fn descriptors_in_any_order(may_hang: bool) -> Result<(), String> {
+    let failed = |errno: Errno| errno.to_string();
+    let (read_end, out) = pipe2(OFlag::O_CLOEXEC).map_err(failed)?;
+    let (input, feed) = pipe2(OFlag::O_CLOEXEC).map_err(failed)?;
+    write(&feed, b"in").map_err(failed)?;
+    drop(feed);
+    // Output becomes this process's 0, input its 1; its 2 is closed, so that the report pipe is given that number.
+    let out = out.into_raw_fd();
+    let input = input.into_raw_fd();
+    for (from, to) in [(out, 0), (input, 1)] {
+        // SAFETY: nothing in this fork uses 0 and 1.
+        Errno::result(unsafe { libc::dup2(from, to) }).map_err(failed)?;
+        // SAFETY: its owner gave it up above.
+        Errno::result(unsafe { libc::close(from) }).map_err(failed)?;
+    }
+    // SAFETY: nothing in this fork uses 2.
+    unsafe { libc::close(2) };
+    // SAFETY: 0 was opened above.
+    let zero = unsafe { BorrowedFd::borrow_raw(0) };
+    // SAFETY: 1 was opened above.
+    let one = unsafe { BorrowedFd::borrow_raw(1) };
+    let argv = ["sh", "-c", "cat; echo err >&2; ls /proc/self/fd"].map(text);
+    let mut maker = Spawner::new().map_err(|error| error.to_string())?;
+    let spec = SpawnSpec {
+        program: c"/bin/sh",
+        argv: &argv,
+        envp: &[],
+        directory: None,
+        umask: 0o022,
+        identity: None,
+        limits: &[],
+        stdin: one,
+        stdout: zero,
+        stderr: zero,
+        journal: None,
+        may_hang,
+    };
+    let spawned = maker.spawn(&spec).map_err(|error| error.to_string())?;
+    // SAFETY: nothing in this fork uses it any more.
+    unsafe { libc::close(0) };
+    let mut output = String::new();
+    File::from(read_end)
+        .read_to_string(&mut output)
         .map_err(|error| error.to_string())?;
-        // SAFETY: nothing in this fork uses it any more.
-        unsafe { libc::close(0) };
-        let mut output = String::new();
-        File::from(read_end)
-            .read_to_string(&mut output)
-            .map_err(|error| error.to_string())?;
-        let status = end_of(&spawned);
-        if output == "inerr\n0\n1\n2\n3\n" && status == ExitStatus::Code(0) {
-            Ok(())
-        } else {
-            Err(format!("{output:?} {status}"))
-        }
-    });
+    let status = end_of(&spawned);
+    if output == "inerr\n0\n1\n2\n3\n" && status == ExitStatus::Code(0) {
+        Ok(())
+    } else {
+        Err(format!("{output:?} {status}"))
+    }
 }
 
 #[test]
 fn the_report_is_read_even_where_its_pipe_is_a_standard_descriptor() {
     alone(|| {
+        let mut maker = Spawner::new().unwrap();
         for number in [1, 2] {
             // SAFETY: nothing in this fork uses it any more.
             unsafe { libc::close(number) };
         }
         // SAFETY: 0 is open in every test process.
         let zero = unsafe { BorrowedFd::borrow_raw(0) };
-        let spawned = minimal(c"/nonexistent", zero).unwrap();
+        let spawned = minimal(&mut maker, c"/nonexistent", zero, true).unwrap();
         // The pipe's ends are 1 and 2 now, where the child's outputs belong.
-        assert_eq!(spawned.status.as_raw_fd(), 1);
+        let Status::Awaited(pipe) = &spawned.status else {
+            panic!("{spawned:?}");
+        };
+        assert_eq!(pipe.as_raw_fd(), 1);
         let expected = ExecStatus::Failed {
             step: Step::Exec,
             errno: Errno::ENOENT,
@@ -310,7 +366,7 @@ fn environment_arguments_and_directory_are_those_given() {
     ]);
     start.envp = vec![text("A=1"), text("B=x y")];
     start.directory = Some(text(path.as_str()));
-    let (_, output) = start.output();
+    let output = start.output();
     let lines: Vec<&str> = output.lines().collect();
     assert_eq!(lines[..2], [path.as_str(), "a b|"]);
     assert!(
@@ -331,7 +387,7 @@ fn limits_are_set() {
         (Resource::RLIMIT_NOFILE, 123, 456.min(hard)),
         (Resource::RLIMIT_CORE, 0, 0),
     ];
-    let (_, output) = start.output();
+    let output = start.output();
     assert_eq!(output, format!("123\n{}\n0\n", 456.min(hard)));
     // Soft above hard.
     start.limits = vec![(Resource::RLIMIT_NOFILE, 10, 5)];
@@ -349,7 +405,12 @@ fn the_user_and_all_groups_are_those_given() {
         gid: 65_533,
         groups: vec![27, 4, 65_533],
     });
-    let (_, output) = start.output();
+    // Another user is never lent our memory.
+    assert!(matches!(
+        start.spawn(File::open("/dev/null").unwrap().as_fd()).status,
+        Status::Awaited(_)
+    ));
+    let (_, output) = start.run();
     let fields = fields(&output);
     for (name, expected) in [
         ("Uid", "65534\t65534\t65534\t65534"),
@@ -366,8 +427,9 @@ fn the_user_and_all_groups_are_those_given() {
         gid: 0,
         groups: Vec::new(),
     });
-    let (_, output) = start.output();
-    assert!(output.contains("\nGroups:\t \n"), "{output}");
+    for (_, output) in start.on_both_roads().map(|start| start.run()) {
+        assert!(output.contains("\nGroups:\t \n"), "{output}");
+    }
 }
 
 #[test]
@@ -415,7 +477,7 @@ fn the_status_pipe_speaks_of_all_three_outcomes() {
     for step in Step::ALL {
         let (status, report) = make();
         assert_eq!(exec_status(status.as_fd()), ExecStatus::Pending);
-        write(&report, &encode_report(step, Errno::EACCES)).unwrap();
+        write(&report, &encode_report(step, Errno::EACCES).to_ne_bytes()).unwrap();
         let expected = ExecStatus::Failed {
             step,
             errno: Errno::EACCES,
@@ -468,5 +530,5 @@ fn an_own_identity_as_it_is_needs_no_privileges() {
             .map(|group| group.as_raw())
             .collect(),
     });
-    assert_eq!(start.output().1, format!("{}\n", geteuid()));
+    assert_eq!(start.output(), format!("{}\n", geteuid()));
 }

@@ -130,10 +130,11 @@ fn the_daemons_own_log_is_bounded_while_it_waits_and_says_what_is_missing() {
         shared,
         Poller::new().unwrap(),
         Arc::clone(&health),
+        nowhere(),
         Inflight::new(None, BUFFER_BYTES).unwrap(),
     )
     .unwrap();
-    assert!(matches!(worker.run(), handover::Ended::Finished(true)));
+    assert!(matches!(worker.run(), Ended::Finished(true)));
     let mut expected = line.repeat(1024);
     expected.extend(b"[taskmaster: 10240 bytes lost]\n");
     assert!(fs::read(path).unwrap() == expected);

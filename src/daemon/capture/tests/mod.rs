@@ -11,6 +11,7 @@ mod follow;
 mod logs;
 mod slow_readers;
 mod streams;
+mod taps;
 mod thread;
 
 use super::*;
@@ -44,7 +45,15 @@ fn one_way() -> (OwnedFd, OwnedFd) {
 
 impl Rig {
     fn new() -> Self {
-        let capture = Capture::start(None).unwrap();
+        Self::over(Capture::start("taskmasterd", None).unwrap())
+    }
+
+    /// With a system log of its own.
+    fn with(syslog: PathBuf) -> Self {
+        Self::over(Capture::start_with(syslog, "taskmasterd", None).unwrap())
+    }
+
+    fn over(capture: Capture) -> Self {
         let poller = Poller::new().unwrap();
         poller
             .add(capture.waker_fd(), 0, Interest::READABLE)
@@ -79,7 +88,7 @@ impl Rig {
     fn attach_to(&mut self, stream: StreamId, settings: &LogSettings) -> File {
         let (read, write) = one_way();
         self.capture
-            .attach(stream, read, settings, AttachOptions::default());
+            .attach(stream, pid(), read, settings, AttachOptions::default());
         File::from(write)
     }
 
@@ -163,6 +172,9 @@ fn log(path: &Path, maxbytes: u64, backups: u32) -> LogSettings {
         },
         maxbytes: ByteSize(maxbytes),
         backups,
+        capture_maxbytes: ByteSize(0),
+        events_enabled: false,
+        syslog: false,
     }
 }
 
@@ -174,6 +186,15 @@ fn stream(name: &str, channel: Channel) -> StreamId {
         },
         channel,
     }
+}
+
+/// A system log that nobody serves.
+fn nowhere() -> Syslog {
+    Syslog::new("/nonexistent".into(), "taskmasterd".into())
+}
+
+fn pid() -> Pid {
+    Pid::new(4711).unwrap()
 }
 
 fn stdout(name: &str) -> StreamId {

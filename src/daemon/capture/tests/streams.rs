@@ -135,8 +135,13 @@ fn the_last_words_of_a_process_come_before_the_first_of_the_next() {
     old_end.write_all(&vec![b'a'; length]).unwrap();
     new_end.write_all(b"b").unwrap();
     for pipe in [old, new] {
-        rig.capture
-            .attach(stdout("web"), pipe, &settings, AttachOptions::default());
+        rig.capture.attach(
+            stdout("web"),
+            pid(),
+            pipe,
+            &settings,
+            AttachOptions::default(),
+        );
     }
     let (whole, directory) = rig.finish();
     assert!(whole);
@@ -224,7 +229,8 @@ fn escape_sequences_go_where_that_is_wanted() {
     let settings = rig.settings("log", 0, 0);
     let (read, write) = pipe::output().unwrap();
     let options = AttachOptions { strip_ansi: true };
-    rig.capture.attach(stdout("web"), read, &settings, options);
+    rig.capture
+        .attach(stdout("web"), pid(), read, &settings, options);
     rig.capture
         .follow(1, FollowTarget::Stream(stdout("web"), None), 0);
     let mut pipe = File::from(write);

@@ -66,6 +66,7 @@ fn with_nothing_to_do_the_thread_sleeps() {
             theirs,
             Poller::new().unwrap(),
             Arc::default(),
+            nowhere(),
             Inflight::new(None, BUFFER_BYTES).unwrap(),
         )
         .unwrap()
@@ -77,6 +78,7 @@ fn with_nothing_to_do_the_thread_sleeps() {
         let (pipe, write) = pipe::output().unwrap();
         shared.ask(Command::Attach(Box::new(Attach {
             stream: stdout(&format!("p{number}")),
+            pid: pid(),
             pipe,
             health: Arc::default(),
             // One in two has a log in trouble, which is no reason to wake up either.
@@ -88,7 +90,8 @@ fn with_nothing_to_do_the_thread_sleeps() {
                 maxbytes: 10,
                 backups: 1,
             },
-            stripper: None,
+            strip_ansi: false,
+            wishes: Wishes::default(),
             restored: None,
         })));
         let mut write = File::from(write);

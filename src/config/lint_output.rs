@@ -1,0 +1,119 @@
+//! Warnings about where a program's output goes. As in [`super::lint`], none changes what is loaded.
+
+use super::context::Context;
+use super::diagnostic::Diagnostic;
+use super::lint::is_stream;
+use super::model::{LogSettings, LogTarget};
+use super::program::Stream;
+use super::sections::Named;
+use super::value::{self, ChildLog};
+
+/// Log settings of one stream.
+pub fn log(
+    context: &mut Context<'_>,
+    program: &Named<'_>,
+    stream: Stream,
+    settings: &LogSettings,
+    redirect_stderr: bool,
+) {
+    let table = &program.table;
+    if stream == Stream::Stderr && redirect_stderr {
+        let [capture, events, syslog] = stream.taps();
+        for (key, is_on) in [
+            (capture, settings.capture_maxbytes.0 > 0),
+            (events, settings.events_enabled),
+            (syslog, settings.syslog),
+        ] {
+            if let Some(field) = table.field(key).filter(|_| is_on) {
+                context.report(
+                    Diagnostic::warning(
+                        "no-effect",
+                        format!("{} has no effect", table.subject(key)),
+                    )
+                    .at(
+                        field.value.span(),
+                        "standard error goes where standard output goes",
+                    )
+                    .help("leave it out, or remove `redirect_stderr`"),
+                );
+            }
+        }
+        return;
+    }
+    let [log, maxbytes, backups] = stream.keys();
+    let [_, _, syslog] = stream.taps();
+    let given = |key: &str| table.field(key).map(|field| field.value.span());
+    let endless = settings.maxbytes.0 == 0;
+    match &settings.target {
+        LogTarget::Discard => {
+            for key in [maxbytes, backups] {
+                if let Some(field) = table.field(key) {
+                    let idle = Diagnostic::warning(
+                        "no-effect",
+                        format!("{} has no effect", table.subject(key)),
+                    );
+                    let reason = format!("there is no log: see `{log}`");
+                    context.report(idle.at(field.key_span, reason));
+                }
+            }
+            if let Some(field) = table.field(log)
+                && matches!(value::child_log(&field.value.text), ChildLog::Syslog)
+            {
+                context.report(
+                    Diagnostic::warning("deprecated", format!("`{log}=syslog` is deprecated"))
+                        .at(
+                            field.value.span(),
+                            "sent to the system log, and kept in no file",
+                        )
+                        .help(format!(
+                            "write `{syslog}=true`, and `{log}=NONE` if there is to be no file"
+                        )),
+                );
+            }
+        }
+        LogTarget::File { auto: true, .. } if endless => {
+            if let Some(span) = given(maxbytes) {
+                context.report(
+                    Diagnostic::warning(
+                        "endless-log",
+                        format!(
+                            "the AUTO log of program `{}` grows without bound",
+                            program.name
+                        ),
+                    )
+                    .at(span, "never rotated")
+                    .help(format!(
+                        "give it a size, or name a file with `{log}` that something else rotates"
+                    )),
+                );
+            }
+        }
+        LogTarget::File { path, .. } if is_stream(path) && !endless => {
+            if let Some(span) = given(log) {
+                context.report(
+                    Diagnostic::warning(
+                        "not-rotated",
+                        format!("{} cannot be rotated", path.display()),
+                    )
+                    .at(span, "a stream, not a file")
+                    .help(format!("add `{maxbytes}=0` to say that it never is")),
+                );
+            }
+        }
+        LogTarget::File { .. } => {}
+    }
+    if let (true, true, Some(field)) = (endless, settings.backups > 0, table.field(backups))
+        && settings.target != LogTarget::Discard
+    {
+        context.report(
+            Diagnostic::warning(
+                "no-effect",
+                format!("{} has no effect", table.subject(backups)),
+            )
+            .at(
+                field.key_span,
+                format!("a log with `{maxbytes}=0` is never rotated"),
+            ),
+        );
+    }
+}

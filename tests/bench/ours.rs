@@ -1,0 +1,29 @@
+//! The daemon with so many copies of `sleep 1000`.
+
+use crate::harness::{Daemon, wait};
+use crate::peers;
+use std::time::{Duration, Instant};
+use taskmaster::wire::ProcessState;
+
+/// A file with this many copies of a program, each with two rotated logs.
+pub fn config(count: usize) -> String {
+    format!(
+        "[program.web]\ncommand=/bin/sleep 1000\nautostart=true\nstartsecs=0\nautorestart=true\nnumprocs={count}\n"
+    )
+}
+
+/// Starts it, and says how long it took until all of them ran.
+pub fn start(config: &str, count: usize) -> (Daemon, Duration) {
+    let begin = Instant::now();
+    let daemon = Daemon::builder()
+        .daemon_keys("minfds=1024")
+        .config(config)
+        .start();
+    peers::wait_programs(daemon.process().unsigned_abs(), count);
+    let took = begin.elapsed();
+    wait::for_condition("all programs to be known as running", || {
+        let rows = daemon.rows();
+        rows.len() == count && rows.iter().all(|row| row.state == ProcessState::Running)
+    });
+    (daemon, took)
+}
