@@ -132,19 +132,9 @@ impl Daemon {
                 self.ask_for_upgrade(client, id, now);
                 return None;
             }
-            // The file, and what is to be executed, are tried before anything is stopped for it.
-            Request::Reload => match self
-                .loader
-                .load_and_log()
-                .and_then(|config| self.check_executable().map(|()| config))
-            {
-                Ok(config)
-                    if concerns_daemon_alone(&self.started_with, self.engine.config(), &config) =>
-                {
-                    self.ask_for_settings(client, id, config.daemon.clone(), now);
-                    return None;
-                }
-                Ok(_) => Command::Reload,
+            Request::Reload => match self.reload(client, id, now) {
+                Ok(Some(command)) => command,
+                Ok(None) => return None,
                 Err(faults) => return Some(Response::Refused(Refusal::BadConfig(faults))),
             },
         };
@@ -161,6 +151,23 @@ impl Daemon {
         );
         self.feed(Event::Command { ticket, command });
         None
+    }
+
+    /// The command that stops everything and starts anew; none where only the daemon's own settings are new, which takes
+    /// no stop. The file, and what is to be executed, are tried before anything is stopped for it.
+    fn reload(
+        &mut self,
+        client: ClientId,
+        id: u64,
+        now: Monotonic,
+    ) -> Result<Option<Command>, Vec<Diagnostic>> {
+        let config = self.loader.load_and_log()?;
+        self.check_executable()?;
+        if !concerns_daemon_alone(&self.started_with, self.engine.config(), &config) {
+            return Ok(Some(Command::Reload));
+        }
+        self.ask_for_settings(client, id, config.daemon.clone(), now);
+        Ok(None)
     }
 
     /// Whether there is something that `reload` can execute.

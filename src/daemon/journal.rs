@@ -392,7 +392,8 @@ impl Journal {
             text.push_str(&birth.line());
         }
         for (key, json) in &self.memos {
-            text.push_str(&format!("m {} {} {json}\n", key.group, key.process));
+            let line = format!("m {} {} {json}\n", key.group, key.process);
+            text.push_str(&line);
         }
         let Some(path) = &self.path else {
             self.file.set_len(0)?;
@@ -487,7 +488,7 @@ mod tests {
         };
         let text = format!("boot abc\nm site web:0 {{\"cut{}", birth.line());
         let record = Record::parse(&text, "abc");
-        assert_eq!(record.births, [birth.clone()]);
+        assert_eq!(record.births, std::slice::from_ref(&birth));
         assert_eq!(record.last_born.get(&web), Some(&Generation(7)));
         // A cut in the middle of the two lines leaves nothing half-known.
         let line = birth.line();

@@ -116,15 +116,7 @@ impl Launcher {
             .map(|word| c_string(word.into()))
             .collect::<Result<Vec<_>, _>>()
             .map_err(exec)?;
-        let envp = environment
-            .into_iter()
-            .map(|(mut name, value)| {
-                name.push("=");
-                name.push(value);
-                c_string(name)
-            })
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(exec)?;
+        let envp = variables(environment).map_err(exec)?;
         let directory = launch
             .directory
             .as_ref()
@@ -163,16 +155,12 @@ impl Launcher {
             Output::Null | Output::Pipe { .. } => stderr.child_end().unwrap_or(self.null.as_fd()),
         };
 
-        let details = Details {
-            generation,
-            started_at: clock::now(),
-            pipes: [
-                stdin_writer.as_ref().and_then(pipe::identity),
-                stdout.child_end().and_then(pipe::identity),
-                stderr.child_end().and_then(pipe::identity),
-            ],
-            fingerprint: Fingerprint::of(settings),
-        };
+        let numbers = [
+            stdin_writer.as_ref().and_then(pipe::identity),
+            stdout.child_end().and_then(pipe::identity),
+            stderr.child_end().and_then(pipe::identity),
+        ];
+        let details = details(settings, generation, numbers);
         let prefix = details.line(&settings.key);
         let is_prompt = self
             .mounts
@@ -238,6 +226,26 @@ impl Launcher {
             set(name, value);
         }
         environment
+    }
+}
+
+/// Variables as the kernel takes them.
+fn variables(environment: BTreeMap<OsString, OsString>) -> Result<Vec<CString>, Errno> {
+    let lines = environment.into_iter().map(|(mut name, value)| {
+        name.push("=");
+        name.push(value);
+        c_string(name)
+    });
+    lines.collect()
+}
+
+/// What a process writes down about itself.
+fn details(settings: &ProcessSettings, generation: Generation, pipes: [Option<u64>; 3]) -> Details {
+    Details {
+        generation,
+        started_at: clock::now(),
+        pipes,
+        fingerprint: Fingerprint::of(settings),
     }
 }
 

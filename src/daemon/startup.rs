@@ -269,21 +269,7 @@ impl Prepared {
             .as_ref()
             .map_or(Ok(()), |meeting| meeting.lock.record_pid());
         let ready = recorded.map_err(Failure::from).and_then(|()| {
-            let inflight = meeting.as_ref().map(|_| inflight_beside(&settings.socket));
-            let unwritten = inflight.as_deref().map(finish_inflight);
-            let capture =
-                Capture::start(called_as, inflight.as_deref()).map_err(Failure::surroundings)?;
-            let logger = open_log(&capture, settings)?;
-            match unwritten.transpose().map(Option::flatten) {
-                Ok(None) => {}
-                Ok(Some((log, bytes))) => log::info!(
-                    "{}: wrote {bytes} bytes that a killed daemon had not written",
-                    log.display()
-                ),
-                Err(error) => {
-                    log::error!("can't write what a killed daemon had not written: {error}");
-                }
-            }
+            let (capture, logger) = begin_logs(settings, called_as, meeting.is_some())?;
             let (journal, estate) = if meeting.is_some() {
                 take_survivors(&config)?
             } else {
@@ -365,6 +351,27 @@ impl Prepared {
         daemon.inherit(estate);
         Ok((daemon, residue))
     }
+}
+
+/// Starts the capture of output, and logging, and before that writes what a daemon that was killed had not written.
+fn begin_logs(
+    settings: &DaemonSettings,
+    called_as: &str,
+    is_found: bool,
+) -> Result<(Capture, LoggerHandle), Failure> {
+    let inflight = is_found.then(|| inflight_beside(&settings.socket));
+    let unwritten = inflight.as_deref().map(finish_inflight);
+    let capture = Capture::start(called_as, inflight.as_deref()).map_err(Failure::surroundings)?;
+    let logger = open_log(&capture, settings)?;
+    match unwritten.transpose().map(Option::flatten) {
+        Ok(None) => {}
+        Ok(Some((log, bytes))) => log::info!(
+            "{}: wrote {bytes} bytes that a killed daemon had not written",
+            log.display()
+        ),
+        Err(error) => log::error!("can't write what a killed daemon had not written: {error}"),
+    }
+    Ok((capture, logger))
 }
 
 /// Where output is kept that has left its pipe and is not in its log yet.

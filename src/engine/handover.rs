@@ -32,9 +32,9 @@ pub struct Snapshot {
 
 impl Snapshot {
     /// Puts other settings of the daemon's own in place.
-    pub fn set_daemon(&mut self, settings: DaemonSettings) {
+    pub fn set_daemon(&mut self, settings: &DaemonSettings) {
         for config in [&mut self.config, &mut self.last_read] {
-            Arc::make_mut(config).daemon = settings.clone();
+            Arc::make_mut(config).daemon.clone_from(settings);
         }
     }
 }

@@ -146,6 +146,7 @@ impl AsFd for PidFd {
 }
 
 #[cfg(test)]
+#[allow(clippy::print_stderr, reason = "a test says why it is skipped")]
 mod tests {
     use super::*;
     use crate::sys::poller::{Interest, Poller};

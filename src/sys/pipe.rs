@@ -127,6 +127,7 @@ fn set_nonblocking(fd: &OwnedFd) -> Result<(), Errno> {
 }
 
 #[cfg(test)]
+#[allow(clippy::print_stderr, reason = "a test says why it is skipped")]
 mod tests {
     use super::*;
     use crate::sys::testing::{await_end, fork_child};

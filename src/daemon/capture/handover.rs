@@ -13,7 +13,7 @@ use super::thread::Worker;
 use super::{Capture, FollowTarget, StreamId};
 use crate::types::Pid;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -206,11 +206,11 @@ impl Capture {
             syslog,
         } = state;
         capture.main_health.restore(main_account);
-        capture.healths = BTreeMap::from_iter(accounts.into_iter().map(|(stream, account)| {
+        for (stream, account) in accounts {
             let health = super::Health::default();
             health.restore(account);
-            (stream, Arc::new(health))
-        }));
+            capture.healths.insert(stream, Arc::new(health));
+        }
         let (streams, pipes) = streams
             .into_iter()
             .zip(pipes)

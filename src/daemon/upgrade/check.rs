@@ -51,6 +51,10 @@ pub fn answer_check() -> u8 {
     status
 }
 
+#[allow(
+    clippy::needless_pass_by_value,
+    reason = "it stands where an error is handed over"
+)]
 fn text(error: impl ToString) -> String {
     error.to_string()
 }
@@ -78,7 +82,7 @@ impl Check {
                 CString::new(name.into_vec()).ok()
             })
             .collect();
-        let mut spawner = Spawner::new().map_err(text)?;
+        let mut maker = Spawner::new().map_err(text)?;
         let spec = SpawnSpec {
             program: &path,
             argv: &argv,
@@ -93,7 +97,7 @@ impl Check {
             journal: None,
             may_hang: true,
         };
-        let spawned = spawner.spawn(&spec).map_err(text)?;
+        let spawned = maker.spawn(&spec).map_err(text)?;
         let check = Self {
             pid: spawned.pid,
             answer,

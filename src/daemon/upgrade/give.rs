@@ -106,7 +106,7 @@ impl Daemon {
             askers.clone_from(waiting);
             if let Some(settings) = settings {
                 started_with.clone_from(settings);
-                engine.set_daemon(settings.clone());
+                engine.set_daemon(settings);
             }
         }
         let clients = self

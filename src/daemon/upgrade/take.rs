@@ -8,7 +8,7 @@ use crate::daemon::children::Children;
 use crate::daemon::cleanup::LogDirectory;
 use crate::daemon::clients::Client;
 use crate::daemon::event_loop::{Daemon, Parts, Wake};
-use crate::daemon::inputs::Inputs;
+use crate::daemon::inputs::{InputState, Inputs};
 use crate::daemon::journal::Journal;
 use crate::daemon::launch::Launcher;
 use crate::daemon::loader::Loader;
@@ -133,17 +133,8 @@ pub fn take_over(
     daemon.jobs = jobs;
     daemon.waiters = waiters;
     daemon.counters = counters;
-    let (inputs, waiting) = Inputs::import(inputs);
-    daemon.inputs = inputs;
-    for key in waiting {
-        daemon.watch_input(&key);
-    }
-    for (pid, status) in daemon.children.statuses() {
-        let wake = Wake::ExecStatus(pid);
-        if let Err(error) = daemon.poller.add(status, wake.token(), Interest::READABLE) {
-            log::error!("can't watch the start of pid {pid}: {error}");
-        }
-    }
+    daemon.welcome_inputs(inputs);
+    daemon.watch_starts();
     for (key, pid, ticks, number) in adopted {
         if let Some(handle) = handover::inherit(number) {
             daemon.watch_adopted(key, PidFd::inherit(pid, ticks, handle));
@@ -195,6 +186,23 @@ fn move_pidfile(
 }
 
 impl Daemon {
+    fn welcome_inputs(&mut self, states: Vec<InputState>) {
+        let (inputs, waiting) = Inputs::import(states);
+        self.inputs = inputs;
+        for key in waiting {
+            self.watch_input(&key);
+        }
+    }
+
+    fn watch_starts(&self) {
+        for (pid, status) in self.children.statuses() {
+            let wake = Wake::ExecStatus(pid);
+            if let Err(error) = self.poller.add(status, wake.token(), Interest::READABLE) {
+                log::error!("can't watch the start of pid {pid}: {error}");
+            }
+        }
+    }
+
     fn tell_askers(&mut self, from: &str, askers: &[Asker]) {
         let now = clock::now();
         for &Asker {

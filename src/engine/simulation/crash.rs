@@ -99,7 +99,7 @@ impl Crash {
             }
         }
         // However long those take that do not die at once.
-        kernel.run(now.after(Duration::from_secs(300)));
+        kernel.run(now.after(Duration::from_mins(5)));
         kernel.collect_all(now);
         survivors.retain(|_, pid| kernel.task(*pid).is_some());
         for view in old.processes() {
@@ -168,7 +168,7 @@ impl Crash {
     }
 
     /// The world has been healthy for long.
-    pub fn is_well(&self, engine: &Engine) -> Result<(), String> {
+    pub fn is_well(engine: &Engine) -> Result<(), String> {
         let moving = engine.processes().find(|view| {
             matches!(
                 view.state,
@@ -182,7 +182,7 @@ impl Crash {
     }
 
     /// The daemon has ended.
-    pub fn is_over(&self, engine: &Engine, kernel: &Kernel) -> Result<(), String> {
+    pub fn is_over(engine: &Engine, kernel: &Kernel) -> Result<(), String> {
         let alive = engine
             .processes()
             .filter_map(|view| kernel.leader(&view.key).cloned())

@@ -148,7 +148,7 @@ impl World {
             }
         }
         if self.crash.happened {
-            return self.crash.is_over(&self.engine, &self.kernel);
+            return Crash::is_over(&self.engine, &self.kernel);
         }
         if !looked {
             self.checks.is_well(&self.engine, &self.kernel, 0)?;
@@ -159,7 +159,7 @@ impl World {
 
     fn is_well(&self, under_way: usize) -> Result<(), String> {
         if self.crash.happened {
-            return self.crash.is_well(&self.engine);
+            return Crash::is_well(&self.engine);
         }
         self.checks.is_well(&self.engine, &self.kernel, under_way)?;
         self.tickets.are_all_answered()
