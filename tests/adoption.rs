@@ -15,7 +15,8 @@ pub const NUMBERS: &str = "command=sh -c \"n=0; while :; do for i in 1 2 3 4 5 6
 /// Demands that a log holds the lines 1, 2, 3 … without a gap, and says how many.
 #[track_caller]
 pub fn count_lines(path: &Path) -> u64 {
-    let text = String::from_utf8(fs::read(path).unwrap()).unwrap();
+    // The first line makes the file.
+    let text = String::from_utf8(fs::read(path).unwrap_or_default()).unwrap();
     let whole = &text[..text.rfind('\n').map_or(0, |end| end + 1)];
     let mut count = 0;
     for line in whole.lines() {

@@ -96,7 +96,7 @@ fn every_option_has_its_item() {
         let items = items(&page(name), None);
         for option in command
             .get_arguments()
-            .filter(|argument| !argument.is_positional())
+            .filter(|argument| !argument.is_positional() && !argument.is_hide_set())
         {
             let short = option.get_short().map(|letter| format!("Fl {letter}"));
             let long = option.get_long().map(|word| format!("-{word}"));

@@ -144,6 +144,7 @@ impl Capture {
     pub fn hand_over(&mut self, patience: Duration) -> Option<Work> {
         let claimed = Arc::new(AtomicBool::new(false));
         let theirs = Arc::clone(&claimed);
+        self.shared.let_go();
         self.shared.ask(Command::HandOver { claimed: theirs });
         let ended = self.ended.recv_timeout(patience).ok().or_else(|| {
             // Either it is told in time that nobody waits any more, or it has stopped just now.
