@@ -4,6 +4,7 @@
 //! that they compare is tested elsewhere against written expectations too, if less of it.
 
 mod console;
+mod daemon;
 mod fcgi;
 mod install;
 mod mask;

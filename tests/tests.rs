@@ -39,6 +39,7 @@ mod order;
 mod output;
 mod package;
 mod pid_avail_version;
+mod plan;
 mod protocol;
 mod reload;
 mod restart;

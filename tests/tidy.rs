@@ -2,9 +2,10 @@
 //!
 //! `source` holds the code to its layers and sizes, `manual` holds the pages to options, actions, keys, messages, exit
 //! codes and signals, `files` holds everything that is kept in two places in step, and `shells` tries the completion
-//! scripts in their shells. Nothing else here tests behaviour.
+//! scripts in their shells, and `glance` the manual's table of keys to the schema. Nothing else here tests behaviour.
 
 mod files;
+mod glance;
 mod keys;
 mod manual;
 mod shells;

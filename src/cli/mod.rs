@@ -69,6 +69,8 @@ pub fn check_config(name: &'static str) -> Command {
 
 fn mode<Options: Args>(name: &'static str, about: &'static str) -> Command {
     Options::augment_args(Command::new(name))
+        // Supervisor's command lines may abbreviate long options.
+        .infer_long_args(name.starts_with("supervisor"))
         .about(about)
         .version(env!("CARGO_PKG_VERSION"))
         .disable_version_flag(true)

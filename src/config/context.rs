@@ -10,7 +10,7 @@ use super::diagnostic::Diagnostic;
 use super::document::SourceText;
 use super::expand::{self, ExpandErrorKind, Scope, Variable};
 use super::host::{FileFacts, FileKind, Host};
-use super::model::{Config, User};
+use super::model::{Config, Owner, User};
 use super::schema::{self, Key};
 use super::source::{Sources, Span};
 use super::table::{Field, Table};
@@ -160,6 +160,27 @@ impl<'a> Context<'a> {
         let found = self.look_up(text);
         self.accounts.insert(text.to_owned(), found.clone());
         found
+    }
+
+    /// The user and group of `USER` or `USER:GROUP`, by names or numbers.
+    pub fn owner(&mut self, text: &str) -> Result<Owner, ValueFault> {
+        let (user, group) = match text.split_once(':') {
+            Some((user, group)) => (user, Some((group, user.len() + 1))),
+            None => (text, None),
+        };
+        let uid = match self.account(user) {
+            Ok(account) => account.uid,
+            Err(fault) if group.is_some() => return Err(fault.at(0..user.len())),
+            Err(fault) => return Err(fault),
+        };
+        let gid = match group {
+            Some((group, at)) => Some(
+                self.group(group)
+                    .map_err(|fault| fault.at(at..at + group.len()))?,
+            ),
+            None => None,
+        };
+        Ok(Owner { uid, gid })
     }
 
     /// The number of a group, by name or number.

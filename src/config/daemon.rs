@@ -5,10 +5,11 @@ use super::context::{Context, Variables};
 use super::diagnostic::Diagnostic;
 use super::document::SourceText;
 use super::host::FileKind;
-use super::model::{ConsoleSettings, DaemonSettings, User};
+use super::model::{ConsoleSettings, DaemonSettings, Owner, User};
 use super::readers::{boolean, environment, mode, number, path, seconds, size, text, user};
 use super::schema::{self, DEFAULT_DIRECTORY, DEFAULT_DIRECTORY_IN_MEMORY, Dialect, Kind};
 use super::sections::Sorted;
+use super::servers::credentials;
 use super::source::Span;
 use super::table::{Field, Table};
 use super::value::{self, MainLog, SOCKET_PATH_BYTES_MAX};
@@ -72,6 +73,7 @@ pub fn daemon(context: &mut Context<'_>, table: &Table<'_>, sockets: &Sockets) -
     DaemonSettings {
         socket: sockets.daemon.clone(),
         socket_mode: sockets.mode,
+        socket_owner: sockets.owner,
         logfile,
         syslog,
         logfile_maxbytes: size(context, table, "logfile_maxbytes", &Variables::default()),
@@ -178,6 +180,8 @@ pub struct Sockets {
     pub daemon: PathBuf,
     /// Its mode.
     pub mode: u32,
+    /// Whom it is given to.
+    pub owner: Option<Owner>,
     /// Where the console connects.
     pub console: PathBuf,
 }
@@ -190,11 +194,18 @@ pub fn sockets(context: &mut Context<'_>, sorted: &Sorted<'_>) -> Sockets {
         return Sockets {
             daemon: socket.clone(),
             mode: 0o600,
+            owner: None,
             console: socket,
         };
     };
-    server.report_idle(context, &Variables::default());
+    credentials(context, server);
     let mode = mode(context, server, "chmod").unwrap_or(0o700);
+    let owner = context.value_with(
+        server,
+        "chown",
+        &Variables::default(),
+        |context, text, _| context.owner(text),
+    );
     let listening = socket_path(context, server, "file");
     let default = default_socket(context);
     if server.field("file").is_none()
@@ -225,6 +236,7 @@ pub fn sockets(context: &mut Context<'_>, sorted: &Sorted<'_>) -> Sockets {
         console: console.unwrap_or_else(|| daemon.clone()),
         daemon,
         mode,
+        owner,
     }
 }
 
@@ -300,7 +312,7 @@ pub fn console(
     socket: PathBuf,
     server: Option<&User>,
 ) -> ConsoleSettings {
-    table.report_idle(context, &Variables::default());
+    credentials(context, table);
     ConsoleSettings {
         socket,
         server_uid: server.map(|user| user.uid),

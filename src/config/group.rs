@@ -29,10 +29,9 @@ pub fn build(
         .iter()
         .map(|group| members(context, sorted, group, &programs))
         .collect();
-    let mut memberships: BTreeMap<&str, usize> = BTreeMap::new();
-    for program in members.iter().flatten() {
-        *memberships.entry(program.name).or_default() += 1;
-    }
+    // Programs in the groups so far: the first group that has a program gives its logs no other name than it has alone,
+    // so that a second group does not rename them.
+    let mut members_so_far: BTreeSet<&str> = BTreeSet::new();
     let mut groups = BTreeMap::new();
     let mut sections: BTreeMap<&str, Span> = BTreeMap::new();
     for (section, members) in sorted.groups.iter().zip(&members) {
@@ -44,22 +43,21 @@ pub fn build(
         let mut group = Group {
             priority,
             explicit: true,
+            origins: section.table.origins(&context.sources),
             processes: BTreeMap::new(),
         };
         for program in members {
             let place = Place {
                 group: &name,
                 explicit: true,
-                shared: memberships
-                    .get(program.name)
-                    .is_some_and(|&count| count > 1),
+                shared: !members_so_far.insert(program.name),
             };
             add(context, daemon, program, place, &mut group);
         }
         groups.insert(name, group);
     }
     for program in &sorted.programs {
-        if memberships.contains_key(program.name) {
+        if members_so_far.contains(program.name) {
             continue;
         }
         let Ok(name) = GroupName::new(program.name) else {
@@ -78,6 +76,7 @@ pub fn build(
         let mut group = Group {
             priority: 0,
             explicit: false,
+            origins: Arc::from([]),
             processes: BTreeMap::new(),
         };
         add(context, daemon, program, place, &mut group);

@@ -12,6 +12,7 @@
 mod context;
 mod daemon;
 mod diagnostic;
+pub mod difference;
 mod document;
 mod environment;
 mod expand;
@@ -23,6 +24,7 @@ mod host;
 mod include;
 mod lint;
 mod lint_output;
+mod listen;
 pub mod model;
 mod program;
 mod readers;
@@ -30,6 +32,7 @@ mod role;
 pub mod scan;
 pub mod schema;
 mod sections;
+mod servers;
 mod source;
 mod suggest;
 mod table;
@@ -112,6 +115,7 @@ fn build(
     let mut sorted = sections::sort(context, &document.sections);
     daemon::overrule(context, &mut sorted.daemon, overrides);
     let sockets = daemon::sockets(context, &sorted);
+    servers::network(context, &sorted.inet_servers);
     let daemon = daemon::daemon(context, &sorted.daemon, &sockets);
     let console = daemon::console(
         context,
@@ -131,6 +135,7 @@ fn build(
         console,
         groups,
         files: document.files.clone(),
+        origins: sorted.daemon.origins(&context.sources),
         roles: role::build(context, &sorted),
     };
     role::check_way(context, &config, &sorted);

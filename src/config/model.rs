@@ -3,10 +3,16 @@
 //! Everything here has been checked: nothing after the loader looks at a string again. There is no behaviour and no I/O,
 //! and the only positions in a file are those of each program's section and keys, which messages name.
 
-use super::schema;
+mod origin;
+mod role;
+
+pub use super::listen::{ListenAddress, ListenSettings, Owner};
+pub use origin::KeyOrigin;
+pub use role::{Class, Role, Scope};
+
 use crate::types::{ByteSize, GroupName, ProcessKey, ProcessName, ProgramName, Signal};
-use serde::{Deserialize, Deserializer, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,87 +29,11 @@ pub struct Config {
     pub groups: BTreeMap<GroupName, Group>,
     /// Every file that was read, the main one first. Absolute paths.
     pub files: Vec<PathBuf>,
+    /// Where each key of the daemon's section stands, sorted by key; what is not here has its default or is a flag's.
+    #[serde(deserialize_with = "origin::known")]
+    pub origins: Arc<[KeyOrigin]>,
     /// What others than root and the daemon's user may ask for; nothing, where there is none.
     pub roles: Vec<Role>,
-}
-
-/// What some users may ask of the daemon.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Role {
-    /// Its name, for the log.
-    pub name: String,
-    /// User ids it belongs to.
-    pub users: BTreeSet<u32>,
-    /// Ids of groups it belongs to.
-    pub groups: BTreeSet<u32>,
-    /// The processes it is about.
-    pub programs: Vec<Scope>,
-    /// What may be done to them.
-    pub allow: BTreeSet<Class>,
-}
-
-impl Role {
-    /// Whether it is about a process.
-    pub fn covers(&self, key: &ProcessKey, program: &ProgramName) -> bool {
-        self.programs.iter().any(|scope| match scope {
-            Scope::All => true,
-            Scope::Program(name) => name == program.as_str(),
-            Scope::Group(group) => group == key.group.as_str(),
-            Scope::Process(group, process) => {
-                group == key.group.as_str() && process == key.process.as_str()
-            }
-        })
-    }
-}
-
-/// Which processes a role is about.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Scope {
-    /// All, and what concerns none in particular.
-    All,
-    /// Every copy of a program.
-    Program(String),
-    /// Every process of a group.
-    Group(String),
-    /// One process: group and name.
-    Process(String, String),
-}
-
-/// A class of requests.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum Class {
-    /// Looks at states.
-    Read,
-    /// Reads output, which may hold secrets.
-    Logs,
-    /// Starts, stops and signals, and writes to standard inputs.
-    Operate,
-    /// Reads the file again and applies it: as much as being the daemon's user.
-    Config,
-    /// Ends the daemon, or takes logs away.
-    Daemon,
-}
-
-impl Class {
-    /// Every class, by the word that a file has for it.
-    pub const WORDS: [(&'static str, Self); 5] = [
-        ("read", Self::Read),
-        ("logs", Self::Logs),
-        ("operate", Self::Operate),
-        ("config", Self::Config),
-        ("daemon", Self::Daemon),
-    ];
-
-    /// The word that a file has for it.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Read => "read",
-            Self::Logs => "logs",
-            Self::Operate => "operate",
-            Self::Config => "config",
-            Self::Daemon => "daemon",
-        }
-    }
 }
 
 impl Config {
@@ -120,6 +50,8 @@ pub struct DaemonSettings {
     pub socket: PathBuf,
     /// Mode of the control socket.
     pub socket_mode: u32,
+    /// Whom the control socket is given to; `None` leaves it to the daemon's own user and group.
+    pub socket_owner: Option<Owner>,
     /// The daemon's own log; `None` writes no file.
     pub logfile: Option<PathBuf>,
     /// The daemon's own log goes to the system log.
@@ -273,6 +205,9 @@ pub struct Group {
     pub priority: i32,
     /// Whether it stands in a `[group.NAME]` section of its own.
     pub explicit: bool,
+    /// Where each key of that section stands, sorted by key.
+    #[serde(deserialize_with = "origin::known")]
+    pub origins: Arc<[KeyOrigin]>,
     /// Its processes.
     pub processes: BTreeMap<ProcessName, Arc<ProcessSettings>>,
 }
@@ -289,7 +224,7 @@ pub struct ProcessSettings {
     /// Where its section begins: `FILE:LINE`, for messages.
     pub origin: String,
     /// Where each key that a file gives stands, sorted by key; what is not here has its default. Shared by all copies.
-    #[serde(deserialize_with = "known_origins")]
+    #[serde(deserialize_with = "origin::known")]
     pub origins: Arc<[KeyOrigin]>,
     /// What takes effect when the process is started: a change restarts it.
     pub launch: Launch,
@@ -332,35 +267,6 @@ impl ProcessSettings {
     }
 }
 
-/// Where a key of a program was given its value.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct KeyOrigin {
-    /// The key's own name, whatever spelling the file uses.
-    pub key: &'static str,
-    /// The file.
-    pub file: Arc<Path>,
-    /// Its line, from 1.
-    pub line: u32,
-}
-
-/// Reads back where keys stand; one that this version does not know is left out.
-fn known_origins<'de, D: Deserializer<'de>>(input: D) -> Result<Arc<[KeyOrigin]>, D::Error> {
-    #[derive(Deserialize)]
-    struct Written {
-        key: String,
-        file: Arc<Path>,
-        line: u32,
-    }
-    let written = Vec::<Written>::deserialize(input)?;
-    let known = written
-        .into_iter()
-        .filter_map(|Written { key, file, line }| {
-            let key = schema::KEYS.iter().find(|known| known.name == key)?.name;
-            Some(KeyOrigin { key, file, line })
-        });
-    Ok(known.collect())
-}
-
 /// What a process is started with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Launch {
@@ -384,66 +290,6 @@ pub struct Launch {
     pub server_url: Option<String>,
     /// A listening socket as its standard input: that of a `FastCGI` program.
     pub listen: Option<Arc<ListenSettings>>,
-}
-
-/// A socket that the daemon listens on for a program.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ListenSettings {
-    /// Where.
-    pub address: ListenAddress,
-    /// Connections that may wait; as many as the system allows when that is `None`.
-    pub backlog: Option<u32>,
-}
-
-/// Where a program is connected to. Shown as it is written.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum ListenAddress {
-    /// `tcp://HOST:PORT`.
-    Tcp {
-        /// A name or an address; every address of the machine when it is empty.
-        host: String,
-        /// The port.
-        port: u16,
-    },
-    /// `unix://PATH`.
-    Unix {
-        /// Absolute path.
-        path: PathBuf,
-        /// Permission bits.
-        mode: u32,
-        /// Whom it is given to; `None` leaves it with the daemon's user.
-        owner: Option<Owner>,
-    },
-}
-
-impl ListenAddress {
-    /// Whether both cannot be listened on at the same time. Owner and mode do not matter.
-    pub fn is_same_place(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Unix { path, .. }, Self::Unix { path: other, .. }) => path == other,
-            (Self::Tcp { .. }, Self::Tcp { .. }) => self == other,
-            (Self::Unix { .. }, Self::Tcp { .. }) | (Self::Tcp { .. }, Self::Unix { .. }) => false,
-        }
-    }
-}
-
-impl fmt::Display for ListenAddress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp { host, port } if host.contains(':') => write!(f, "tcp://[{host}]:{port}"),
-            Self::Tcp { host, port } => write!(f, "tcp://{host}:{port}"),
-            Self::Unix { path, .. } => write!(f, "unix://{}", path.display()),
-        }
-    }
-}
-
-/// Whom a file is given to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Owner {
-    /// User id.
-    pub uid: u32,
-    /// Group id; `None` leaves the group.
-    pub gid: Option<u32>,
 }
 
 /// What is decided about a process while it runs.

@@ -19,7 +19,6 @@ use super::sections::Named;
 use super::value::{self, ChildLog};
 use super::value_type::ValueFault;
 use crate::types::{GroupName, ProcessKey, ProcessName, ProgramName, Signal};
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,7 +30,7 @@ pub struct Place<'p> {
     pub group: &'p GroupName,
     /// Whether the group has a section of its own.
     pub explicit: bool,
-    /// Whether the program is in more than one group, so that its AUTO logs need the group's name too.
+    /// Whether the program is in another group before this one, so that its AUTO logs need the group's name too.
     pub shared: bool,
 }
 
@@ -114,7 +113,7 @@ pub fn build(
         place,
         numprocs,
         origin: origin(context, program),
-        origins: origins(context, program),
+        origins: table.origins(&context.sources),
         policy: policy(context, program, &once),
         umask: mode(context, table, "umask").unwrap_or(daemon.umask),
         listen: fcgi::Common::read(context, daemon, table, &once, user.as_ref()),
@@ -161,26 +160,6 @@ fn origin(context: &Context<'_>, program: &Named<'_>) -> String {
         .and_then(|span| context.sources.location(span))
         .map(|place| format!("{}:{}", place.path.display(), place.line))
         .unwrap_or_default()
-}
-
-/// Where each key that was given stands.
-fn origins(context: &Context<'_>, program: &Named<'_>) -> Arc<[KeyOrigin]> {
-    let mut files: BTreeMap<&Path, Arc<Path>> = BTreeMap::new();
-    program
-        .table
-        .fields()
-        .filter_map(|(key, field)| {
-            let place = context.sources.location(field.key_span)?;
-            let file = files
-                .entry(place.path)
-                .or_insert_with(|| Arc::from(place.path));
-            Some(KeyOrigin {
-                key,
-                file: Arc::clone(file),
-                line: u32::try_from(place.line).unwrap_or(u32::MAX),
-            })
-        })
-        .collect()
 }
 
 /// Several copies need names of their own: reports when they would not have them, and returns whether they do.

@@ -6,8 +6,8 @@
 
 use super::value_type::ValueType::{
     self, Account, Autorestart, Boolean, ChildLog, Command, EditMode, Environment, ExitCodes,
-    ExitWhen, Integer, Listen, LogLevel, MainLog, Mode, Name, Names, OnOrphans, Owner, Path,
-    Patterns, Signal, Size, Socket, Text, Url,
+    ExitWhen, InetAddress, Integer, Listen, LogLevel, MainLog, Mode, Name, Names, OnOrphans, Owner,
+    Path, Patterns, Signal, Size, Socket, Text, Url,
 };
 use std::collections::BTreeMap;
 use std::fmt;
@@ -181,7 +181,8 @@ pub const DEFAULT_DIRECTORY: &str = "/tmp/taskmaster.d";
 /// Takes its place for the socket where `/tmp` cannot be written.
 pub const DEFAULT_DIRECTORY_IN_MEMORY: &str = "/dev/shm/taskmaster.d";
 
-const PEER: &str = "the socket itself says who connects, so no password is asked for";
+/// Why a password has no use.
+pub const PEER: &str = "the socket itself says who connects, so no password is asked for";
 const EVENTS: &str = "this version publishes no events to listeners";
 const INET: &str = "this version does not listen on the network";
 
@@ -268,10 +269,10 @@ pub static KEYS: &[Key] = {
         // Servers.
         key(UnixServer, "file", Socket, "Path of the control socket"),
         key(UnixServer, "chmod", Mode, "Mode of the control socket").or("0700", "0700"),
-        key(UnixServer, "chown", Owner, "Owner of the control socket").idle("the socket belongs to the user that the daemon runs as"),
+        key(UnixServer, "chown", Owner, "User, and perhaps group, that the control socket is given to"),
         key(UnixServer, "username", Text, "Name to log in with").idle(PEER),
         key(UnixServer, "password", Text, "Password to log in with").idle(PEER),
-        key(InetServer, "port", Text, "Address to listen on").idle(INET),
+        key(InetServer, "port", InetAddress, "Address to listen on").idle(INET),
         key(InetServer, "username", Text, "Name to log in with").idle(INET),
         key(InetServer, "password", Text, "Password to log in with").idle(INET),
         // Kinds of programs that are known and not run.

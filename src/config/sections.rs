@@ -19,6 +19,8 @@ pub struct Sorted<'d> {
     pub console: Table<'d>,
     /// The section that names Supervisor's socket, if there is one.
     pub unix_server: Option<Table<'d>>,
+    /// The sections of servers on the network, which are checked and not served.
+    pub inet_servers: Vec<Table<'d>>,
     /// The programs in the order of the file, those with a socket among them.
     pub programs: Vec<Named<'d>>,
     /// The groups in the order of the file.
@@ -51,6 +53,7 @@ pub fn sort<'d>(context: &mut Context<'_>, sections: &'d [Section]) -> Sorted<'d
             daemon: single(sections, Kind::Daemon),
             console: single(sections, Kind::Console),
             unix_server: None,
+            inet_servers: Vec::new(),
             programs: Vec::new(),
             groups: Vec::new(),
             roles: Vec::new(),
@@ -70,6 +73,7 @@ pub fn sort<'d>(context: &mut Context<'_>, sections: &'d [Section]) -> Sorted<'d
         let tables = named.map(|named| &mut named.table);
         for table in tables
             .chain(&mut result.unix_server)
+            .chain(&mut result.inet_servers)
             .chain(&mut result.foreign)
         {
             table.fall_back(default);
@@ -157,7 +161,11 @@ impl<'d> Sorter<'d> {
     ) {
         // Another file may override a section; twice in one file is more likely a mistake.
         let before = self.once.insert((kind, section.header.file), section);
-        if let Some(first) = before.filter(|_| kind != Kind::Default) {
+        // Each server of the network is one of its own.
+        let one = |first: &&Section| {
+            kind != Kind::Default && (kind != Kind::InetServer || first.name == section.name)
+        };
+        if let Some(first) = before.filter(one) {
             let message = if first.name == section.name {
                 format!("the section [{}] stands twice in one file", section.name)
             } else {
@@ -182,7 +190,9 @@ impl<'d> Sorter<'d> {
             }
             Kind::Include => Table::empty(kind, dialect, None).extend(context, section),
             Kind::InetServer => {
-                Table::empty(kind, dialect, None).extend(context, section);
+                let mut table = Table::empty(kind, dialect, None);
+                table.extend(context, section);
+                self.sorted.inet_servers.push(table);
                 context.report(unsupported(section, "nothing listens on the network"));
             }
             Kind::Default
@@ -208,7 +218,12 @@ impl<'d> Sorter<'d> {
         let name_span = section.name_span(at, name.len());
         match kind {
             Kind::RpcInterface | Kind::CtlPlugin => {
-                context.report(unsupported(section, "this section has no effect"));
+                let why = if kind == Kind::RpcInterface {
+                    "there is no XML-RPC; the console speaks a protocol of its own"
+                } else {
+                    "a plug-in is code for Python"
+                };
+                context.report(unsupported(section, why));
                 return;
             }
             Kind::EventListener => {

@@ -3,13 +3,16 @@
 use super::context::{Context, Variables};
 use super::diagnostic::Diagnostic;
 use super::document::{Entry, Section, SourceText};
+use super::model::KeyOrigin;
 use super::schema::{self, Dialect, Effect, Kind};
-use super::source::Span;
+use super::source::{Sources, Span};
 use super::suggest;
 use super::value;
 use super::value_type::ValueType;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
 
 /// A key with its value.
 #[derive(Debug)]
@@ -90,6 +93,25 @@ impl<'d> Table<'d> {
     /// Every key that was given.
     pub fn fields(&self) -> impl Iterator<Item = (&'static str, &Field<'d>)> {
         self.fields.iter().map(|(name, field)| (*name, field))
+    }
+
+    /// Where each key that was given stands, sorted by key. A flag of the command line stands in no file.
+    pub fn origins(&self, sources: &Sources) -> Arc<[KeyOrigin]> {
+        let mut files: BTreeMap<&Path, Arc<Path>> = BTreeMap::new();
+        self.fields()
+            .filter(|(_, field)| !field.literal)
+            .filter_map(|(key, field)| {
+                let place = sources.location(field.key_span)?;
+                let file = files
+                    .entry(place.path)
+                    .or_insert_with(|| Arc::from(place.path));
+                Some(KeyOrigin {
+                    key,
+                    file: Arc::clone(file),
+                    line: u32::try_from(place.line).unwrap_or(u32::MAX),
+                })
+            })
+            .collect()
     }
 
     /// Where the value of a key stands; the section's header when it was not given.

@@ -362,6 +362,21 @@ pub fn url(text: &str) -> Result<Option<String>, ValueFault> {
     }
 }
 
+/// `PORT`, `:PORT`, `*:PORT` or `HOST:PORT`.
+pub fn inet_address(text: &str) -> Result<(), ValueFault> {
+    if text.is_empty() {
+        return Err(empty());
+    }
+    let at = text.rfind(':').map_or(0, |colon| colon + 1);
+    let port = text.get(at..).unwrap_or_default();
+    if port.is_empty() {
+        return Err(ValueFault::new("the port is missing").help("write HOST:PORT, or a port alone"));
+    }
+    integer(port, 1, 65_535)
+        .map(drop)
+        .map_err(|fault| fault.at(at..text.len()))
+}
+
 /// One member of a comma list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Piece<'t> {

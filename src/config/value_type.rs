@@ -57,6 +57,8 @@ pub enum ValueType {
     Listen,
     /// `AUTO` or any URL.
     Url,
+    /// A port, perhaps of one host.
+    InetAddress,
     /// A list of names.
     Names,
     /// File patterns separated by white space.
@@ -150,6 +152,7 @@ impl ValueType {
             | Self::Socket
             | Self::Listen
             | Self::Url
+            | Self::InetAddress
             | Self::Names
             | Self::Patterns => format!("{subject} must be {}", self.expected()),
         }
@@ -183,6 +186,7 @@ impl ValueType {
             Self::Socket => "the path of a Unix socket, plain or as unix://PATH".into(),
             Self::Listen => "tcp://HOST:PORT or unix:///PATH".into(),
             Self::Url => "AUTO or a URL".into(),
+            Self::InetAddress => "a port from 1 to 65535, or HOST:PORT".into(),
             Self::Names => "names separated by commas".into(),
             Self::Patterns => "file names or patterns separated by blanks".into(),
         }
@@ -210,6 +214,7 @@ impl ValueType {
             Self::Socket => value::socket(text).map(drop),
             Self::Listen => fcgi::address(text).map(drop),
             Self::Url => value::url(text).map(drop),
+            Self::InetAddress => value::inet_address(text),
             Self::Names => value::names(text).map(drop),
             Self::Patterns => value::patterns(text).map(drop),
         }

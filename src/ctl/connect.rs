@@ -37,12 +37,15 @@ pub enum ConnectError {
     #[error("is too long for the path of a socket")]
     PathTooLong,
     /// Somebody else listens.
-    #[error("is served by {server}, which is neither root nor {caller}: not trusted")]
+    #[error(
+        "is served by {server}, which is {}: not trusted; name the socket with -s to trust it",
+        caller.as_ref().map_or_else(|| "not root".to_owned(), |caller| format!("neither root nor {caller}"))
+    )]
     Untrusted {
         /// Who serves.
         server: String,
-        /// Who asks.
-        caller: String,
+        /// Who asks; `None` is root.
+        caller: Option<String>,
     },
     /// The daemon speaks another version.
     #[error(
@@ -152,7 +155,7 @@ fn check_server(server: Uid, caller: Uid, trust: Trust) -> Result<(), ConnectErr
     } else {
         Err(ConnectError::Untrusted {
             server: user_name(server),
-            caller: user_name(caller),
+            caller: (!caller.is_root()).then(|| user_name(caller)),
         })
     }
 }
@@ -225,7 +228,12 @@ mod tests {
             let answer = check_server(uid(server), uid(caller), trust);
             assert_eq!(answer.is_ok(), trusted, "{server} serves {caller}");
             if let Err(error) = answer {
-                assert!(error.to_string().contains("not trusted"), "{error}");
+                let expected = if caller == 0 {
+                    "which is not root: not trusted"
+                } else {
+                    "which is neither root nor "
+                };
+                assert!(error.to_string().contains(expected), "{error}");
             }
         }
     }

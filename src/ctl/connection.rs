@@ -345,7 +345,8 @@ fn waits(request: &Request) -> bool {
         | Request::Version
         | Request::Input { .. }
         | Request::Subscribe { .. }
-        | Request::Unsubscribe { .. } => false,
+        | Request::Unsubscribe { .. }
+        | Request::Plan { .. } => false,
     }
 }
 

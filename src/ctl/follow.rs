@@ -138,7 +138,7 @@ struct Writer {
 }
 
 /// Colours of names, in turn.
-const COLOURS: [&str; 6] = ["36", "33", "32", "35", "34", "31"];
+const COLOURS: [&str; 5] = ["36", "35", "32", "34", "31"];
 
 impl Writers {
     /// None yet.

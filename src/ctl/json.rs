@@ -20,6 +20,7 @@
 //! | `accepted` | `reload`, `shutdown` | true |
 //! | `from`, `to` | `upgrade` | versions of the daemon before and after |
 //! | `actions` | `help` | `name`, `usage`, `summary`, `example` |
+//! | `groups`, `processes` | `update --dry-run`, `reread --diff` | `group`, `change`, `stopped`, `keys`; `name`, `group`, `process`, `program`, `state`, `step`, `section`, `keys` of `key`, `old`, `new`, `file`, `line`, `live` |
 //! | `error` | any | `kind`, `message`; `diagnostics` for a file with errors |
 //!
 //! A result has `name`, `outcome` (`started`, `stopped`, `signalled`, `cleared`, `input_sent`, `already_started`,
@@ -29,7 +30,8 @@
 //! A row of `status` has `name`, `group`, `process`, `program`, `state`, `code` (Supervisor's number), `description`
 //! (as in the table, in local time), `pid`, `uptime_ms`, `started_at` and `stopped_at` (seconds since 1970), `trouble`,
 //! `last_exit` (`code` or `signal`, `name`, `core_dumped`; `text`), `failures`, `next_attempt_ms`, `restarts`,
-//! `adopted` (taken over from a daemon that was killed), `stdout_log` and `stderr_log` (`path`, `lost`, `errno`). What does not apply is null. Keys may be added.
+//! `adopted` (taken over from a daemon that was killed), `stdout_log` and `stderr_log` (`path`, `lost`, `errno`). What
+//! does not apply is null. Keys may be added.
 //! With `--long` it has `resources` of its tree of processes: `processes`, `cpu_ms`, `cpu_percent`, `memory` (bytes).
 //!
 //! A story has `process` (a row as above), `since_ms` (in its state), `wanted` (`up`, `by_operator`), `failed_step`
@@ -37,13 +39,15 @@
 //! first: `ended_at`, `ran_ms`, `exit`, `asked`, `expected`), `last_words` (`channel`, `lines`), `section` (`FILE:LINE`) and
 //! `keys` (`key`, `value`, `file`, `line`; the last two null for a default).
 
+use super::plan;
 use super::procfs::Usage;
 use super::render::{self, Rendered, Verb};
 use super::story::LastWords;
 use super::{advice, table};
 use crate::wire::{
     AvailRow, Change, ChangeKind, Diagnostic, ExitStatus, GroupAnswer, GroupResult, LogChunk,
-    LogState, NamedResult, Outcome, PidRow, Refusal, StatusReply, StatusRow, Story, Trouble,
+    LogState, NamedResult, Outcome, PidRow, Plan, PlannedKey, ProcessState, Refusal, StatusReply,
+    StatusRow, Story, Trouble,
 };
 use chrono::{Local, TimeZone};
 use serde_json::{Value, json};
@@ -269,18 +273,60 @@ pub fn avail(rows: &[AvailRow]) -> Value {
 
 /// Of `reread` and `update`.
 pub fn changes(action: &str, changes: &[Change]) -> Value {
-    let changes: Vec<Value> = changes
+    let changes: Vec<Value> = changes.iter().map(change).collect();
+    json!({ "action": action, "changes": changes })
+}
+
+fn change(change: &Change) -> Value {
+    let kind = match change.kind {
+        ChangeKind::Added => "added",
+        ChangeKind::Changed => "changed",
+        ChangeKind::Removed => "removed",
+    };
+    json!({ "group": change.group, "change": kind, "stopped": change.stopped })
+}
+
+/// Of `update --dry-run` and `reread --diff`.
+pub fn plan(action: &str, plan: &Plan) -> Value {
+    let keys = |keys: &[PlannedKey]| -> Vec<Value> {
+        let key = |key: &PlannedKey| {
+            json!({
+                "key": key.key,
+                "old": key.old,
+                "new": key.new,
+                "file": key.file,
+                "line": key.file.as_ref().map(|_| key.line),
+                "live": key.live,
+            })
+        };
+        keys.iter().map(key).collect()
+    };
+    let processes: Vec<Value> = plan
+        .processes
         .iter()
-        .map(|change| {
-            let kind = match change.kind {
-                ChangeKind::Added => "added",
-                ChangeKind::Changed => "changed",
-                ChangeKind::Removed => "removed",
-            };
-            json!({ "group": change.group, "change": kind, "stopped": change.stopped })
+        .map(|process| {
+            json!({
+                "name": process.name,
+                "group": process.group,
+                "process": process.process,
+                "program": process.program,
+                "state": process.state.map(ProcessState::name),
+                "step": plan::word(process.step),
+                "section": process.section,
+                "keys": keys(&process.keys),
+            })
         })
         .collect();
-    json!({ "action": action, "changes": changes })
+    let groups: Vec<Value> = plan
+        .groups
+        .iter()
+        .map(|group| {
+            let mut row = change(&group.change);
+            row["keys"] = Value::Array(keys(&group.keys));
+            row
+        })
+        .collect();
+    json!({ "action": action, "groups": groups, "processes": processes })
 }
 
 /// Of `add` and `remove`.

@@ -24,6 +24,7 @@ mod interrupt;
 mod json;
 mod long;
 mod output;
+mod plan;
 mod procfs;
 mod render;
 mod session;
@@ -37,10 +38,10 @@ mod watch;
 
 use crate::cli::{self, CtlOptions};
 use crate::config::model::ConsoleSettings;
-use connect::{Server, Trust};
 use editor::{Manner, Person};
 use output::Output;
 use session::Session;
+use settings::Settings;
 use shell::Script;
 use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
@@ -69,8 +70,7 @@ pub fn run(options: CtlOptions, called_as: &str) -> u8 {
         return 0;
     }
     let (json, interactive) = (options.json, options.interactive);
-    let named = options.serverurl.is_some();
-    let settings = match settings::resolve(options, called_as) {
+    let Settings { server, console } = match settings::resolve(options, called_as) {
         Ok(settings) => settings,
         Err(error) => {
             output.error_line(&format!("error: {error}"));
@@ -79,7 +79,7 @@ pub fn run(options: CtlOptions, called_as: &str) -> u8 {
     };
     let stdin = io::stdin();
     let person = stdin.is_terminal();
-    let mut session = Session::new(output, server(&settings, named));
+    let mut session = Session::new(output, server);
     session.json = json;
     session.supervisor = called_as == "supervisorctl";
     let mut code = 0;
@@ -92,7 +92,7 @@ pub fn run(options: CtlOptions, called_as: &str) -> u8 {
         // A script's lines are not for a program in the foreground.
         session.input = person.then(|| stdin.as_fd());
         code = if person {
-            talk(&mut session, &settings, code)
+            talk(&mut session, &console, code)
         } else {
             shell::run(&mut session, &mut Script::new(stdin.lock()), code)
         };
@@ -101,18 +101,6 @@ pub fn run(options: CtlOptions, called_as: &str) -> u8 {
         code = 1;
     }
     code
-}
-
-fn server(settings: &ConsoleSettings, named: bool) -> Server {
-    let trust = match (named, settings.server_uid) {
-        (true, _) => Trust::Anybody,
-        (false, Some(uid)) => Trust::User(uid),
-        (false, None) => Trust::NobodyElse,
-    };
-    Server {
-        socket: settings.socket.clone(),
-        trust,
-    }
 }
 
 /// What could stand at the end of a half-typed command line, one candidate a line with its meaning behind a tab. A
@@ -127,10 +115,9 @@ fn offer(options: &CtlOptions, called_as: &str, output: &mut Output<'_>) {
         serverurl: read.serverurl,
         ..CtlOptions::default()
     };
-    let by_url = options.serverurl.is_some();
     let names = match settings::resolve(options, called_as) {
         Ok(settings) if complete::needs_names(&words) => {
-            complete::LiveNames::fetch(&server(&settings, by_url))
+            complete::LiveNames::fetch(&settings.server)
         }
         Ok(_) | Err(_) => complete::LiveNames::default(),
     };

@@ -1,5 +1,6 @@
 //! Which daemon to talk to, and how the shell looks.
 
+use super::connect::{Server, Trust};
 use crate::cli::CtlOptions;
 use crate::config::model::{ConsoleSettings, EditMode};
 use crate::config::{self, Diagnostic, FindError, LoadedConsole, RealHost, Role, Sources};
@@ -36,18 +37,31 @@ pub enum SettingsError {
 }
 
 /// What the command line and the configuration file say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// The daemon to talk to, and whom to trust to be it.
+    pub server: Server,
+    /// How the shell looks.
+    pub console: ConsoleSettings,
+}
+
+/// Puts the command line and the configuration file together.
 ///
 /// `-s` beats the file; `-r` beats the file's `history_file`. Without `-c` the file is the one that the search finds;
 /// without any file the defaults hold.
-pub fn resolve(options: CtlOptions, called_as: &str) -> Result<ConsoleSettings, SettingsError> {
-    let mut settings = from_file(&options, called_as)?;
-    if let Some(url) = options.serverurl {
-        settings.socket = socket_of_url(&url)?;
-    }
+pub fn resolve(options: CtlOptions, called_as: &str) -> Result<Settings, SettingsError> {
+    let mut console = from_file(&options, called_as)?;
+    let server = match options.serverurl {
+        Some(url) => Server::at(socket_of_url(&url)?),
+        None => Server {
+            socket: console.socket.clone(),
+            trust: console.server_uid.map_or(Trust::NobodyElse, Trust::User),
+        },
+    };
     if options.history_file.is_some() {
-        settings.history_file = options.history_file;
+        console.history_file = options.history_file;
     }
-    Ok(settings)
+    Ok(Settings { server, console })
 }
 
 /// Variable that beats the file's `edit_mode`.
@@ -206,15 +220,23 @@ mod tests {
     #[test]
     fn flags_beat_the_defaults() {
         let settings = resolve(CtlOptions::default(), "taskmasterctl").unwrap();
-        assert_eq!(settings.socket, PathBuf::from(DEFAULT_SOCKET));
+        assert_eq!(settings.server.socket, PathBuf::from(DEFAULT_SOCKET));
+        assert_eq!(settings.server.trust, Trust::NobodyElse);
         let options = CtlOptions {
             serverurl: Some("unix:///x/y.sock".to_owned()),
             history_file: Some(PathBuf::from("/x/history")),
             ..CtlOptions::default()
         };
         let settings = resolve(options, "taskmasterctl").unwrap();
-        assert_eq!(settings.socket, PathBuf::from("/x/y.sock"));
-        assert_eq!(settings.history_file, Some(PathBuf::from("/x/history")));
+        assert_eq!(
+            settings.server,
+            Server {
+                socket: PathBuf::from("/x/y.sock"),
+                trust: Trust::Anybody
+            }
+        );
+        let history = settings.console.history_file;
+        assert_eq!(history, Some(PathBuf::from("/x/history")));
     }
 
     #[test]

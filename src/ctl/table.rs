@@ -119,7 +119,8 @@ pub fn colour_of(state: ProcessState) -> &'static str {
     match state {
         ProcessState::Running => "32",
         ProcessState::Starting | ProcessState::Stopping => "36",
-        ProcessState::Backoff => "33",
+        // Not yellow, which a white terminal swallows.
+        ProcessState::Backoff => "35",
         ProcessState::Fatal | ProcessState::Unknown => "1;31",
         ProcessState::Stopped | ProcessState::Exited => "2",
     }
@@ -143,8 +144,9 @@ where
             None => format!("unknown error (try \"tail {}\")", row.name),
         },
         ProcessState::Stopped | ProcessState::Exited => row
-            .started_at
-            .and_then(|started| DateTime::from_timestamp(row.stopped_at.unwrap_or(started), 0))
+            .stopped_at
+            .or(row.started_at)
+            .and_then(|moment| DateTime::from_timestamp(moment, 0))
             .map_or_else(
                 || "Not started".to_owned(),
                 |stopped| {
@@ -247,6 +249,12 @@ mod tests {
             (at(ProcessState::Stopped, None, None), "Not started", true),
             (
                 at(ProcessState::Stopped, Some(1), Some(stop)),
+                "Nov 24 08:59 AM",
+                true,
+            ),
+            // Given up before anything of it lived.
+            (
+                at(ProcessState::Stopped, None, Some(stop)),
                 "Nov 24 08:59 AM",
                 true,
             ),

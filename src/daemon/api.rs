@@ -105,9 +105,9 @@ impl Daemon {
                 });
                 return Some(Response::Accepted);
             }
-            Request::Start { targets, wait } => Command::Start { targets, wait },
+            Request::Start { targets, wait } => self.start_command(targets, wait),
             Request::Stop { targets, wait } => Command::Stop { targets, wait },
-            Request::Restart { targets, wait } => Command::Restart { targets, wait },
+            Request::Restart { targets, wait } => self.restart_command(targets, wait),
             Request::Signal { targets, signal } => match signal_to_send(&signal) {
                 Ok(signal) => Command::Signal { targets, signal },
                 Err(_) => return Some(Response::Refused(Refusal::BadSignal(signal))),
@@ -115,11 +115,12 @@ impl Daemon {
             Request::Add { groups } => Command::Add { groups },
             Request::Remove { groups } => Command::Remove { groups },
             Request::Shutdown => Command::Shutdown,
-            Request::Reread | Request::Update { .. } | Request::Reload
+            Request::Reread | Request::Update { .. } | Request::Plan { .. } | Request::Reload
                 if self.engine.is_shutting_down() =>
             {
                 return Some(Response::Refused(Refusal::ShuttingDown));
             }
+            Request::Plan { groups } => return Some(self.plan(&groups, now)),
             Request::Reread => match self.loader.load_and_log() {
                 Ok(config) => Command::Reread { config },
                 Err(faults) => return Some(Response::Refused(Refusal::BadConfig(faults))),
@@ -168,6 +169,22 @@ impl Daemon {
         }
         self.ask_for_settings(client, id, config.daemon.clone(), now);
         Ok(None)
+    }
+
+    fn start_command(&self, targets: Vec<String>, wait: bool) -> Command {
+        Command::Start {
+            unrunnable: self.unrunnable(&targets),
+            targets,
+            wait,
+        }
+    }
+
+    fn restart_command(&self, targets: Vec<String>, wait: bool) -> Command {
+        Command::Restart {
+            unrunnable: self.unrunnable(&targets),
+            targets,
+            wait,
+        }
     }
 
     /// Whether there is something that `reload` can execute.
@@ -238,6 +255,7 @@ fn targets_of(request: &Request) -> Option<&[String]> {
         | Request::Pid { targets }
         | Request::Clear { targets }
         | Request::Update { groups: targets }
+        | Request::Plan { groups: targets }
         | Request::Add { groups: targets }
         | Request::Remove { groups: targets } => Some(targets),
         Request::Tail { .. }

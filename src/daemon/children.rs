@@ -50,6 +50,8 @@ struct Executing {
 #[derive(Debug)]
 pub struct Children {
     launcher: Launcher,
+    /// Whether what cannot be executed is left as it is when somebody asks for its start, as Supervisor does.
+    looks_first: bool,
     waiting: VecDeque<Waiting>,
     executing: BTreeMap<Pid, Executing>,
     failures: BTreeMap<Pid, SpawnFailure>,
@@ -57,9 +59,10 @@ pub struct Children {
 
 impl Children {
     /// No children yet.
-    pub fn new(launcher: Launcher) -> Self {
+    pub fn new(launcher: Launcher, looks_first: bool) -> Self {
         Self {
             launcher,
+            looks_first,
             waiting: VecDeque::new(),
             executing: BTreeMap::new(),
             failures: BTreeMap::new(),
@@ -80,8 +83,8 @@ impl Children {
     }
 
     /// Goes on where another image was.
-    pub fn import(launcher: Launcher, state: ChildrenState) -> Self {
-        let mut children = Self::new(launcher);
+    pub fn import(launcher: Launcher, looks_first: bool, state: ChildrenState) -> Self {
+        let mut children = Self::new(launcher, looks_first);
         children.waiting = state.waiting.into();
         children.failures = state.failures;
         for (pid, spawn, status) in state.executing {
@@ -117,6 +120,13 @@ impl Children {
     /// Whether a process may not have written itself down yet.
     pub fn has_executing(&self) -> bool {
         !self.executing.is_empty()
+    }
+
+    /// Why the program of a process is not to be tried: it could not be executed, as far as that is seen without trying.
+    pub fn refusal(&self, settings: &ProcessSettings) -> Option<SpawnFailure> {
+        self.looks_first
+            .then(|| self.launcher.look(settings).err())
+            .flatten()
     }
 
     /// Makes the process of a spawn.

@@ -9,7 +9,7 @@ use crate::config::fingerprint::Fingerprint;
 use crate::config::model::{Environment, LogSettings, ProcessSettings, User};
 use crate::engine::event::{SpawnFailure, SpawnStep};
 use crate::sys::limits::Limit;
-use crate::sys::lookup::Lookups;
+use crate::sys::lookup::{Lookups, lookup};
 use crate::sys::mounts::Mounts;
 use crate::sys::spawn::{self, Identity, Journal, SpawnSpec, Spawned, Spawner};
 use crate::sys::{clock, notify, pipe};
@@ -84,6 +84,23 @@ impl Launcher {
             mounts: Mounts::read().ok(),
             uid: nix::unistd::geteuid().as_raw(),
         })
+    }
+
+    /// Why the program of a process could not be executed, as far as that is seen without trying.
+    pub fn look(&self, settings: &ProcessSettings) -> Result<(), SpawnFailure> {
+        let launch = &settings.launch;
+        let environment = self.environment_of(settings);
+        let word = launch.argv.first().map_or("", String::as_str);
+        let path = environment
+            .get(std::ffi::OsStr::new("PATH"))
+            .map(|path| path.to_string_lossy());
+        lookup(
+            word,
+            Some(path.as_deref().unwrap_or(DEFAULT_PATH)),
+            launch.directory.as_deref(),
+        )
+        .map(drop)
+        .map_err(|errno| failed(SpawnStep::Lookup, word, errno))
     }
 
     /// Makes the process. `journal` is where it writes itself down before it executes its program; `listener` becomes its

@@ -7,7 +7,7 @@ use super::startup::Failure;
 use crate::config::model::Config;
 use crate::config::schema::{DEFAULT_DIRECTORY, DEFAULT_DIRECTORY_IN_MEMORY};
 use crate::sys::dirs::{self, Private};
-use crate::sys::socket::{Lock, LockError};
+use crate::sys::socket::{Lock, LockError, Rights};
 use std::io::{self, Write};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
@@ -38,8 +38,8 @@ impl Meeting {
         if let Some(parent) = settings.socket.parent() {
             dirs::trusted(parent)?;
         }
-        let lock = Lock::acquire(&settings.socket)?;
-        let listener = lock.bind(file_mode(config), BACKLOG)?;
+        let mut lock = Lock::acquire(&settings.socket)?;
+        let listener = lock.bind(rights(config), BACKLOG)?;
         Ok(Self { lock, listener })
     }
 
@@ -57,8 +57,17 @@ impl Meeting {
     }
 }
 
+/// Who may open the socket's file.
+pub fn rights(config: &Config) -> Rights {
+    let owner = config.daemon.socket_owner;
+    Rights {
+        mode: file_mode(config),
+        owner: owner.map(|owner| (owner.uid, owner.gid)),
+    }
+}
+
 /// Mode of the socket's file. Where there are roles, everybody may connect, and is asked who he is.
-pub fn file_mode(config: &Config) -> u32 {
+fn file_mode(config: &Config) -> u32 {
     const EVERYBODY_CONNECTS: u32 = 0o666;
     if config.roles.is_empty() {
         config.daemon.socket_mode

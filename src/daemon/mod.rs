@@ -29,6 +29,7 @@ mod manager;
 mod meeting;
 mod orphans;
 mod output_events;
+mod plan;
 mod queries;
 mod readiness;
 mod reexec;

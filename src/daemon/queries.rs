@@ -5,6 +5,7 @@ use super::clients::ClientId;
 use super::event_loop::Daemon;
 use super::{status, story};
 use crate::engine::Resolution;
+use crate::engine::event::Unrunnable;
 use crate::engine::view::ProcessView;
 use crate::types::{Monotonic, ProcessKey};
 use crate::wire::{
@@ -125,6 +126,19 @@ impl Daemon {
                 autostart: process.autostart,
                 group_priority: process.group_priority,
                 process_priority: process.process_priority,
+            })
+            .collect()
+    }
+
+    /// Called as Supervisor's daemon: which of these processes are not to be tried, because their program cannot be
+    /// executed. Under its own name the daemon tries, and the process tells why it failed.
+    pub(super) fn unrunnable(&self, targets: &[String]) -> Unrunnable {
+        let (keys, _unknown) = self.resolve_all(targets);
+        keys.into_iter()
+            .filter_map(|key| {
+                let process = self.engine.process(&key)?;
+                let failure = self.children.refusal(&process.settings)?;
+                Some((key, failure))
             })
             .collect()
     }

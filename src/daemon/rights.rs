@@ -178,6 +178,7 @@ impl Daemon {
             | Request::Version
             | Request::Reread
             | Request::Update { .. }
+            | Request::Plan { .. }
             | Request::Add { .. }
             | Request::Remove { .. }
             | Request::Reload
@@ -296,6 +297,7 @@ fn class_of(request: &Request) -> Class {
         | Request::Input { .. } => Class::Operate,
         Request::Reread
         | Request::Update { .. }
+        | Request::Plan { .. }
         | Request::Add { .. }
         | Request::Remove { .. }
         | Request::Reload => Class::Config,

@@ -8,7 +8,7 @@
 use super::event_loop::{Daemon, Wake};
 use super::journal::Journal;
 use crate::sys::poller::Interest;
-use crate::sys::socket::{Lock, LockError};
+use crate::sys::socket::{Lock, LockError, Rights};
 use crate::sys::watch::Watch;
 use nix::errno::Errno;
 use nix::sys::stat::Mode;
@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug)]
 pub struct RuntimeFiles {
     socket: PathBuf,
-    mode: u32,
+    rights: Rights,
     lock: Lock,
     /// Which file the listening socket has.
     file: Option<(u64, u64)>,
@@ -29,11 +29,11 @@ pub struct RuntimeFiles {
 }
 
 impl RuntimeFiles {
-    /// Takes over the lock of the socket that was made with these permission bits.
-    pub fn new(socket: &Path, mode: u32, lock: Lock) -> Self {
+    /// Takes over the lock of the socket that was made with these rights.
+    pub fn new(socket: &Path, rights: Rights, lock: Lock) -> Self {
         Self {
             socket: socket.to_owned(),
-            mode,
+            rights,
             lock,
             file: identity(socket),
             watch: Watch::new().ok(),
@@ -88,7 +88,7 @@ impl RuntimeFiles {
         if self.has_socket() {
             return Ok(None);
         }
-        let listener = self.lock.bind(self.mode, backlog)?;
+        let listener = self.lock.bind(self.rights, backlog)?;
         self.file = identity(&self.socket);
         Ok(Some(listener))
     }

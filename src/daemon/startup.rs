@@ -17,7 +17,7 @@ use super::launch::Launcher;
 use super::loader::Loader;
 use super::logging::{self, Echo};
 use super::manager::Manager;
-use super::meeting::{self, Meeting, make_private};
+use super::meeting::{Meeting, make_private, rights};
 use super::runtime_files::RuntimeFiles;
 use super::survivors::stop_survivors;
 use crate::check_config::render;
@@ -35,7 +35,6 @@ use flexi_logger::LoggerHandle;
 use nix::sys::stat::Mode;
 use std::io::{self, Write};
 use std::os::fd::{BorrowedFd, RawFd};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -297,19 +296,10 @@ impl Prepared {
         };
         let socket = meeting.is_some().then_some(settings.socket.as_path());
         let launcher = Launcher::new(socket, limits.clone()).map_err(Failure::surroundings)?;
-        let access = Access {
-            uid: nix::unistd::geteuid().as_raw(),
-            gid: match socket {
-                Some(socket) => std::fs::metadata(socket)
-                    .map_err(Failure::surroundings)?
-                    .gid(),
-                None => nix::unistd::getegid().as_raw(),
-            },
-            mode: settings.socket_mode,
-        };
+        let access = Access::to(socket, settings.socket_mode).map_err(Failure::surroundings)?;
         let (listener, runtime_files) = meeting
             .map(|Meeting { lock, listener }| {
-                let files = RuntimeFiles::new(&settings.socket, meeting::file_mode(&config), lock);
+                let files = RuntimeFiles::new(&settings.socket, rights(&config), lock);
                 (listener, files)
             })
             .unzip();
@@ -319,7 +309,7 @@ impl Prepared {
             signals,
             listener,
             capture,
-            children: Children::new(launcher),
+            children: Children::new(launcher, called_as == "supervisord"),
             journal,
             runtime_files,
             executable: executable.to_owned(),

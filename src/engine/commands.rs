@@ -2,13 +2,12 @@
 
 use super::Engine;
 use super::action::{Action, Note};
-use super::event::{Command, GroupChange, GroupOutcome, Outcome, Reply};
+use super::event::{Command, GroupChange, GroupOutcome, Outcome, Reply, SpawnFailure, Unrunnable};
 use super::outbox::Outbox;
 use super::plan::{Plan, plan};
-use super::process::{Answer, End, Input, Then, Verdict, Wanted};
+use super::process::{Answer, End, Input, Process, Then, Verdict, Wanted};
 use super::requests::{Form, Half};
 use super::resolve::select;
-use super::view::State;
 use crate::config::model::{Config, ProcessSettings};
 use crate::types::{GroupName, Monotonic, ProcessKey, Signal, Ticket};
 use std::collections::{BTreeMap, BTreeSet};
@@ -74,9 +73,17 @@ impl Engine {
             return out.act(Action::Reply { ticket, reply });
         }
         match command {
-            Command::Start { targets, wait } => self.start(now, ticket, &targets, wait, out),
+            Command::Start {
+                targets,
+                wait,
+                unrunnable,
+            } => self.start(now, ticket, &targets, wait, &unrunnable, out),
             Command::Stop { targets, wait } => self.stop(now, ticket, &targets, wait, out),
-            Command::Restart { targets, wait } => self.restart(now, ticket, &targets, wait, out),
+            Command::Restart {
+                targets,
+                wait,
+                unrunnable,
+            } => self.restart(now, ticket, &targets, wait, &unrunnable, out),
             Command::Signal { targets, signal } => self.signal(ticket, &targets, signal, out),
             Command::Reread { config } => {
                 let changes = plan(&self.config.groups, &config.groups, None).changes;
@@ -122,17 +129,32 @@ impl Engine {
         ticket: Ticket,
         targets: &[String],
         wait: bool,
+        unrunnable: &Unrunnable,
         out: &mut Outbox,
     ) {
         let selection = select(&self.table, targets);
+        let named = selection.named();
         self.requests
             .open(ticket, Form::Results(Half::Start, selection.rows), wait);
         for key in selection.keys {
+            // What is up and was only meant along with others is none of the failures.
+            let passed_over =
+                !named.contains(&key) && self.table.get(&key).is_some_and(Process::is_up);
+            if let Some(failure) = unrunnable.get(&key).filter(|_| !passed_over) {
+                self.refuse_start(ticket, &key, failure);
+                continue;
+            }
             self.want(&key, told(true));
             let answer = self.apply(now, &key, Input::Start, out);
             self.record(ticket, &key, answer);
         }
         self.requests.close(ticket, out);
+    }
+
+    /// Answers for a process that is not tried, and leaves it as it is.
+    fn refuse_start(&mut self, ticket: Ticket, key: &ProcessKey, failure: &SpawnFailure) {
+        let verdict = Verdict::Now(Outcome::SpawnFailed(failure.clone()));
+        self.requests.record(ticket, key, Half::Start, verdict);
     }
 
     fn stop(
@@ -161,16 +183,26 @@ impl Engine {
         ticket: Ticket,
         targets: &[String],
         wait: bool,
+        unrunnable: &Unrunnable,
         out: &mut Outbox,
     ) {
         let selection = select(&self.table, targets);
         self.requests
             .open(ticket, Form::Restarted(selection.rows), wait);
         for key in self.live_backwards_then_rest(selection.keys) {
-            self.want(&key, told(true));
-            let answer = self.apply(now, &key, end(Then::Start, None), out);
+            let failure = unrunnable.get(&key);
+            let then = if failure.is_some() {
+                Then::Rest
+            } else {
+                Then::Start
+            };
+            self.want(&key, told(failure.is_none()));
+            let answer = self.apply(now, &key, end(then, None), out);
             note_wait(&key, &answer, wait, out);
             self.record(ticket, &key, answer);
+            if let Some(failure) = failure {
+                self.refuse_start(ticket, &key, failure);
+            }
         }
         self.requests.close(ticket, out);
     }
@@ -202,7 +234,7 @@ impl Engine {
     fn live_backwards_then_rest(&self, keys: Vec<ProcessKey>) -> Vec<ProcessKey> {
         let (live, rest): (Vec<_>, Vec<_>) = keys
             .into_iter()
-            .partition(|key| self.table.get(key).is_some_and(super::Process::is_live));
+            .partition(|key| self.table.get(key).is_some_and(Process::is_live));
         live.into_iter().rev().chain(rest).collect()
     }
 
@@ -221,6 +253,23 @@ impl Engine {
                 return out.act(Action::Reply { ticket, reply });
             }
         };
+        let (changes, stops) = self.adopt(now, config, only, out);
+        self.requests.open(ticket, Form::Changes(changes), true);
+        for (key, verdict) in stops {
+            self.requests.record(ticket, &key, Half::Stop, verdict);
+        }
+        self.requests.close(ticket, out);
+    }
+
+    /// Makes a configuration the active one, or some groups of it. Returns what to tell the user, and the stops that are
+    /// under way.
+    pub(super) fn adopt(
+        &mut self,
+        now: Monotonic,
+        config: Arc<Config>,
+        only: Option<BTreeSet<GroupName>>,
+        out: &mut Outbox,
+    ) -> (Vec<GroupChange>, Vec<(ProcessKey, Verdict)>) {
         let plan = plan(&self.config.groups, &config.groups, only.as_ref());
         match only {
             None => self.config = Arc::clone(&config),
@@ -235,12 +284,7 @@ impl Engine {
             }
         }
         self.last_read = config;
-        let (changes, stops) = self.carry_out(now, plan, out);
-        self.requests.open(ticket, Form::Changes(changes), true);
-        for (key, verdict) in stops {
-            self.requests.record(ticket, &key, Half::Stop, verdict);
-        }
-        self.requests.close(ticket, out);
+        self.carry_out(now, plan, out)
     }
 
     /// Makes a plan come true whose configuration is already the active one. Returns what to tell the user, and the stops
@@ -405,10 +449,7 @@ impl Engine {
         let Some(members) = self.table.groups().get(&name) else {
             return GroupOutcome::NoSuchGroup;
         };
-        let busy = members
-            .processes
-            .values()
-            .any(|process| process.is_live() || process.state() == State::Backoff);
+        let busy = members.processes.values().any(Process::is_up);
         if busy {
             return GroupOutcome::StillRunning;
         }
@@ -423,7 +464,7 @@ impl Engine {
 }
 
 /// Which groups an update is about; `None` for all of them, an error for a name that is in neither configuration.
-fn named_groups(
+pub(super) fn named_groups(
     names: &[String],
     old: &Config,
     new: &Config,

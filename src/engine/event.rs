@@ -4,6 +4,7 @@ use super::process::memo::Memo;
 use crate::config::model::Config;
 use crate::types::{ExitStatus, Generation, GroupName, Monotonic, Pid, ProcessKey, Signal, Ticket};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// One thing that happened. The shell makes these; the engine has no other input.
@@ -101,6 +102,8 @@ pub struct Survivor {
     /// When it was spawned.
     pub started_at: Monotonic,
 }
+/// Processes whose program is known not to run, with the failure that a start of it would have.
+pub type Unrunnable = BTreeMap<ProcessKey, SpawnFailure>;
 
 /// What clients and signals can ask for.
 #[derive(Debug, Clone, PartialEq)]
@@ -111,6 +114,8 @@ pub enum Command {
         targets: Vec<String>,
         /// Answer when the outcome is known, not when the process exists.
         wait: bool,
+        /// Processes that are not even tried, and why.
+        unrunnable: Unrunnable,
     },
     /// Stop processes.
     Stop {
@@ -125,6 +130,8 @@ pub enum Command {
         targets: Vec<String>,
         /// Answer when the outcome is known.
         wait: bool,
+        /// Processes that are stopped and not even tried, and why.
+        unrunnable: Unrunnable,
     },
     /// Send a signal to processes.
     Signal {

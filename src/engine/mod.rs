@@ -59,6 +59,7 @@ pub mod action;
 mod commands;
 pub mod event;
 mod exit_policy;
+pub mod forecast;
 pub mod handover;
 mod outbox;
 mod plan;

@@ -129,6 +129,22 @@ pub(super) struct Selection {
     pub keys: Vec<ProcessKey>,
 }
 
+impl Selection {
+    /// Processes that were asked for by themselves, not only along with others.
+    pub fn named(&self) -> BTreeSet<ProcessKey> {
+        self.rows
+            .iter()
+            .filter_map(|row| match row {
+                Row::Process {
+                    key,
+                    collective: false,
+                } => Some(key.clone()),
+                Row::Process { .. } | Row::Unknown { .. } => None,
+            })
+            .collect()
+    }
+}
+
 /// Finds out what a list of targets means. `all` anywhere in it means everything and nothing else.
 pub(super) fn select(table: &Table, targets: &[String]) -> Selection {
     let mut selection = Selection::default();

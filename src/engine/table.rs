@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// A group that is active, or that is not and still has a process on its way out.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Members {
     /// Rank among groups.
     pub priority: i32,
@@ -21,7 +21,7 @@ pub(super) struct Members {
 }
 
 /// All processes.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Table {
     groups: BTreeMap<GroupName, Members>,
     by_pid: BTreeMap<Pid, ProcessKey>,

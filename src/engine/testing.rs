@@ -87,6 +87,7 @@ pub fn config(processes: impl IntoIterator<Item = ProcessSettings>) -> Config {
             .or_insert_with(|| Group {
                 priority: 999,
                 explicit: false,
+                origins: Arc::from([]),
                 processes: BTreeMap::new(),
             })
             .processes
@@ -96,6 +97,7 @@ pub fn config(processes: impl IntoIterator<Item = ProcessSettings>) -> Config {
         daemon: DaemonSettings {
             socket: PathBuf::from("/run/test.sock"),
             socket_mode: 0o600,
+            socket_owner: None,
             logfile: None,
             syslog: false,
             logfile_maxbytes: ByteSize(0),
@@ -133,6 +135,7 @@ pub fn config(processes: impl IntoIterator<Item = ProcessSettings>) -> Config {
         },
         groups,
         files: vec![PathBuf::from("/etc/test.ini")],
+        origins: Arc::from([]),
         roles: Vec::new(),
     }
 }

@@ -12,7 +12,7 @@ use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket,
 };
 use nix::sys::stat::{FchmodatFlags, FileStat, Mode, SFlag, fchmod, fchmodat, fstat, fstatat};
-use nix::unistd::{geteuid, unlink};
+use nix::unistd::{Gid, Uid, fchownat, geteuid, unlink};
 use std::ffi::OsString;
 use std::fs::{File, TryLockError};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -87,6 +87,17 @@ pub struct Lock {
     socket: PathBuf,
     path: PathBuf,
     file: File,
+    /// The user that the socket was given to, besides our own: it is ours all the same.
+    given_to: Option<u32>,
+}
+
+/// Who may use a socket: its permission bits and its owner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rights {
+    /// Permission bits.
+    pub mode: u32,
+    /// User, and perhaps group, that it is given to.
+    pub owner: Option<(u32, Option<u32>)>,
 }
 
 impl Lock {
@@ -108,6 +119,7 @@ impl Lock {
                     socket: socket.to_owned(),
                     path,
                     file,
+                    given_to: None,
                 };
                 lock.record_pid()?;
                 return Ok(lock);
@@ -117,13 +129,14 @@ impl Lock {
     }
 
     /// The right that an earlier image of this process took.
-    pub fn inherit(socket: &Path, lock: OwnedFd) -> Self {
+    pub fn inherit(socket: &Path, lock: OwnedFd, rights: Rights) -> Self {
         let mut path = OsString::from(socket);
         path.push(".lock");
         Self {
             socket: socket.to_owned(),
             path: PathBuf::from(path),
             file: File::from(lock),
+            given_to: rights.owner.map(|(uid, _)| uid),
         }
     }
 
@@ -142,18 +155,26 @@ impl Lock {
         is_file_at(&self.file, &self.path)
     }
 
-    /// Makes the listening socket, non-blocking, with exactly these permission bits. A socket of ours that an earlier
-    /// daemon left is replaced; anything else at its path is refused.
-    pub fn bind(&self, mode: u32, backlog: i32) -> Result<UnixListener, LockError> {
+    /// Makes the listening socket, non-blocking, with exactly these rights. A socket of ours, or of the owner that it is to
+    /// have, which an earlier daemon left is replaced; anything else at its path is refused.
+    ///
+    /// The owner is changed before anybody can connect, and of the file itself, not of what a link leads to.
+    pub fn bind(&mut self, rights: Rights, backlog: i32) -> Result<UnixListener, LockError> {
+        self.given_to = rights.owner.map(|(uid, _)| uid);
         let path = &self.socket;
         let failed = |operation| move |errno| io(operation, path, errno);
-        remove_leftover(path)?;
-        let mode = Mode::from_bits_truncate(mode);
+        remove_leftover(path, self.given_to)?;
+        let mode = Mode::from_bits_truncate(rights.mode);
         let descriptor = bound(path, mode)?;
         if stat_at(path).map_err(failed("look at"))?.st_mode & 0o777 != mode.bits() & 0o777 {
             // The umask took rights that were asked for.
             fchmodat(AT_FDCWD, path, mode, FchmodatFlags::FollowSymlink)
                 .map_err(failed("set the mode of"))?;
+        }
+        if let Some((uid, gid)) = rights.owner {
+            let (uid, gid) = (Uid::from_raw(uid), gid.map(Gid::from_raw));
+            fchownat(AT_FDCWD, path, Some(uid), gid, AtFlags::AT_SYMLINK_NOFOLLOW)
+                .map_err(failed("change the owner of"))?;
         }
         let backlog = Backlog::new(backlog).unwrap_or(Backlog::MAXCONN);
         listen(&descriptor, backlog).map_err(failed("listen on"))?;
@@ -163,7 +184,7 @@ impl Lock {
     /// Removes the socket and the lock file, for an orderly end. What somebody else put there stays. A file that cannot
     /// be removed does no harm: the next daemon replaces it.
     pub fn remove(self) -> Result<(), LockError> {
-        if stat_at(&self.socket).is_ok_and(|stat| is_our_socket(&stat)) {
+        if stat_at(&self.socket).is_ok_and(|stat| is_our_socket(&stat, self.given_to)) {
             unlink(&self.socket).map_err(|errno| io("remove", &self.socket, errno))?;
         }
         if self.is_intact() {
@@ -297,11 +318,13 @@ fn read_holder(file: &File) -> Option<Pid> {
     Pid::new(text.trim().parse().ok()?)
 }
 
-fn remove_leftover(path: &Path) -> Result<(), LockError> {
+fn remove_leftover(path: &Path, given_to: Option<u32>) -> Result<(), LockError> {
     match stat_at(path) {
         Err(Errno::ENOENT) => Ok(()),
         Err(errno) => Err(io("look at", path, errno)),
-        Ok(stat) if is_our_socket(&stat) => unlink(path).map_err(|errno| io("remove", path, errno)),
+        Ok(stat) if is_our_socket(&stat, given_to) => {
+            unlink(path).map_err(|errno| io("remove", path, errno))
+        }
         Ok(stat) => Err(not_safe(path, &stat)),
     }
 }
@@ -318,8 +341,8 @@ fn stat_at(path: &Path) -> Result<FileStat, Errno> {
     fstatat(AT_FDCWD, path, AtFlags::AT_SYMLINK_NOFOLLOW)
 }
 
-fn is_our_socket(stat: &FileStat) -> bool {
-    is_kind(stat, SFlag::S_IFSOCK) && is_ours(stat)
+fn is_our_socket(stat: &FileStat, given_to: Option<u32>) -> bool {
+    is_kind(stat, SFlag::S_IFSOCK) && (is_ours(stat) || given_to == Some(stat.st_uid))
 }
 
 fn is_own_file(stat: &FileStat) -> bool {

@@ -10,6 +10,7 @@
 mod codec;
 mod frame;
 mod message;
+mod plan;
 mod request;
 mod response;
 #[cfg(test)]
@@ -22,6 +23,7 @@ pub use frame::{FrameBuffer, FrameError, HELLO_BYTES_MAX, REPLY_BYTES_MAX, REQUE
 pub use message::{
     Hello, Notice, PROTOCOL_VERSION, RequestFrame, ServerFrame, SubscriptionEnd, Topic,
 };
+pub use plan::{Plan, PlannedGroup, PlannedKey, PlannedProcess, PlannedStep};
 pub use request::{Channel, Request};
 pub use response::{
     AvailRow, Change, ChangeKind, Diagnostic, ExitStatus, Failure, GroupAnswer, GroupResult,

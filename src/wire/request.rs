@@ -113,6 +113,11 @@ pub enum Request {
         /// Id of the `Subscribe` request.
         subscription: u64,
     },
+    /// Read the file and say what `Update` would do; change nothing. Answered by `Plan`.
+    Plan {
+        /// Only these groups; all when empty.
+        groups: Vec<String>,
+    },
 }
 
 /// One of the two output streams.

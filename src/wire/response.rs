@@ -3,6 +3,7 @@
 //! The only wording here is `Display` of [`Failure`], [`Trouble`] and [`ExitStatus`], because the daemon's log and the
 //! console must use the same words for them.
 
+use super::plan::Plan;
 use super::story::Story;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -48,6 +49,8 @@ pub enum Response {
     },
     /// To `Subscribe`.
     Subscribed,
+    /// To `Plan`.
+    Plan(Plan),
     /// The request was understood and not carried out.
     Refused(Refusal),
 }

@@ -5,9 +5,10 @@
 
 use super::{
     AvailRow, Change, ChangeKind, Channel, Diagnostic, ExitStatus, Failure, GroupAnswer,
-    GroupResult, Hello, Key, Life, LogChunk, LogState, NamedResult, Notice, Outcome, PidRow,
-    ProcessState, Refusal, Request, RequestFrame, Response, ServerFrame, StatusReply, StatusRow,
-    Step, Story, SubscriptionEnd, Topic, Trouble, Wanted,
+    GroupResult, Hello, Key, Life, LogChunk, LogState, NamedResult, Notice, Outcome, PidRow, Plan,
+    PlannedGroup, PlannedKey, PlannedProcess, PlannedStep, ProcessState, Refusal, Request,
+    RequestFrame, Response, ServerFrame, StatusReply, StatusRow, Step, Story, SubscriptionEnd,
+    Topic, Trouble, Wanted,
 };
 
 /// One message.
@@ -81,6 +82,8 @@ pub const VARIANTS: &[&str] = &[
     "end-unsubscribed",
     "end-removed",
     "end-shutdown",
+    "request-plan",
+    "reply-plan",
 ];
 
 fn variant_of_request(request: &Request) -> &'static str {
@@ -111,6 +114,7 @@ fn variant_of_request(request: &Request) -> &'static str {
             Topic::DaemonLog { .. } => "request-subscribe-daemonlog",
         },
         Request::Unsubscribe { .. } => "request-unsubscribe",
+        Request::Plan { .. } => "request-plan",
     }
 }
 
@@ -130,6 +134,7 @@ fn variant_of_response(response: &Response) -> &'static str {
         Response::Version(_) => "reply-version",
         Response::Upgraded { .. } => "reply-upgraded",
         Response::Subscribed => "reply-subscribed",
+        Response::Plan(_) => "reply-plan",
         Response::Refused(refusal) => match refusal {
             Refusal::ShuttingDown => "refused-shuttingdown",
             Refusal::BadConfig(_) => "refused-badconfig",
@@ -307,6 +312,9 @@ impl Fill<'_> {
             },
             Request::Unsubscribe {
                 subscription: self.number,
+            },
+            Request::Plan {
+                groups: self.names(),
             },
         ];
         for topic in [
@@ -500,9 +508,52 @@ impl Fill<'_> {
             },
             Response::Version(self.text()),
             Response::Subscribed,
+            Response::Plan(self.plan()),
         ];
         responses.extend(self.refusals().into_iter().map(Response::Refused));
         responses
+    }
+
+    fn plan(&self) -> Plan {
+        let key = |file: Option<String>| PlannedKey {
+            key: self.text(),
+            old: None,
+            new: Some(self.text()),
+            line: file.as_ref().map_or(0, |_| self.small()),
+            file,
+            live: true,
+        };
+        let steps = [
+            PlannedStep::Unchanged,
+            PlannedStep::Apply,
+            PlannedStep::Restart,
+            PlannedStep::Start,
+            PlannedStep::Stop,
+            PlannedStep::Add,
+            PlannedStep::Remove,
+        ];
+        Plan {
+            groups: vec![PlannedGroup {
+                change: Change {
+                    group: self.text(),
+                    kind: ChangeKind::Changed,
+                    stopped: false,
+                },
+                keys: vec![key(Some(self.text()))],
+            }],
+            processes: steps
+                .map(|step| PlannedProcess {
+                    name: self.text(),
+                    group: self.text(),
+                    process: self.text(),
+                    program: self.text(),
+                    state: (step != PlannedStep::Start).then_some(ProcessState::Running),
+                    step,
+                    section: self.text(),
+                    keys: vec![key(Some(self.text())), key(None)],
+                })
+                .to_vec(),
+        }
     }
 
     fn story(&self) -> Story {

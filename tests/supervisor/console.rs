@@ -46,12 +46,8 @@ const DELIBERATE: &[(&str, &str, Alike)] = &[
     ("help", "Help", Alike::Code),
     // What is wrong with a file is told with line and column, and nobody sees an exception of Python's.
     ("errors", "Errors", Alike::Code),
-    // A program whose command cannot be run is FATAL with the reason after `start`, and not as it was before.
     // `tail` takes several names and a number of lines.
     ("more", "Names", Alike::Nothing),
-    ("unrunnable", "Unrunnable programs", Alike::Code),
-    // And `start` finds it started already while it waits for its next try, as any other program.
-    ("backoff", "Unrunnable programs", Alike::Nothing),
 ];
 
 struct Step {

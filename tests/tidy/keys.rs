@@ -1,6 +1,5 @@
 //! The keys of a configuration file, as the test of the manual sees them.
 
-use std::collections::BTreeSet;
 use taskmaster::config::schema::{Effect, KEYS};
 
 /// One key of one kind of section.
@@ -9,8 +8,6 @@ pub struct DocumentedKey {
     pub name: String,
     /// Its other spellings.
     pub aliases: Vec<String>,
-    /// Defaults of both dialects that are not empty.
-    pub defaults: BTreeSet<String>,
     /// Known and without effect: it is enough to be mentioned.
     pub idle: bool,
 }
@@ -21,12 +18,6 @@ pub fn configuration_keys() -> Vec<DocumentedKey> {
         .map(|key| DocumentedKey {
             name: key.name.to_owned(),
             aliases: key.aliases.iter().map(|&alias| alias.to_owned()).collect(),
-            defaults: [key.native, key.supervisor]
-                .into_iter()
-                .flatten()
-                .filter(|default| !default.is_empty())
-                .map(str::to_owned)
-                .collect(),
             idle: key.effect != Effect::Effective,
         })
         .collect()

@@ -1,5 +1,6 @@
 //! Tests of the loader as a whole, on a machine that is made up.
 
+mod difference;
 mod files;
 mod host;
 mod model;

@@ -231,7 +231,7 @@ fn log_files_of_copies_and_of_shared_programs_differ() {
     assert_eq!(
         logs("[program.a]\ncommand=/bin/cat\n[group.g]\nprograms=a\n[group.h]\nprograms=a\n"),
         [
-            "/tmp/taskmaster.d/childlog/g_a_0_out.log",
+            "/tmp/taskmaster.d/childlog/a_0_out.log",
             "/tmp/taskmaster.d/childlog/h_a_0_out.log"
         ]
     );

@@ -51,6 +51,14 @@ fn tried(key: &Key) -> Vec<String> {
         "emacs",
         "VI",
         "100000000000000000000000000000",
+        "www:www-group",
+        "33:34",
+        "www:nobody-at-all",
+        "www:",
+        "localhost:9001",
+        ":9001",
+        "localhost:",
+        "localhost:70000",
     ]
     .map(str::to_owned)
     .into();
@@ -69,11 +77,14 @@ fn is_right(key: &Key, value: &str) -> bool {
         .replace('_', "");
     match key.value {
         ValueType::Text | ValueType::MainLog | ValueType::ChildLog | ValueType::Names => true,
-        ValueType::Owner if key.section == Kind::FcgiProgram => {
-            ["www", "33", "1000"].contains(&value)
-        }
-        ValueType::Path | ValueType::Owner | ValueType::Patterns | ValueType::Socket => {
-            !value.is_empty()
+        ValueType::Path | ValueType::Patterns | ValueType::Socket => !value.is_empty(),
+        ValueType::Owner => ["www", "33", "1000", "www:www-group", "33:34"].contains(&value),
+        ValueType::InetAddress => {
+            unsigned
+                .parse()
+                .is_ok_and(|port| (1..=65_535).contains(&port))
+                && !value.starts_with('-')
+                || ["localhost:9001", ":9001", "33:34"].contains(&value)
         }
         ValueType::Name => !value.is_empty() && !value.contains([' ', ':', '/']),
         ValueType::Boolean => ["0", "1", "true", "TRUE"].contains(&value),
@@ -105,11 +116,12 @@ fn is_right(key: &Key, value: &str) -> bool {
 }
 
 /// Faults that are not of the value's type: what it names does not exist or does not fit the rest.
-const OTHER_CODES: [&str; 4] = [
+const OTHER_CODES: [&str; 5] = [
     "missing-directory",
     "same-names",
     "contradiction",
     "same-file",
+    "missing-key",
 ];
 
 fn file(key: &Key, dialect: Dialect, value: &str) -> Option<String> {
@@ -124,6 +136,10 @@ fn file(key: &Key, dialect: Dialect, value: &str) -> Option<String> {
             ("unix_http_server", "file=/tmp/x\n")
         }
         (Kind::UnixServer, Dialect::Supervisor) => ("unix_http_server", ""),
+        (Kind::InetServer, Dialect::Supervisor) if key.name != "port" => {
+            ("inet_http_server", "port=9001\n")
+        }
+        (Kind::InetServer, Dialect::Supervisor) => ("inet_http_server", ""),
         (Kind::FcgiProgram, dialect) => {
             let section = match dialect {
                 Dialect::Native => "fcgi-program.a",

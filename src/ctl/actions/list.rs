@@ -42,6 +42,18 @@ const FOR: Flag = Flag {
     value: Some("STATE,..."),
     about: "the states to wait for; running unless given",
 };
+const DRY_RUN: Flag = Flag {
+    long: "--dry-run",
+    short: None,
+    value: None,
+    about: "tell what would happen to each process, and why; change nothing",
+};
+const DIFF: Flag = Flag {
+    long: "--diff",
+    short: None,
+    value: None,
+    about: "tell what an update would do to each process, and why",
+};
 const ALL: Flag = Flag {
     long: "--all",
     short: None,
@@ -234,15 +246,21 @@ pub static ACTIONS: &[Action] = &[
     },
     Action {
         name: "reread",
-        usage: &[(
-            "reread",
-            "Read the file and tell what differs from what is active; change nothing",
-        )],
+        usage: &[
+            (
+                "reread",
+                "Read the file and tell what differs from what is active; change nothing",
+            ),
+            (
+                "reread --diff [GROUP...]",
+                "Tell what update would do to each process, and which keys are the reason",
+            ),
+        ],
         summary: "tell what changed in the file",
         example: "reread",
         chapter: Chapter::Configuration,
-        flags: &[],
-        arguments: Arguments::None,
+        flags: &[DIFF],
+        arguments: Arguments::Groups,
         check: Check::Unchecked,
         confirmation: None,
         run: groups::reread,
@@ -412,11 +430,15 @@ pub static ACTIONS: &[Action] = &[
                 "Read the file and make it so; unchanged processes keep running",
             ),
             ("update GROUP...", "Do so for these groups alone"),
+            (
+                "update --dry-run [GROUP...]",
+                "Tell what would happen to each process, and which keys are the reason",
+            ),
         ],
         summary: "apply changes of the file",
         example: "update",
         chapter: Chapter::Configuration,
-        flags: &[],
+        flags: &[DRY_RUN],
         arguments: Arguments::Groups,
         check: Check::Unchecked,
         confirmation: None,

@@ -3,6 +3,7 @@
 use super::give::followed;
 use super::state::{Asker, State};
 use crate::cli::DaemonOptions;
+use crate::config::model::{Config, DaemonSettings};
 use crate::daemon::capture::Capture;
 use crate::daemon::children::Children;
 use crate::daemon::cleanup::LogDirectory;
@@ -13,6 +14,7 @@ use crate::daemon::journal::Journal;
 use crate::daemon::launch::Launcher;
 use crate::daemon::loader::Loader;
 use crate::daemon::manager::Manager;
+use crate::daemon::meeting::rights;
 use crate::daemon::reexec::HANDOVER;
 use crate::daemon::runtime_files::RuntimeFiles;
 use crate::daemon::sockets::Sockets;
@@ -29,6 +31,7 @@ use crate::sys::socket::Lock;
 use crate::wire::Response;
 use nix::sys::resource::Resource;
 use nix::sys::stat::Mode;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 
 /// Limits by the name that they have in a state.
@@ -108,17 +111,14 @@ pub fn take_over(
     let journal = Journal::import(record.as_deref(), journal).map_err(Failure::surroundings)?;
     let limits: Vec<Limit> = limits.into_iter().filter_map(limit_of).collect();
     let launcher = Launcher::new(socket, limits.clone()).map_err(Failure::surroundings)?;
-    let runtime_files = lock.map(|lock| {
-        let lock = Lock::inherit(&started_with.socket, lock);
-        RuntimeFiles::new(&started_with.socket, started_with.socket_mode, lock)
-    });
+    let runtime_files = lock.map(|lock| found_by(&started_with, engine.config(), lock));
     let mut daemon = Daemon::new(Parts {
         engine,
         loader,
         signals,
         listener,
         capture,
-        children: Children::import(launcher, children),
+        children: Children::import(launcher, called_as == "supervisord", children),
         journal,
         runtime_files,
         executable,
@@ -157,6 +157,15 @@ pub fn take_over(
     daemon.on_child_ends();
     daemon.tend_clients(clock::now());
     Ok((daemon, residue))
+}
+
+/// The files by which the daemon is found, which are as the old image made them.
+fn found_by(settings: &DaemonSettings, config: &Config, lock: OwnedFd) -> RuntimeFiles {
+    let mut config = Config::clone(config);
+    config.daemon.clone_from(settings);
+    let rights = rights(&config);
+    let lock = Lock::inherit(&settings.socket, lock, rights);
+    RuntimeFiles::new(&settings.socket, rights, lock)
 }
 
 fn limit_of((name, soft, hard): (String, u64, u64)) -> Option<Limit> {

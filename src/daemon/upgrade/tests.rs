@@ -69,7 +69,7 @@ fn sample() -> State {
         wait: true,
     };
     let _actions = engine.step(now, Event::Command { ticket, command });
-    let mut children = Children::new(Launcher::new(None, Vec::new()).unwrap());
+    let mut children = Children::new(Launcher::new(None, Vec::new()).unwrap(), false);
     children.enqueue(spawns.remove(0));
     let client = ClientId(7);
     let mut jobs = Jobs::default();
@@ -105,6 +105,7 @@ fn sample() -> State {
         access: Access {
             uid: 0,
             gid: 0,
+            owner: None,
             mode: 0o600,
         },
         manager: Manager::from_environment().phase(),

@@ -333,6 +333,22 @@ impl Process {
         )
     }
 
+    /// Whether it is on its way down, to be started again from there.
+    pub fn starts_again(&self) -> bool {
+        matches!(
+            self.current,
+            Current::Stopping {
+                then: Then::Start,
+                ..
+            }
+        )
+    }
+
+    /// Whether it counts as up: something of it lives, or another attempt is due.
+    pub fn is_up(&self) -> bool {
+        self.is_live() || self.state() == State::Backoff
+    }
+
     /// When it wants to be stepped again without any other cause.
     pub fn deadline(&self) -> Option<Monotonic> {
         match self.current {

@@ -5,7 +5,7 @@ use crate::engine::action::{Action, Note, Scope, StateChange};
 use crate::engine::event::{Outcome, SpawnFailure};
 use crate::engine::outbox::{Happening, Outbox};
 use crate::engine::restart;
-use crate::engine::view::{LifeView, Trouble};
+use crate::engine::view::{LifeView, State, Trouble};
 use crate::types::{ExitStatus, Monotonic, Pid, Signal};
 use std::time::Duration;
 
@@ -239,6 +239,10 @@ impl Process {
         out: &mut Outbox,
     ) -> Answer {
         if pending {
+            if self.state() == State::Backoff {
+                // Where no attempt made a process, the attempts themselves are what has ended.
+                self.stopped_at.get_or_insert(now);
+            }
             self.stand_down(now, out);
         }
         if let Some(settings) = end.settings {

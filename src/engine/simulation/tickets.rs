@@ -51,9 +51,9 @@ impl Tickets {
     /// A client asks for something.
     pub fn asked(&mut self, ticket: Ticket, command: &Command, engine: &Engine, checks: &Checks) {
         let (targets, wait) = match command {
-            Command::Start { targets, wait }
+            Command::Start { targets, wait, .. }
             | Command::Stop { targets, wait }
-            | Command::Restart { targets, wait } => (targets.as_slice(), *wait),
+            | Command::Restart { targets, wait, .. } => (targets.as_slice(), *wait),
             Command::Signal { targets, .. } => (targets.as_slice(), true),
             Command::Reread { .. }
             | Command::Update { .. }

@@ -263,9 +263,17 @@ impl World {
 
     fn play(&mut self, op: Op) -> Result<(), String> {
         let command = match op {
-            Op::Start { targets, wait } => Command::Start { targets, wait },
+            Op::Start { targets, wait } => Command::Start {
+                targets,
+                wait,
+                unrunnable: BTreeMap::new(),
+            },
             Op::Stop { targets, wait } => Command::Stop { targets, wait },
-            Op::Restart { targets, wait } => Command::Restart { targets, wait },
+            Op::Restart { targets, wait } => Command::Restart {
+                targets,
+                wait,
+                unrunnable: BTreeMap::new(),
+            },
             Op::Signal { targets, signal } => Command::Signal { targets, signal },
             Op::Reread => Command::Reread {
                 config: Arc::new(self.draft.load()),

@@ -8,6 +8,7 @@ use crate::engine::shutdown;
 use crate::engine::testing::{key, settings};
 use crate::engine::view::State;
 use crate::types::Signal;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 #[test]
@@ -47,6 +48,7 @@ fn a_shutdown_takes_one_group_after_another_from_the_highest_rank_down() {
         Command::Start {
             targets: vec!["all".to_owned()],
             wait: true,
+            unrunnable: BTreeMap::new(),
         },
         Command::Add { groups: vec![] },
     ] {

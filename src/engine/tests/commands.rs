@@ -1,10 +1,11 @@
 //! Commands: what they do, and what they are told.
 
 use super::{Shell, autostarted, ranked, row};
-use crate::engine::event::{Command, Event, Outcome, Reply};
-use crate::engine::testing::settings;
+use crate::engine::event::{Command, Event, Outcome, Reply, SpawnFailure, SpawnStep, Unrunnable};
+use crate::engine::testing::{key, settings};
 use crate::engine::view::State;
 use crate::types::{ExitStatus, Signal};
+use std::collections::BTreeMap;
 
 #[test]
 fn boot_starts_by_rank_what_starts_by_itself() {
@@ -149,6 +150,7 @@ fn without_waiting_the_answer_comes_as_soon_as_it_is_under_way() {
     let start = shell.ask(Command::Start {
         targets: targets.clone(),
         wait: false,
+        unrunnable: BTreeMap::new(),
     });
     let expected = Reply::Results(vec![row("web", Outcome::Started)]);
     assert_eq!(shell.reply(start), Some(&expected));
@@ -172,4 +174,53 @@ fn a_client_that_vanishes_changes_nothing_and_hears_nothing() {
     shell.second();
     assert_eq!(shell.state("web"), State::Running);
     assert_eq!(shell.reply(ticket), None);
+}
+
+#[test]
+fn what_cannot_run_is_left_as_it_is_where_the_shell_says_so() {
+    let failure = SpawnFailure {
+        step: SpawnStep::Lookup,
+        subject: "/nonexistent".to_owned(),
+        errno: 2,
+    };
+    let unrunnable: Unrunnable = ["lost", "up"]
+        .map(|name| (key(name), failure.clone()))
+        .into_iter()
+        .collect();
+    let failed = |name: &str| row(name, Outcome::SpawnFailed(failure.clone()));
+    let mut shell = Shell::new(["lost", "up", "web"].map(settings));
+    shell.start(&["up"]);
+    shell.second();
+    let start = |shell: &mut Shell, targets: &[&str]| {
+        let targets = targets.iter().map(|&name| name.to_owned()).collect();
+        shell.ask(Command::Start {
+            targets,
+            wait: true,
+            unrunnable: unrunnable.clone(),
+        })
+    };
+    // By its name even what is up is looked at first; along with others it is passed over.
+    let named = start(&mut shell, &["up", "lost"]);
+    let expected = Reply::Results(vec![failed("up"), failed("lost")]);
+    assert_eq!(shell.reply(named), Some(&expected));
+    assert_eq!(shell.state("lost"), State::Stopped);
+    assert_eq!(shell.view("lost").trouble, None);
+    let all = start(&mut shell, &["all"]);
+    shell.second();
+    let expected = Reply::Results(vec![failed("lost"), row("web", Outcome::Started)]);
+    assert_eq!(shell.reply(all), Some(&expected));
+    // A restart stops it and stops there.
+    let restart = shell.ask(Command::Restart {
+        targets: vec!["up".to_owned()],
+        wait: true,
+        unrunnable: unrunnable.clone(),
+    });
+    shell.exit("up", 0);
+    let expected = Reply::Restarted {
+        stops: vec![row("up", Outcome::Stopped)],
+        starts: vec![failed("up")],
+    };
+    assert_eq!(shell.reply(restart), Some(&expected));
+    shell.second();
+    assert_eq!(shell.state("up"), State::Stopped);
 }

@@ -13,6 +13,7 @@ use super::testing::{config, key, ms, settings};
 use super::view::{ProcessView, State};
 use crate::config::model::ProcessSettings;
 use crate::types::{ExitStatus, Monotonic, Pid, Ticket};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -93,6 +94,7 @@ impl Shell {
         self.ask(Command::Start {
             targets,
             wait: true,
+            unrunnable: BTreeMap::new(),
         })
     }
 
@@ -109,6 +111,7 @@ impl Shell {
         self.ask(Command::Restart {
             targets,
             wait: true,
+            unrunnable: BTreeMap::new(),
         })
     }
 

@@ -12,6 +12,11 @@ fn place() -> (tempfile::TempDir, PathBuf) {
     (base, socket)
 }
 
+/// These permission bits, for our own user.
+fn rights(mode: u32) -> Rights {
+    Rights { mode, owner: None }
+}
+
 fn lock_path(socket: &Path) -> PathBuf {
     PathBuf::from(format!("{}.lock", socket.display()))
 }
@@ -22,9 +27,11 @@ fn the_mode_is_exact_whatever_the_umask() {
     for mask in [0, 0o022, 0o077, 0o777] {
         for mode in [0o600, 0o660, 0o700, 0o777] {
             in_fork(|| {
-                let lock = Lock::acquire(&socket).map_err(|error| error.to_string())?;
+                let mut lock = Lock::acquire(&socket).map_err(|error| error.to_string())?;
                 umask(Mode::from_bits_truncate(mask));
-                let listener = lock.bind(mode, 5).map_err(|error| error.to_string())?;
+                let listener = lock
+                    .bind(rights(mode), 5)
+                    .map_err(|error| error.to_string())?;
                 let seen = fs::symlink_metadata(&socket).map_err(|error| error.to_string())?;
                 drop(listener);
                 if seen.mode() & 0o7777 == mode {
@@ -106,15 +113,15 @@ fn range_locks_exclude_as_well() {
 fn a_socket_that_was_left_behind_is_replaced() {
     alone(|| {
         let (_guard, socket) = place();
-        let lock = Lock::acquire(&socket).unwrap();
-        drop(lock.bind(0o600, 5).unwrap());
+        let mut lock = Lock::acquire(&socket).unwrap();
+        drop(lock.bind(rights(0o600), 5).unwrap());
         assert_eq!(
             UnixStream::connect(&socket).unwrap_err().kind(),
             ErrorKind::ConnectionRefused
         );
         drop(lock);
-        let lock = Lock::acquire(&socket).unwrap();
-        let listener = lock.bind(0o600, 5).unwrap();
+        let mut lock = Lock::acquire(&socket).unwrap();
+        let listener = lock.bind(rights(0o600), 5).unwrap();
         assert_eq!(
             listener.accept().unwrap_err().kind(),
             ErrorKind::WouldBlock,
@@ -133,10 +140,10 @@ fn what_is_no_socket_of_ours_is_neither_followed_nor_removed() {
     let (guard, socket) = place();
     let victim = guard.path().join("victim");
     fs::write(&victim, "precious").unwrap();
-    let lock = Lock::acquire(&socket).unwrap();
+    let mut lock = Lock::acquire(&socket).unwrap();
     symlink(&victim, &socket).unwrap();
     assert!(matches!(
-        lock.bind(0o600, 5),
+        lock.bind(rights(0o600), 5),
         Err(LockError::Unsafe {
             kind: "symbolic link",
             ..
@@ -144,7 +151,7 @@ fn what_is_no_socket_of_ours_is_neither_followed_nor_removed() {
     ));
     fs::remove_file(&socket).unwrap();
     fs::write(&socket, "a file").unwrap();
-    let refused = lock.bind(0o600, 5).unwrap_err();
+    let refused = lock.bind(rights(0o600), 5).unwrap_err();
     assert!(
         refused.to_string().contains("it is a regular file of user"),
         "{refused}"
@@ -198,11 +205,11 @@ fn files_of_others_are_refused() {
     };
     assert_eq!(Lock::acquire(&socket).unwrap_err(), expected);
     fs::remove_file(lock_path(&socket)).unwrap();
-    let lock = Lock::acquire(&socket).unwrap();
+    let mut lock = Lock::acquire(&socket).unwrap();
     drop(UnixListener::bind(&socket).unwrap());
     chown(&socket, Some(65_534), None).unwrap();
     assert!(matches!(
-        lock.bind(0o600, 5),
+        lock.bind(rights(0o600), 5),
         Err(LockError::Unsafe {
             kind: "socket",
             owner: 65_534,
@@ -219,12 +226,47 @@ fn a_path_is_at_most_107_bytes_long() {
         let (guard, _) = place();
         let base = guard.path().as_os_str().len() + 1;
         let fits = guard.path().join("x".repeat(SOCKET_PATH_MAX - base));
-        let lock = Lock::acquire(&fits).unwrap();
-        drop(lock.bind(0o600, 5).unwrap());
+        let mut lock = Lock::acquire(&fits).unwrap();
+        drop(lock.bind(rights(0o600), 5).unwrap());
         UnixStream::connect(&fits).unwrap_err();
         let long = guard.path().join("x".repeat(SOCKET_PATH_MAX - base + 1));
         let refused = Lock::acquire(&long).unwrap_err();
         assert_eq!(refused, LockError::TooLong { path: long });
         assert!(refused.to_string().contains("has 108 bytes"), "{refused}");
+    });
+}
+
+#[test]
+fn a_socket_is_given_to_its_owner_and_is_ours_all_the_same() {
+    if !is_root("a_socket_is_given_to_its_owner_and_is_ours_all_the_same") {
+        return;
+    }
+    alone(|| {
+        let (_guard, socket) = place();
+        let given = Rights {
+            mode: 0o700,
+            owner: Some((1234, Some(2345))),
+        };
+        let seen = || {
+            let metadata = fs::symlink_metadata(&socket).unwrap();
+            (metadata.uid(), metadata.gid(), metadata.mode() & 0o7777)
+        };
+        let mut lock = Lock::acquire(&socket).unwrap();
+        drop(lock.bind(given, 5).unwrap());
+        assert_eq!(seen(), (1234, 2345, 0o700));
+        // What an earlier daemon left is replaced, and the group stays our own where none is named.
+        let alone = Rights {
+            owner: Some((1234, None)),
+            ..given
+        };
+        let own = fs::metadata(socket.parent().unwrap()).unwrap().gid();
+        drop(lock.bind(alone, 5).unwrap());
+        assert_eq!(seen(), (1234, own, 0o700));
+        // What belongs to somebody else is not.
+        let refused = lock.bind(rights(0o700), 5).unwrap_err();
+        assert!(matches!(refused, LockError::Unsafe { owner: 1234, .. }));
+        drop(lock.bind(alone, 5).unwrap());
+        lock.remove().unwrap();
+        assert!(!socket.exists());
     });
 }

@@ -1,0 +1,488 @@
+//! What differs between two configurations, key by key and in a file's words, and which line makes the difference.
+//!
+//! Settings are compared as they take effect, so a key that says its default changes nothing, and a key of the daemon's
+//! section shows where it reaches a program. Every field of the model is named here: one that is added does not compile
+//! until somebody has decided which key explains it. Values of variables may be secrets and are masked; their names are
+//! not. Nothing is decided here: what a difference leads to is the engine's matter.
+
+use super::model::{
+    Autorestart, Config, Environment, Group, KeyOrigin, Launch, ListenAddress, ListenSettings,
+    LogSettings, LogTarget, Owner, Policy, ProcessSettings, User,
+};
+use super::schema::{self, Applies, Kind};
+use crate::types::{ProcessKey, ProgramName, Signal};
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
+
+/// What stands in the place of a variable's value.
+const MASK: &str = "***";
+
+/// A key whose value differs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyDifference {
+    /// Its name.
+    pub key: &'static str,
+    /// The value that is active; `None` is unset.
+    pub old: Option<String>,
+    /// The value that the file says, or the default.
+    pub new: Option<String>,
+    /// `FILE` and line that say so: the key's, else the section's whose default it is.
+    pub place: Option<(String, u32)>,
+    /// Whether it applies without a restart.
+    pub live: bool,
+}
+
+/// Both configurations.
+#[derive(Debug, Clone, Copy)]
+pub struct Compared<'c> {
+    /// What is active.
+    pub old: &'c Config,
+    /// What the file says.
+    pub new: &'c Config,
+}
+
+impl Compared<'_> {
+    /// The keys in which two settings of one process differ.
+    pub fn settings(&self, old: &ProcessSettings, new: &ProcessSettings) -> Vec<KeyDifference> {
+        let mut found = Finder {
+            compared: *self,
+            old,
+            new,
+            differences: Vec::new(),
+        };
+        found.whole();
+        found.differences
+    }
+
+    /// Why a process is in one configuration only: the key that made it come or go, if it is not its whole section.
+    pub fn membership(&self, key: &ProcessKey, settings: &ProcessSettings) -> Vec<KeyDifference> {
+        let program = &settings.program;
+        let before = copies(self.old, key, program);
+        let after = copies(self.new, key, program);
+        if let (false, Some(first)) = (before.is_empty(), after.first()) {
+            let place = |name| place_in(&first.origins, name).or_else(|| header(first));
+            let difference = |name, old: String, new: String| KeyDifference {
+                key: name,
+                old: Some(old),
+                new: Some(new),
+                place: place(name),
+                live: false,
+            };
+            let number = |copies: &[&ProcessSettings]| {
+                copies
+                    .iter()
+                    .map(|copy| copy.process_num)
+                    .min()
+                    .unwrap_or(0)
+            };
+            return vec![if before.len() != after.len() {
+                let count = |copies: &[&ProcessSettings]| copies.len().to_string();
+                difference("numprocs", count(&before), count(&after))
+            } else if number(&before) != number(&after) {
+                let start = |copies| number(copies).to_string();
+                difference("numprocs_start", start(&before), start(&after))
+            } else {
+                let name = |copies: &[&ProcessSettings]| {
+                    copies
+                        .iter()
+                        .find(|copy| copy.process_num == settings.process_num)
+                        .map(|copy| copy.key.process.to_string())
+                        .unwrap_or_default()
+                };
+                difference("process_name", name(&before), name(&after))
+            }];
+        }
+        // The program moved from one group to another: the lists of programs tell.
+        self.new
+            .groups
+            .keys()
+            .chain(self.old.groups.keys())
+            .filter(|name| {
+                let has = |config: &Config| {
+                    config.groups.get(*name).is_some_and(|group| {
+                        group
+                            .processes
+                            .values()
+                            .any(|copy| copy.program == *program)
+                    })
+                };
+                has(self.old) != has(self.new)
+            })
+            .find_map(|name| programs(self.old.groups.get(name), self.new.groups.get(name)))
+            .into_iter()
+            .collect()
+    }
+
+    /// The keys of a group's own section that differ.
+    pub fn group(&self, old: &Group, new: &Group) -> Vec<KeyDifference> {
+        let Group {
+            priority,
+            explicit: _,
+            origins: _,
+            processes: _,
+        } = new;
+        let ranked = old.priority != *priority && new.explicit;
+        let rank = ranked.then(|| KeyDifference {
+            key: "priority",
+            old: Some(old.priority.to_string()),
+            new: Some(priority.to_string()),
+            place: place_in(&new.origins, "priority")
+                .or_else(|| place_in(&new.origins, "programs")),
+            live: true,
+        });
+        rank.into_iter()
+            .chain(programs(Some(old), Some(new)))
+            .collect()
+    }
+}
+
+/// The copies of a program in one group.
+fn copies<'c>(
+    config: &'c Config,
+    key: &ProcessKey,
+    program: &ProgramName,
+) -> Vec<&'c ProcessSettings> {
+    config
+        .groups
+        .get(&key.group)
+        .into_iter()
+        .flat_map(|group| group.processes.values())
+        .filter(|copy| copy.program == *program)
+        .map(AsRef::as_ref)
+        .collect()
+}
+
+/// How the list of a group's programs differs.
+fn programs(old: Option<&Group>, new: Option<&Group>) -> Option<KeyDifference> {
+    let list = |group: Option<&Group>| {
+        let group = group.filter(|group| group.explicit)?;
+        let names: BTreeSet<&str> = group
+            .processes
+            .values()
+            .map(|copy| copy.program.as_str())
+            .collect();
+        Some(names.into_iter().collect::<Vec<_>>().join(","))
+    };
+    let (before, after) = (list(old), list(new));
+    (before != after).then(|| KeyDifference {
+        key: "programs",
+        place: new.and_then(|group| place_in(&group.origins, "programs")),
+        old: before,
+        new: after,
+        live: true,
+    })
+}
+
+fn place_in(origins: &[KeyOrigin], key: &str) -> Option<(String, u32)> {
+    origins
+        .iter()
+        .find(|origin| origin.key == key)
+        .map(|origin| (origin.file.display().to_string(), origin.line))
+}
+
+/// Where a program's section begins.
+fn header(settings: &ProcessSettings) -> Option<(String, u32)> {
+    let (file, line) = settings.origin.rsplit_once(':')?;
+    Some((file.to_owned(), line.parse().ok()?))
+}
+
+/// What compares two settings of one process.
+struct Finder<'f> {
+    compared: Compared<'f>,
+    old: &'f ProcessSettings,
+    new: &'f ProcessSettings,
+    differences: Vec<KeyDifference>,
+}
+
+impl Finder<'_> {
+    fn whole(&mut self) {
+        let ProcessSettings {
+            key: _,
+            program,
+            process_num,
+            origin: _,
+            origins: _,
+            launch,
+            policy,
+            stdout,
+            stderr,
+        } = self.new;
+        let old = self.old;
+        self.differ("process_name", old.program.as_str(), program.as_str());
+        self.numbers("numprocs_start", old.process_num, *process_num);
+        self.launch(&old.launch, launch);
+        self.policy(&old.policy, policy);
+        self.log(
+            [
+                "stdout_logfile",
+                "stdout_logfile_maxbytes",
+                "stdout_logfile_backups",
+                "stdout_capture_maxbytes",
+                "stdout_events_enabled",
+                "stdout_syslog",
+            ],
+            &old.stdout,
+            stdout,
+        );
+        self.log(
+            [
+                "stderr_logfile",
+                "stderr_logfile_maxbytes",
+                "stderr_logfile_backups",
+                "stderr_capture_maxbytes",
+                "stderr_events_enabled",
+                "stderr_syslog",
+            ],
+            &old.stderr,
+            stderr,
+        );
+    }
+
+    fn launch(&mut self, old: &Launch, new: &Launch) {
+        let Launch {
+            argv: _,
+            command,
+            directory,
+            umask,
+            user,
+            environment,
+            redirect_stderr,
+            strip_ansi,
+            server_url,
+            listen,
+        } = new;
+        let path = |path: &Option<std::path::PathBuf>| {
+            path.as_ref().map(|path| path.display().to_string())
+        };
+        let url = |url: &Option<String>| url.clone().unwrap_or_else(|| "AUTO".to_owned());
+        self.differ("command", &old.command, command);
+        self.maybe("directory", path(&old.directory), path(directory));
+        self.differ(
+            "umask",
+            &format!("{:03o}", old.umask),
+            &format!("{umask:03o}"),
+        );
+        self.user(old.user.as_ref(), user.as_ref());
+        self.environment(&old.environment, environment);
+        self.flags("redirect_stderr", old.redirect_stderr, *redirect_stderr);
+        self.flags("strip_ansi", old.strip_ansi, *strip_ansi);
+        self.differ("serverurl", &url(&old.server_url), &url(server_url));
+        self.listen(old.listen.as_deref(), listen.as_deref());
+    }
+
+    fn policy(&mut self, old: &Policy, new: &Policy) {
+        let Policy {
+            autostart,
+            autorestart,
+            startsecs,
+            startretries,
+            exitcodes,
+            stopsignal,
+            stopwaitsecs,
+            priority,
+            stopasgroup,
+            killasgroup,
+            essential,
+        } = new;
+        let seconds = Duration::as_secs;
+        self.numbers("priority", old.priority, *priority);
+        self.flags("autostart", old.autostart, *autostart);
+        self.differ("autorestart", rule(old.autorestart), rule(*autorestart));
+        self.numbers("startsecs", seconds(&old.startsecs), seconds(startsecs));
+        self.numbers("startretries", old.startretries, *startretries);
+        self.differ("exitcodes", &codes(&old.exitcodes), &codes(exitcodes));
+        self.differ("stopsignal", &signal(old.stopsignal), &signal(*stopsignal));
+        self.numbers(
+            "stopwaitsecs",
+            seconds(&old.stopwaitsecs),
+            seconds(stopwaitsecs),
+        );
+        self.flags("stopasgroup", old.stopasgroup, *stopasgroup);
+        self.flags("killasgroup", old.killasgroup, *killasgroup);
+        self.flags("essential", old.essential, *essential);
+    }
+
+    fn log(&mut self, keys: [&'static str; 6], old: &LogSettings, new: &LogSettings) {
+        let LogSettings {
+            target,
+            maxbytes,
+            backups,
+            capture_maxbytes,
+            events_enabled,
+            syslog,
+        } = new;
+        let [log, size, kept, capture, events, system] = keys;
+        match (&old.target, target) {
+            (
+                LogTarget::File {
+                    path: before,
+                    auto: true,
+                },
+                LogTarget::File {
+                    path: after,
+                    auto: true,
+                },
+            ) if before != after => {
+                let parent = |path: &Path| path.parent().map(|path| path.display().to_string());
+                if parent(before) == parent(after) {
+                    self.differ(
+                        log,
+                        &before.display().to_string(),
+                        &after.display().to_string(),
+                    );
+                } else if !self
+                    .differences
+                    .iter()
+                    .any(|other| other.key == "childlogdir")
+                {
+                    self.maybe("childlogdir", parent(before), parent(after));
+                }
+            }
+            (before, after) => self.differ(log, &target_word(before), &target_word(after)),
+        }
+        self.differ(size, &old.maxbytes.to_string(), &maxbytes.to_string());
+        self.numbers(kept, old.backups, *backups);
+        self.differ(
+            capture,
+            &old.capture_maxbytes.to_string(),
+            &capture_maxbytes.to_string(),
+        );
+        self.flags(events, old.events_enabled, *events_enabled);
+        self.flags(system, old.syslog, *syslog);
+    }
+
+    fn listen(&mut self, old: Option<&ListenSettings>, new: Option<&ListenSettings>) {
+        let both = [old, new].map(|listen| {
+            let ListenSettings { address, backlog } = listen?;
+            let (mode, owner) = match address {
+                ListenAddress::Tcp { .. } => (None, None),
+                ListenAddress::Unix { mode, owner, .. } => (Some(*mode), *owner),
+            };
+            let owner = owner.map(|Owner { uid, gid }| {
+                gid.map_or_else(|| uid.to_string(), |gid| format!("{uid}:{gid}"))
+            });
+            Some([
+                Some(address.to_string()),
+                backlog.map(|backlog| backlog.to_string()),
+                owner,
+                mode.map(|mode| format!("{mode:04o}")),
+            ])
+        });
+        let keys = ["socket", "socket_backlog", "socket_owner", "socket_mode"];
+        let [old, new] = both.map(Option::unwrap_or_default);
+        for ((key, old), new) in keys.into_iter().zip(old).zip(new) {
+            self.maybe(key, old, new);
+        }
+    }
+
+    fn user(&mut self, old: Option<&User>, new: Option<&User>) {
+        if old == new {
+            return;
+        }
+        let name = |user: Option<&User>| user.map(|user| user.name.clone());
+        let (before, mut after) = (name(old), name(new));
+        if before == after {
+            after = after.map(|name| format!("{name} (the account has changed)"));
+        }
+        self.maybe("user", before, after);
+    }
+
+    /// Variables that came, went or changed; each is the daemon's section's if it made the same change.
+    fn environment(&mut self, old: &Environment, new: &Environment) {
+        let (Environment(old), Environment(new)) = (old, new);
+        let Compared {
+            old: active,
+            new: file,
+        } = self.compared;
+        let changed: BTreeSet<&String> = old
+            .keys()
+            .chain(new.keys())
+            .filter(|name| old.get(*name) != new.get(*name))
+            .collect();
+        let (shared, own): (Vec<&String>, Vec<&String>) = changed.into_iter().partition(|name| {
+            active.daemon.environment.0.get(*name) == old.get(*name)
+                && file.daemon.environment.0.get(*name) == new.get(*name)
+        });
+        for (names, place) in [
+            (&own, self.place("environment")),
+            (&shared, place_in(&file.origins, "environment")),
+        ] {
+            let masked = |variables: &std::collections::BTreeMap<String, String>| {
+                let shown = names.iter().filter(|name| variables.contains_key(**name));
+                let list: Vec<String> = shown.map(|name| format!("{name}={MASK}")).collect();
+                (!list.is_empty()).then(|| list.join(","))
+            };
+            if !names.is_empty() {
+                self.differences.push(KeyDifference {
+                    key: "environment",
+                    old: masked(old),
+                    new: masked(new),
+                    place,
+                    live: false,
+                });
+            }
+        }
+    }
+
+    fn flags(&mut self, key: &'static str, old: bool, new: bool) {
+        self.differ(key, &old.to_string(), &new.to_string());
+    }
+
+    fn numbers<N: Into<i128>>(&mut self, key: &'static str, old: N, new: N) {
+        let (old, new): (i128, i128) = (old.into(), new.into());
+        self.differ(key, &old.to_string(), &new.to_string());
+    }
+
+    fn differ(&mut self, key: &'static str, old: &str, new: &str) {
+        self.maybe(key, Some(old.to_owned()), Some(new.to_owned()));
+    }
+
+    fn maybe(&mut self, key: &'static str, old: Option<String>, new: Option<String>) {
+        if old != new {
+            self.differences.push(KeyDifference {
+                key,
+                old,
+                new,
+                place: self.place(key),
+                live: schema::find(Kind::Program, key)
+                    .is_some_and(|key| key.applies == Applies::Live),
+            });
+        }
+    }
+
+    /// The line that decides about a key: the program's own; else, where its line was taken out, its section; else the
+    /// daemon's.
+    fn place(&self, key: &str) -> Option<(String, u32)> {
+        let taken_out = place_in(&self.old.origins, key).and_then(|_| header(self.new));
+        place_in(&self.new.origins, key)
+            .or(taken_out)
+            .or_else(|| place_in(&self.compared.new.origins, key))
+            .or_else(|| header(self.new))
+    }
+}
+
+fn rule(rule: Autorestart) -> &'static str {
+    match rule {
+        Autorestart::Never => "false",
+        Autorestart::Unexpected => "unexpected",
+        Autorestart::Always => "true",
+    }
+}
+
+fn codes(codes: &[u8]) -> String {
+    let codes: Vec<String> = codes.iter().map(ToString::to_string).collect();
+    codes.join(",")
+}
+
+fn signal(signal: Signal) -> String {
+    signal.to_string().trim_start_matches("SIG").to_owned()
+}
+
+fn target_word(target: &LogTarget) -> String {
+    match target {
+        LogTarget::Discard => "NONE".to_owned(),
+        LogTarget::File { auto: true, .. } => "AUTO".to_owned(),
+        LogTarget::File { path, auto: false } => path.display().to_string(),
+    }
+}
