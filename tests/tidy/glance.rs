@@ -121,7 +121,8 @@ fn unit(key: &Key) -> &'static str {
         ValueType::Autorestart
         | ValueType::LogLevel
         | ValueType::EditMode
-        | ValueType::ExitWhen => "word",
+        | ValueType::ExitWhen
+        | ValueType::OnOrphans => "word",
         ValueType::Path | ValueType::MainLog | ValueType::ChildLog | ValueType::Socket => "path",
         ValueType::Environment | ValueType::ExitCodes | ValueType::Names | ValueType::Patterns => {
             "list"

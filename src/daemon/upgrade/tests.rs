@@ -105,7 +105,7 @@ fn sample() -> State {
         access: Access {
             uid: 0,
             gid: 0,
-            owner: None,
+            owner: 0,
             mode: 0o600,
         },
         manager: Manager::from_environment().phase(),
