@@ -444,21 +444,7 @@ pub static ACTIONS: &[Action] = &[
         confirmation: None,
         run: groups::update,
     },
-    Action {
-        name: "upgrade",
-        usage: &[(
-            "upgrade",
-            "Replace the running daemon by what its executable is now; no program notices, and one that cannot go on is refused",
-        )],
-        summary: "replace the daemon under its programs",
-        example: "upgrade",
-        chapter: Chapter::Daemon,
-        flags: &[],
-        arguments: Arguments::None,
-        check: Check::Unchecked,
-        confirmation: None,
-        run: server::upgrade,
-    },
+    server::UPGRADE,
     Action {
         name: "version",
         usage: &[("version", "Show the daemon's version")],

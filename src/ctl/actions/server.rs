@@ -1,6 +1,6 @@
 //! Actions on the daemon: reload, upgrade, shutdown, open.
 
-use super::{Invocation, find};
+use super::{Action, Arguments, Chapter, Check, Invocation, find};
 use crate::ctl::escape;
 use crate::ctl::render::Rendered;
 use crate::ctl::session::{Failure, Session};
@@ -13,7 +13,24 @@ pub(super) fn reload(session: &mut Session<'_>, call: &Invocation<'_>) -> Result
     accepted(session, call, Request::Reload, text)
 }
 
-pub(super) fn upgrade(session: &mut Session<'_>, call: &Invocation<'_>) -> Result<u8, Failure> {
+/// In the list of actions.
+pub(super) const UPGRADE: Action = Action {
+    name: "upgrade",
+    usage: &[(
+        "upgrade",
+        "Replace the running daemon by what its executable is now; no program notices, and one that cannot go on is refused",
+    )],
+    summary: "replace the daemon under its programs",
+    example: "upgrade",
+    chapter: Chapter::Daemon,
+    flags: &[],
+    arguments: Arguments::None,
+    check: Check::Unchecked,
+    confirmation: None,
+    run: upgrade,
+};
+
+fn upgrade(session: &mut Session<'_>, call: &Invocation<'_>) -> Result<u8, Failure> {
     call.takes_nothing(session)?;
     let Response::Upgraded { from, to } = session.ask(call.action, Request::Upgrade)? else {
         return Err(Failure::Unexpected);
