@@ -6,6 +6,7 @@
 //!
 //! - [`daemon`] starts, watches, restarts, stops and logs programs. It is a thin shell around [`engine`], which takes
 //!   every decision and does nothing else: no clock, no system call, no failure.
+//!   [`events`] is as pure: it decides what event listeners are told, and understands what they say.
 //! - [`ctl`] is the console: it asks the daemon over a Unix socket in the protocol of [`wire`] and words the answers.
 //! - [`check_config`] explains what is wrong with a configuration file, by the loader that the daemon uses ([`config`]).
 //!
@@ -13,8 +14,9 @@
 //!
 //! # What holds everywhere
 //!
-//! - The arrows point one way: daemon → engine, config, wire, sys; ctl → wire, config; `check_config` → config;
-//!   engine → `config::model`, types; sys → types; wire → nothing of ours. A test enforces them.
+//! - The arrows point one way: daemon → engine, events, config, wire, sys; ctl → wire, config; `check_config` → config;
+//!   engine → `config::model`, types; events → the engine's words, `config::model`, types; sys → types; wire → nothing of
+//!   ours. A test enforces them.
 //! - The engine does no I/O and so cannot fail. Only a child that is not reaped yet is ever signalled, so a number
 //!   that the kernel has given to somebody else cannot be hit.
 //! - Every request gets exactly one answer. The loop wakes up only for a descriptor or a deadline.
@@ -38,6 +40,7 @@ pub mod ctl;
 pub mod daemon;
 pub mod dispatch;
 pub mod engine;
+pub mod events;
 #[allow(
     unsafe_code,
     reason = "the one room that speaks to the kernel without a net"

@@ -5,9 +5,11 @@
 
 mod console;
 mod daemon;
+mod events;
 mod fcgi;
 mod install;
 mod mask;
 mod output;
 mod rig;
 mod states;
+mod superlance;

@@ -33,6 +33,7 @@ mod hup;
 mod init;
 mod json;
 mod life;
+mod listeners;
 mod logs;
 mod notify;
 mod order;

@@ -29,6 +29,7 @@ impl Fingerprint {
             strip_ansi,
             server_url,
             listen,
+            listener,
         } = &settings.launch;
         let mut keys = Self::default();
         keys.add("command", argv.iter().chain([command]));
@@ -42,6 +43,7 @@ impl Fingerprint {
         keys.add("redirect_stderr", redirect_stderr.then_some(""));
         keys.add("strip_ansi", strip_ansi.then_some(""));
         keys.add("serverurl", server_url);
+        keys.add("eventlistener", listener.then_some(""));
         // Who owns it and how long its queue is changes the socket in place.
         keys.add("socket", listen.iter().map(|it| it.address.to_string()));
         for (key, log) in [

@@ -2,7 +2,8 @@
 
 use super::context::{Context, Variables};
 use super::diagnostic::Diagnostic;
-use super::model::{DaemonSettings, Group, ProcessSettings};
+use super::listener;
+use super::model::{DaemonSettings, Group, GroupKind, ProcessSettings};
 use super::program::{self, Place};
 use super::readers::number;
 use super::sections::{Named, Sorted};
@@ -44,6 +45,7 @@ pub fn build(
             priority,
             explicit: true,
             origins: section.table.origins(&context.sources),
+            kind: GroupKind::Programs,
             processes: BTreeMap::new(),
         };
         for program in members {
@@ -77,6 +79,7 @@ pub fn build(
             priority: 0,
             explicit: false,
             origins: Arc::from([]),
+            kind: GroupKind::Programs,
             processes: BTreeMap::new(),
         };
         add(context, daemon, program, place, &mut group);
@@ -85,6 +88,7 @@ pub fn build(
         group.priority = first.map_or(0, |process| process.policy.priority);
         groups.insert(name, group);
     }
+    listener::add(context, daemon, &sorted.listeners, &mut groups);
     groups
 }
 
@@ -218,25 +222,16 @@ fn members<'s>(
             found.push(*program);
             continue;
         }
-        if sorted
-            .foreign
-            .iter()
-            .any(|table| table.name == Some(&member))
-        {
-            context.report(
-                Diagnostic::warning(
-                    "not-supported",
-                    format!("group `{name}` will be without `{member}`"),
-                )
-                .at(span, "not supported by this version, and not started"),
-            );
-            continue;
-        }
         let fault = Diagnostic::error(
             "unknown-program",
             format!("group `{name}` names an unknown program `{member}`"),
         )
         .at(span, "no such program");
+        let mut listeners = sorted.listeners.iter();
+        if listeners.any(|listener| listener.name == member) {
+            context.report(fault.help("an event listener is a group of its own"));
+            continue;
+        }
         context.report(match suggest::nearest(&member, programs.keys().copied()) {
             Some(meant) => fault.suggest(span, meant),
             None => fault.help(format!("define it in a section [program.{member}]")),

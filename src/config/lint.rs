@@ -8,7 +8,7 @@ use super::environment::{Doubt, DoubtKind};
 use super::host::FileKind;
 use super::model::{Autorestart, Config, Launch, LogTarget, Policy};
 use super::program::Stream;
-use super::schema::{self, Kind};
+use super::schema;
 use super::sections::{Named, Sorted};
 use super::source::Span;
 use super::table::{Field, Table};
@@ -274,11 +274,9 @@ fn executable_problem(context: &mut Context<'_>, word: &str, launch: &Launch) ->
 
 /// What can be seen only when everything is built: files that two things write to.
 pub fn shared_files(context: &mut Context<'_>, config: &Config, sorted: &Sorted<'_>) {
-    let programs: BTreeMap<&str, &Named<'_>> = sorted
-        .programs
-        .iter()
-        .map(|program| (program.name, program))
-        .collect();
+    let named = sorted.listeners.iter().chain(&sorted.programs);
+    let programs: BTreeMap<&str, &Named<'_>> =
+        named.map(|program| (program.name, program)).collect();
     let own = own_files(config);
     let mut writers: BTreeMap<&OsStr, (&ProcessKey, Option<Span>, Stream)> = BTreeMap::new();
     let mut reported: Vec<(Option<Span>, Option<Span>)> = Vec::new();
@@ -383,24 +381,4 @@ fn own_files(config: &Config) -> BTreeMap<&OsStr, &'static str> {
         .chain(logfile)
         .map(|(file, what)| (file.as_os_str(), what))
         .collect()
-}
-
-/// Event listeners: their values are checked although they are not run.
-pub fn foreign(context: &mut Context<'_>, table: &Table<'_>) {
-    let name = table.name.unwrap_or_default();
-    let variables = Variables {
-        program: Some((name, name)),
-        numprocs: Some(1),
-        process_num: Some(0),
-        environment: None,
-    };
-    for (key, _) in table.fields() {
-        // Reading reports what is wrong; the value itself has no use.
-        let _unused = context.value(table, key, &variables, |text, key| {
-            match (table.kind, key.value) {
-                (Kind::EventListener, ValueType::Account) => Ok(()),
-                (_, value) => value.check(text),
-            }
-        });
-    }
 }

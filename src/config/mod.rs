@@ -3,12 +3,13 @@
 //! [`load`] is the one road: the daemon takes it at start and at every reload, the checker takes it to explain. It reads
 //! the file and what it includes (`include`, `document`, `scan`), sorts the sections (`sections`, `table`) by the schema
 //! (`schema`), reads each value (`readers`, `context`, `expand`, `value`, `environment`, `words`) and builds the model
-//! (`daemon`, `program`, `group`), and at last looks for what is allowed and probably not meant (`lint`). All findings are
-//! [`Diagnostic`]s with places; a configuration comes out only when none is an error.
+//! (`daemon`, `program`, `group`, `listener`), and at last looks for what is allowed and probably not meant (`lint`). All
+//! findings are [`Diagnostic`]s with places; a configuration comes out only when none is an error.
 //!
 //! Invariants: loading changes nothing on the machine, asks it only through [`Host`], keeps no state between two calls,
 //! and reports every fault of a file in one go. Nothing here prints.
 
+mod choices;
 mod context;
 mod daemon;
 mod diagnostic;
@@ -25,6 +26,7 @@ mod include;
 mod lint;
 mod lint_output;
 mod listen;
+mod listener;
 pub mod model;
 mod program;
 mod readers;
@@ -125,9 +127,6 @@ fn build(
     );
     for table in [&sorted.daemon, &sorted.console] {
         lint::quotes(context, table);
-    }
-    for table in &sorted.foreign {
-        lint::foreign(context, table);
     }
     let groups = group::build(context, &daemon, &sorted);
     let config = Config {

@@ -4,10 +4,12 @@
 //! and the only positions in a file are those of each program's section and keys, which messages name.
 
 mod origin;
+mod pool;
 mod role;
 
 pub use super::listen::{ListenAddress, ListenSettings, Owner};
 pub use origin::KeyOrigin;
+pub use pool::{GroupKind, PayloadLength, PoolSettings};
 pub use role::{Class, Role, Scope};
 
 use crate::types::{ByteSize, GroupName, ProcessKey, ProcessName, ProgramName, Signal};
@@ -208,6 +210,8 @@ pub struct Group {
     /// Where each key of that section stands, sorted by key.
     #[serde(deserialize_with = "origin::known")]
     pub origins: Arc<[KeyOrigin]>,
+    /// What its processes are to each other.
+    pub kind: GroupKind,
     /// Its processes.
     pub processes: BTreeMap<ProcessName, Arc<ProcessSettings>>,
 }
@@ -288,6 +292,8 @@ pub struct Launch {
     pub strip_ansi: bool,
     /// Overrides the value of `SUPERVISOR_SERVER_URL`.
     pub server_url: Option<String>,
+    /// Its standard input and output speak the protocol of event listeners.
+    pub listener: bool,
     /// A listening socket as its standard input: that of a `FastCGI` program.
     pub listen: Option<Arc<ListenSettings>>,
 }

@@ -9,6 +9,7 @@ use super::diagnostic::Diagnostic;
 use super::fcgi;
 use super::lint;
 use super::lint_output;
+use super::listener;
 use super::model::{
     Autorestart, DaemonSettings, Environment, KeyOrigin, Launch, LogSettings, LogTarget, Policy,
     ProcessSettings,
@@ -244,7 +245,7 @@ fn policy(context: &mut Context<'_>, program: &Named<'_>, variables: &Variables<
             })
             .unwrap_or(Signal::TERM),
         stopwaitsecs: seconds(number(context, table, "stopwaitsecs", variables)),
-        priority: number(context, table, "priority", variables),
+        priority: listener::rank(context, table, variables),
         stopasgroup,
         killasgroup: killasgroup.unwrap_or(stopasgroup),
         essential: boolean(context, table, "essential", variables).unwrap_or_default(),
@@ -315,6 +316,7 @@ impl Builder<'_> {
                 redirect_stderr: self.redirect_stderr,
                 strip_ansi: self.daemon.strip_ansi,
                 server_url: self.server_url.clone(),
+                listener: listener::is_listener(table),
                 listen,
             },
             policy: self.policy.clone(),
@@ -398,6 +400,11 @@ impl Builder<'_> {
             capture_maxbytes: size(context, table, capture, variables),
             events_enabled: boolean(context, table, events, variables).unwrap_or_default(),
             syslog: boolean(context, table, syslog, variables).unwrap_or_default() || old_syslog,
+        };
+        let settings = if stream == Stream::Stdout && listener::is_listener(table) {
+            listener::protocol(settings)
+        } else {
+            settings
         };
         if index == 0 {
             lint_output::log(

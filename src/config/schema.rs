@@ -5,9 +5,9 @@
 //! loader knows the keys it uses by name; a test makes sure that each of them has a row here and is of the right type.
 
 use super::value_type::ValueType::{
-    self, Account, Autorestart, Boolean, ChildLog, Command, EditMode, Environment, ExitCodes,
-    ExitWhen, InetAddress, Integer, Listen, LogLevel, MainLog, Mode, Name, Names, OnOrphans, Owner,
-    Path, Patterns, Signal, Size, Socket, Text, Url,
+    self, Account, Autorestart, Boolean, ChildLog, Command, EditMode, Environment, Events,
+    ExitCodes, ExitWhen, InetAddress, Integer, Listen, LogLevel, MainLog, Mode, Name, Names,
+    OnOrphans, Owner, Path, Patterns, PayloadLength, Signal, Size, Socket, Text, Url,
 };
 use std::collections::BTreeMap;
 use std::fmt;
@@ -181,10 +181,15 @@ pub const DEFAULT_DIRECTORY: &str = "/tmp/taskmaster.d";
 /// Takes its place for the socket where `/tmp` cannot be written.
 pub const DEFAULT_DIRECTORY_IN_MEMORY: &str = "/dev/shm/taskmaster.d";
 
+/// The only function of Supervisor's that can be honoured.
+const DEFAULT_HANDLER: &str = "supervisor.dispatchers:default_handler";
+
 /// Why a password has no use.
 pub const PEER: &str = "the socket itself says who connects, so no password is asked for";
-const EVENTS: &str = "this version publishes no events to listeners";
 const INET: &str = "this version does not listen on the network";
+const PROTOCOL: &str = "the standard output of an event listener is its protocol";
+const RESULTS: &str =
+    "results are read as Supervisor's own handler reads them, and no Python function is called";
 
 /// Every key.
 #[rustfmt::skip]
@@ -275,14 +280,21 @@ pub static KEYS: &[Key] = {
         key(InetServer, "port", InetAddress, "Address to listen on").idle(INET),
         key(InetServer, "username", Text, "Name to log in with").idle(INET),
         key(InetServer, "password", Text, "Password to log in with").idle(INET),
-        // Kinds of programs that are known and not run.
+        // FastCGI programs.
         key(FcgiProgram, "socket", Listen, "Socket that all copies inherit as their standard input: tcp://HOST:PORT or unix:///PATH").each(),
         key(FcgiProgram, "socket_backlog", whole(1, 65_535), "Connections that may wait; as many as the system allows unless given"),
         key(FcgiProgram, "socket_owner", Owner, "Owner of a Unix socket; the program's user unless given"),
         key(FcgiProgram, "socket_mode", Mode, "Mode of a Unix socket").or("0700", "0700"),
-        key(EventListener, "events", Names, "Events it listens to").idle(EVENTS),
-        key(EventListener, "buffer_size", whole(1, INT_MAX), "Events that may wait").idle(EVENTS),
-        key(EventListener, "result_handler", Text, "What reads its answers").idle(EVENTS),
+        // Event listeners.
+        key(EventListener, "events", Events, "Kinds of events it listens to, separated by commas").live(),
+        key(EventListener, "buffer_size", whole(1, INT_MAX), "Events that may wait; the oldest is discarded when one more comes").or("10", "10").live(),
+        key(EventListener, "payload_length", PayloadLength, "What `len` in a header counts: bytes or characters").or("bytes", "characters").live(),
+        key(EventListener, "result_handler", Text, "Python function that reads its results").or(DEFAULT_HANDLER, DEFAULT_HANDLER).idle(RESULTS),
+        key(EventListener, "priority", whole(i32::MIN as i64, INT_MAX), "Rank: low starts first and stops last").or("-1", "-1").live(),
+        key(EventListener, "redirect_stderr", Boolean, "Must be false: its standard output is the protocol").or("false", "false"),
+        key(EventListener, "stdout_capture_maxbytes", Size, "Size of the capture buffer").or("0", "0").idle(PROTOCOL),
+        key(EventListener, "stdout_events_enabled", Boolean, "Publish its standard output as events").or("false", "false").idle(PROTOCOL),
+        key(EventListener, "stdout_syslog", Boolean, "Send its standard output to the system log").or("false", "false").idle(PROTOCOL).each(),
     ]
 };
 
@@ -293,8 +305,11 @@ pub fn keys_of(kind: Kind) -> impl Iterator<Item = &'static Key> {
     } else {
         kind
     };
-    KEYS.iter()
-        .filter(move |key| key.section == kind || key.section == base)
+    KEYS.iter().filter(move |key| {
+        // A row of its own stands before that of all programs.
+        let shadowed = || SPELLINGS.contains_key(&(kind, key.name));
+        key.section == kind || (key.section == base && !shadowed())
+    })
 }
 
 /// Every spelling of every key, so that a file of thousands of lines does not walk the table for each.

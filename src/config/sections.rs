@@ -25,10 +25,10 @@ pub struct Sorted<'d> {
     pub programs: Vec<Named<'d>>,
     /// The groups in the order of the file.
     pub groups: Vec<Named<'d>>,
+    /// The event listeners in the order of the file.
+    pub listeners: Vec<Named<'d>>,
     /// The roles in the order of the file.
     pub roles: Vec<Named<'d>>,
-    /// Event listeners, which are checked and not run.
-    pub foreign: Vec<Table<'d>>,
 }
 
 /// A section with a name of its own.
@@ -56,8 +56,8 @@ pub fn sort<'d>(context: &mut Context<'_>, sections: &'d [Section]) -> Sorted<'d
             inet_servers: Vec::new(),
             programs: Vec::new(),
             groups: Vec::new(),
+            listeners: Vec::new(),
             roles: Vec::new(),
-            foreign: Vec::new(),
         },
         once: BTreeMap::new(),
         named: BTreeMap::new(),
@@ -70,11 +70,11 @@ pub fn sort<'d>(context: &mut Context<'_>, sections: &'d [Section]) -> Sorted<'d
         result.daemon.fall_back(default);
         result.console.fall_back(default);
         let named = result.programs.iter_mut().chain(&mut result.groups);
+        let named = named.chain(&mut result.listeners);
         let tables = named.map(|named| &mut named.table);
         for table in tables
             .chain(&mut result.unix_server)
             .chain(&mut result.inet_servers)
-            .chain(&mut result.foreign)
         {
             table.fall_back(default);
         }
@@ -226,12 +226,10 @@ impl<'d> Sorter<'d> {
                 context.report(unsupported(section, why));
                 return;
             }
-            Kind::EventListener => {
-                context.report(unsupported(section, "this listener is not started"));
-            }
             Kind::Program
             | Kind::FcgiProgram
             | Kind::Group
+            | Kind::EventListener
             | Kind::Role
             | Kind::Daemon
             | Kind::Console
@@ -278,16 +276,16 @@ impl<'d> Sorter<'d> {
         match kind {
             Kind::Program | Kind::FcgiProgram => self.sorted.programs.push(named(table)),
             Kind::Group => self.sorted.groups.push(named(table)),
+            Kind::EventListener => self.sorted.listeners.push(named(table)),
             Kind::Role => self.sorted.roles.push(named(table)),
-            Kind::EventListener
-            | Kind::RpcInterface
+            Kind::RpcInterface
             | Kind::CtlPlugin
             | Kind::Daemon
             | Kind::Console
             | Kind::Include
             | Kind::UnixServer
             | Kind::InetServer
-            | Kind::Default => self.sorted.foreign.push(table),
+            | Kind::Default => {}
         }
     }
 }

@@ -153,9 +153,9 @@ impl<'d> Table<'d> {
                     Kind::Console => format!("`{key}` belongs in [taskmasterctl]"),
                     Kind::Program => format!("`{key}` belongs in a [program.NAME]"),
                     Kind::Group => format!("`{key}` belongs in a [group.NAME]"),
-                    Kind::Role => format!("`{key}` belongs in a [role.NAME]"),
                     Kind::FcgiProgram => format!("`{key}` belongs in an [fcgi-program.NAME]"),
-                    Kind::EventListener => format!("`{key}` belongs in an [eventlistener:NAME]"),
+                    Kind::EventListener => format!("`{key}` belongs in an [eventlistener.NAME]"),
+                    Kind::Role => format!("`{key}` belongs in a [role.NAME]"),
                     Kind::Include
                     | Kind::UnixServer
                     | Kind::InetServer

@@ -3,12 +3,16 @@
 //! Each refusal says what is wrong at which place of the value, so that the caller can put a caret under it. Nothing here
 //! asks the machine: whether an account or a directory exists is the loader's question.
 
+pub use super::choices::{
+    autorestart, edit_mode, exit_when, log_level, on_orphans, payload_length,
+};
 use super::environment::{self, ListError};
-use super::model::{Autorestart, EditMode, ExitWhen, LogLevel, OnOrphans};
 use super::suggest;
 use super::value_type::ValueFault;
 use super::words::{self, Word, WordsError};
-use crate::types::{ByteSize, ByteSizeError, NameError, ProcessName, ProgramName, Signal};
+use crate::types::{
+    ByteSize, ByteSizeError, EventType, NameError, ProcessName, ProgramName, Signal,
+};
 use std::ops::Range;
 
 /// Largest size: what a file offset can hold.
@@ -182,71 +186,28 @@ pub fn exit_codes(text: &str) -> Result<Vec<u8>, ValueFault> {
     Ok(codes)
 }
 
-/// `emacs` or `vi`.
-pub fn edit_mode(text: &str) -> Result<EditMode, ValueFault> {
-    match text.to_ascii_lowercase().as_str() {
-        "" => Err(empty()),
-        "emacs" => Ok(EditMode::Emacs),
-        "vi" => Ok(EditMode::Vi),
-        _ => Err(unknown_word(text, "neither of the two", ["emacs", "vi"])),
+/// A comma list of kinds of events, in any case.
+pub fn events(text: &str) -> Result<Vec<EventType>, ValueFault> {
+    if text.is_empty() {
+        return Err(empty());
     }
-}
-
-/// `adopt`, `stop` or `leave`.
-pub fn on_orphans(text: &str) -> Result<OnOrphans, ValueFault> {
-    match text.to_ascii_lowercase().as_str() {
-        "" => Err(empty()),
-        "adopt" => Ok(OnOrphans::Adopt),
-        "stop" => Ok(OnOrphans::Stop),
-        "leave" => Ok(OnOrphans::Leave),
-        _ => Err(unknown_word(
-            text,
-            "none of the three",
-            ["adopt", "stop", "leave"],
-        )),
-    }
-}
-
-/// A boolean word or `unexpected`.
-pub fn autorestart(text: &str) -> Result<Autorestart, ValueFault> {
-    if text.eq_ignore_ascii_case("unexpected") {
-        return Ok(Autorestart::Unexpected);
-    }
-    match boolean(text) {
-        Ok(true) => Ok(Autorestart::Always),
-        Ok(false) => Ok(Autorestart::Never),
-        Err(_) if text.is_empty() => Err(empty()),
-        Err(_) => Err(unknown_word(
-            text,
-            "none of the three",
-            ["unexpected", "true", "false", "yes", "no", "on", "off"],
-        )
-        .help("to start again after a failure only, use `unexpected`")),
-    }
-}
-
-/// When the daemon ends by itself.
-pub fn exit_when(text: &str) -> Result<ExitWhen, ValueFault> {
-    word(text, &ExitWhen::WORDS)
-        .ok_or_else(|| unknown_word(text, "no such rule", ExitWhen::WORDS.map(|(name, _)| name)))
-}
-
-/// A log level in Supervisor's words.
-pub fn log_level(text: &str) -> Result<LogLevel, ValueFault> {
-    const WORDS: [(&str, LogLevel); 8] = [
-        ("critical", LogLevel::Critical),
-        ("error", LogLevel::Error),
-        ("warn", LogLevel::Warn),
-        ("warning", LogLevel::Warn),
-        ("info", LogLevel::Info),
-        ("debug", LogLevel::Debug),
-        ("trace", LogLevel::Trace),
-        ("blather", LogLevel::Blather),
-    ];
-    word(text, &WORDS).ok_or_else(|| {
-        unknown_word(text, "not a log level", WORDS.map(|(name, _)| name))
-            .help("levels are critical, error, warn, info, debug, trace and blather")
-    })
+    let known = |piece: Piece<'_>| {
+        EventType::named(piece.text).ok_or_else(|| {
+            if piece.text.is_empty() {
+                return ValueFault::new("a kind of event is missing here").at(piece.range);
+            }
+            let names = EventType::all().map(EventType::name);
+            let meant = suggest::nearest(piece.text, names);
+            let fault = ValueFault::new("there is no such kind of event").at(piece.range);
+            let families = "PROCESS_STATE, PROCESS_LOG, PROCESS_COMMUNICATION, PROCESS_GROUP, REMOTE_COMMUNICATION, \
+                            SUPERVISOR_STATE_CHANGE and TICK";
+            match meant {
+                Some(_) => fault.meant(meant),
+                None => fault.help(format!("kinds of events are EVENT, {families}, and the members of these")),
+            }
+        })
+    };
+    pieces(text).into_iter().map(known).collect()
 }
 
 /// The daemon's own log.
@@ -453,21 +414,25 @@ fn quoting(error: &WordsError, text: &str) -> ValueFault {
     }
 }
 
-fn word<T: Copy>(text: &str, words: &[(&str, T)]) -> Option<T> {
+pub(super) fn word<T: Copy>(text: &str, words: &[(&str, T)]) -> Option<T> {
     words
         .iter()
         .find(|(name, _)| name.eq_ignore_ascii_case(text))
         .map(|&(_, value)| value)
 }
 
-fn unknown_word<const N: usize>(text: &str, label: &str, words: [&str; N]) -> ValueFault {
+pub(super) fn unknown_word<const N: usize>(
+    text: &str,
+    label: &str,
+    words: [&str; N],
+) -> ValueFault {
     if text.is_empty() {
         return empty();
     }
     ValueFault::new(label).meant(suggest::nearest(text, words))
 }
 
-fn empty() -> ValueFault {
+pub(super) fn empty() -> ValueFault {
     ValueFault::new("nothing stands here")
 }
 

@@ -61,6 +61,10 @@ pub enum ValueType {
     InetAddress,
     /// A list of names.
     Names,
+    /// A list of kinds of events.
+    Events,
+    /// What is counted.
+    PayloadLength,
     /// File patterns separated by white space.
     Patterns,
 }
@@ -154,6 +158,8 @@ impl ValueType {
             | Self::Url
             | Self::InetAddress
             | Self::Names
+            | Self::Events
+            | Self::PayloadLength
             | Self::Patterns => format!("{subject} must be {}", self.expected()),
         }
     }
@@ -188,6 +194,8 @@ impl ValueType {
             Self::Url => "AUTO or a URL".into(),
             Self::InetAddress => "a port from 1 to 65535, or HOST:PORT".into(),
             Self::Names => "names separated by commas".into(),
+            Self::Events => "kinds of events separated by commas".into(),
+            Self::PayloadLength => "`bytes` or `characters`".into(),
             Self::Patterns => "file names or patterns separated by blanks".into(),
         }
     }
@@ -216,6 +224,8 @@ impl ValueType {
             Self::Url => value::url(text).map(drop),
             Self::InetAddress => value::inet_address(text),
             Self::Names => value::names(text).map(drop),
+            Self::Events => value::events(text).map(drop),
+            Self::PayloadLength => value::payload_length(text).map(drop),
             Self::Patterns => value::patterns(text).map(drop),
         }
     }

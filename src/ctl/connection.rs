@@ -344,6 +344,7 @@ fn waits(request: &Request) -> bool {
         | Request::Shutdown
         | Request::Version
         | Request::Input { .. }
+        | Request::Remote { .. }
         | Request::Subscribe { .. }
         | Request::Unsubscribe { .. }
         | Request::Plan { .. } => false,

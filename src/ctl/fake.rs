@@ -195,5 +195,6 @@ pub fn row(name: &str, state: ProcessState) -> StatusRow {
         adopted: false,
         stdout_log: LogState::default(),
         stderr_log: LogState::default(),
+        listener: None,
     }
 }

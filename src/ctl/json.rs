@@ -30,8 +30,9 @@
 //! A row of `status` has `name`, `group`, `process`, `program`, `state`, `code` (Supervisor's number), `description`
 //! (as in the table, in local time), `pid`, `uptime_ms`, `started_at` and `stopped_at` (seconds since 1970), `trouble`,
 //! `last_exit` (`code` or `signal`, `name`, `core_dumped`; `text`), `failures`, `next_attempt_ms`, `restarts`,
-//! `adopted` (taken over from a daemon that was killed), `stdout_log` and `stderr_log` (`path`, `lost`, `errno`). What
-//! does not apply is null. Keys may be added.
+//! `adopted` (taken over from a daemon that was killed), `stdout_log` and `stderr_log` (`path`, `lost`, `errno`),
+//! `listener` of an event listener (`state`, `waiting`, `buffer_size`, `discarded`, `rejected`). What does not apply
+//! is null. Keys may be added.
 //! With `--long` it has `resources` of its tree of processes: `processes`, `cpu_ms`, `cpu_percent`, `memory` (bytes).
 //!
 //! A story has `process` (a row as above), `since_ms` (in its state), `wanted` (`up`, `by_operator`), `failed_step`
@@ -45,9 +46,9 @@ use super::render::{self, Rendered, Verb};
 use super::story::LastWords;
 use super::{advice, table};
 use crate::wire::{
-    AvailRow, Change, ChangeKind, Diagnostic, ExitStatus, GroupAnswer, GroupResult, LogChunk,
-    LogState, NamedResult, Outcome, PidRow, Plan, PlannedKey, ProcessState, Refusal, StatusReply,
-    StatusRow, Story, Trouble,
+    AvailRow, Change, ChangeKind, Diagnostic, ExitStatus, GroupAnswer, GroupResult, ListenerState,
+    ListenerStatus, LogChunk, LogState, NamedResult, Outcome, PidRow, Plan, PlannedKey,
+    ProcessState, Refusal, StatusReply, StatusRow, Story, Trouble,
 };
 use chrono::{Local, TimeZone};
 use serde_json::{Value, json};
@@ -171,6 +172,7 @@ where
         "adopted": row.adopted,
         "stdout_log": log_state(&row.stdout_log),
         "stderr_log": log_state(&row.stderr_log),
+        "listener": row.listener.as_ref().map(listener),
     })
 }
 
@@ -186,6 +188,16 @@ fn exit_status(status: &ExitStatus) -> Value {
         }
         ExitStatus::Unknown => json!({ "unknown": true, "text": status.to_string() }),
     }
+}
+
+fn listener(listener: &ListenerStatus) -> Value {
+    json!({
+        "state": listener.state.map(ListenerState::name),
+        "waiting": listener.waiting,
+        "buffer_size": listener.buffer_size,
+        "discarded": listener.discarded,
+        "rejected": listener.rejected,
+    })
 }
 
 fn log_state(log: &LogState) -> Value {

@@ -6,7 +6,7 @@ use super::escape;
 use super::procfs::Usage;
 use super::render::{self, Rendered, Verb};
 use super::table::{self, is_down};
-use crate::wire::{LogState, StatusReply, StatusRow};
+use crate::wire::{ListenerState, ListenerStatus, LogState, StatusReply, StatusRow};
 use unicode_width::UnicodeWidthStr;
 
 /// Titles of the columns; numbers stand on the right.
@@ -61,6 +61,7 @@ pub fn status(reply: &StatusReply, usage: &[Option<Usage>], colour: bool) -> Ren
     for (row, cells) in reply.rows.iter().zip(&cells) {
         let state = colour.then(|| table::colour_of(row.state));
         rendered.lines.push(line(cells, &widths, state));
+        rendered.lines.extend(listener_line(row, colour));
         for (channel, log) in [("stdout", &row.stdout_log), ("stderr", &row.stderr_log)] {
             rendered.lines.extend(log_line(channel, log, colour));
         }
@@ -114,6 +115,62 @@ fn line(cells: &[String; 8], widths: &[usize], state: Option<&str>) -> String {
         text.push_str(&parts.concat());
     }
     text.trim_end().to_owned()
+}
+
+fn listener_line(row: &StatusRow, colour: bool) -> Option<String> {
+    let listener = row.listener.as_ref()?;
+    let state = listener.state.map_or("-", ListenerState::name);
+    let text = format!("    events  {state}, {}", waiting(listener));
+    let lost = if listener.discarded > 0 {
+        format!(", {} discarded", listener.discarded)
+    } else {
+        String::new()
+    };
+    Some(if colour {
+        format!("\x1b[2m{text}\x1b[0m\x1b[31m{lost}\x1b[0m")
+    } else {
+        format!("{text}{lost}")
+    })
+}
+
+fn waiting(listener: &ListenerStatus) -> String {
+    format!("{} of {} waiting", listener.waiting, listener.buffer_size)
+}
+
+/// Sentences about an event listener and its pool.
+pub fn listener_news(listener: &ListenerStatus) -> Vec<String> {
+    let state = match listener.state {
+        Some(ListenerState::Acknowledged) => "It has yet to say that it takes an event",
+        Some(ListenerState::Ready) => "It is ready for an event",
+        Some(ListenerState::Busy) => "It has an event that it has not dealt with yet",
+        Some(ListenerState::Unknown) => {
+            "It broke the protocol of event listeners, and gets no events until it is restarted"
+        }
+        None => "It gets no events while it is down",
+    };
+    let mut news = vec![format!(
+        "{state}; events of its pool: {}.",
+        waiting(listener)
+    )];
+    if listener.discarded > 0 {
+        news.push(format!(
+            "Its pool discarded {}, because more than {} waited: see buffer_size.",
+            counted(listener.discarded, "event"),
+            listener.buffer_size
+        ));
+    }
+    if listener.rejected > 0 {
+        news.push(format!(
+            "Events were rejected in its pool {}.",
+            counted(listener.rejected, "time")
+        ));
+    }
+    news
+}
+
+fn counted(count: u64, what: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{plural}")
 }
 
 fn log_line(channel: &str, log: &LogState, colour: bool) -> Option<String> {
@@ -211,6 +268,42 @@ mod tests {
             ]
         );
         assert_eq!(rendered.code, 3);
+    }
+
+    #[test]
+    fn a_listener_says_what_it_does_and_what_was_lost() {
+        let listener = |state, discarded| ListenerStatus {
+            state,
+            waiting: 3,
+            buffer_size: 10,
+            discarded,
+            rejected: discarded,
+        };
+        let lines = |status: ListenerStatus| {
+            let news = listener_news(&status);
+            let row = StatusRow {
+                listener: Some(status),
+                ..row("mail", ProcessState::Running)
+            };
+            (listener_line(&row, false).unwrap(), news)
+        };
+        let (line, news) = lines(listener(Some(ListenerState::Ready), 0));
+        assert_eq!(line, "    events  READY, 3 of 10 waiting");
+        assert_eq!(
+            news,
+            ["It is ready for an event; events of its pool: 3 of 10 waiting."]
+        );
+        let (line, news) = lines(listener(None, 1));
+        assert_eq!(line, "    events  -, 3 of 10 waiting, 1 discarded");
+        assert_eq!(
+            news,
+            [
+                "It gets no events while it is down; events of its pool: 3 of 10 waiting.",
+                "Its pool discarded 1 event, because more than 10 waited: see buffer_size.",
+                "Events were rejected in its pool 1 time.",
+            ]
+        );
+        assert_eq!(listener_line(&row("a", ProcessState::Running), false), None);
     }
 
     #[test]

@@ -172,6 +172,9 @@ fn reasons(story: &Story) -> Vec<String> {
             "It was restarted by itself {times} since the daemon started."
         ));
     }
+    if let Some(listener) = &row.listener {
+        reasons.extend(super::long::listener_news(listener));
+    }
     for log in [&row.stdout_log, &row.stderr_log] {
         if let (Some(path), true) = (&log.path, log.lost > 0 || log.errno.is_some()) {
             reasons.push(super::long::log_trouble(path, log));

@@ -93,6 +93,9 @@ impl Estate {
                 OnOrphans::Adopt if settings.launch.listen.is_some() => {
                     Some("the socket that it listens on ended with its daemon".to_owned())
                 }
+                OnOrphans::Adopt if settings.launch.listener => {
+                    Some("what it was told of events ended with its daemon".to_owned())
+                }
                 OnOrphans::Adopt => match Orphan::open(birth.clone()) {
                     Ok((orphan, survivor)) => {
                         survivors.insert(key.clone(), survivor);

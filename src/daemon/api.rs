@@ -11,7 +11,8 @@ use super::jobs::Tail;
 use super::upgrade::concerns_daemon_alone;
 use crate::daemon::capture::LogRef;
 use crate::engine::event::{Command, GroupChangeKind, Reply};
-use crate::engine::{Event, Resolution};
+use crate::engine::{self, Resolution};
+use crate::events::Event;
 use crate::sys::clock;
 use crate::types::{Monotonic, Signal, SignalError, Ticket};
 use crate::wire::{Diagnostic, Refusal, Request, RequestFrame, Response, SubscriptionEnd};
@@ -93,6 +94,10 @@ impl Daemon {
             }
             Request::Clear { targets } => return self.clear(client, id, &targets),
             Request::Input { target, data } => return Some(self.input(&target, &data)),
+            Request::Remote { subject, data } => {
+                self.publish_event(Event::remote(&subject, &data));
+                return Some(Response::Accepted);
+            }
             Request::Subscribe { topic } => {
                 return self
                     .subscribe(client, id, &topic, now)
@@ -150,7 +155,7 @@ impl Daemon {
                 request: id,
             },
         );
-        self.feed(Event::Command { ticket, command });
+        self.feed(engine::Event::Command { ticket, command });
         None
     }
 
@@ -164,7 +169,9 @@ impl Daemon {
     ) -> Result<Option<Command>, Vec<Diagnostic>> {
         let config = self.loader.load_and_log()?;
         self.check_executable()?;
-        if !concerns_daemon_alone(&self.started_with, self.engine.config(), &config) {
+        if self.is_without_listeners().is_err()
+            || !concerns_daemon_alone(&self.started_with, self.engine.config(), &config)
+        {
             return Ok(Some(Command::Reload));
         }
         self.ask_for_settings(client, id, config.daemon.clone(), now);
@@ -268,6 +275,7 @@ fn targets_of(request: &Request) -> Option<&[String]> {
         | Request::Shutdown
         | Request::Version
         | Request::Input { .. }
+        | Request::Remote { .. }
         | Request::Subscribe { .. }
         | Request::Unsubscribe { .. } => None,
     }

@@ -7,6 +7,7 @@ use crate::engine::event::{
     GroupChange, GroupChangeKind, GroupOutcome, Outcome, SpawnFailure, SpawnStep, TargetResult,
 };
 use crate::engine::view::{State, Trouble};
+use crate::events::{ListenerState, ListenerView};
 use crate::{types, wire};
 
 pub fn state(state: State) -> wire::ProcessState {
@@ -19,6 +20,22 @@ pub fn state(state: State) -> wire::ProcessState {
         State::Exited => wire::ProcessState::Exited,
         State::Fatal => wire::ProcessState::Fatal,
         State::Unknown => wire::ProcessState::Unknown,
+    }
+}
+
+pub fn listener(listener: ListenerView) -> wire::ListenerStatus {
+    let state = |state| match state {
+        ListenerState::Acknowledged => wire::ListenerState::Acknowledged,
+        ListenerState::Ready => wire::ListenerState::Ready,
+        ListenerState::Busy => wire::ListenerState::Busy,
+        ListenerState::Unknown => wire::ListenerState::Unknown,
+    };
+    wire::ListenerStatus {
+        state: listener.state.map(state),
+        waiting: listener.waiting as u64,
+        buffer_size: listener.buffer_size as u64,
+        discarded: listener.discarded,
+        rejected: listener.rejected,
     }
 }
 

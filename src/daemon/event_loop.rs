@@ -14,6 +14,7 @@ use super::connections::SocketReady;
 use super::inputs::Inputs;
 use super::jobs::Jobs;
 use super::journal::{Birth, Journal};
+use super::listeners::Listeners;
 use super::loader::Loader;
 use super::manager::Manager;
 use super::runtime_files::RuntimeFiles;
@@ -31,7 +32,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Ends of children handled in one turn.
 const REAPS_PER_TURN: usize = 256;
@@ -67,6 +68,7 @@ pub struct Daemon {
     /// Programs of a killed daemon that are left alone.
     pub(super) left: BTreeMap<ProcessKey, Birth>,
     pub(super) upgrade: Option<Upgrade>,
+    pub(super) listeners: Listeners,
     queue: VecDeque<Event>,
     more_ends: bool,
     pub(super) listener_rests_until: Option<Monotonic>,
@@ -155,6 +157,8 @@ pub(super) enum Wake {
     Input(u64),
     /// A program that is no child has ended.
     Adopted(Pid),
+    /// An event listener has written something.
+    Said(u64),
 }
 
 impl Wake {
@@ -167,7 +171,8 @@ impl Wake {
             Self::Client(ClientId(id)) => (1 << 60) | id,
             Self::ExecStatus(pid) => (2 << 60) | u64::from(pid.as_raw().unsigned_abs()),
             Self::Input(id) => (3 << 60) | id,
-            Self::Adopted(pid) => (4 << 60) | u64::from(pid.as_raw().unsigned_abs()),
+            Self::Said(id) => (4 << 60) | id,
+            Self::Adopted(pid) => (5 << 60) | u64::from(pid.as_raw().unsigned_abs()),
         }
     }
 
@@ -181,7 +186,8 @@ impl Wake {
             (1, id) => Some(Self::Client(ClientId(id))),
             (2, pid) => as_pid(pid).map(Self::ExecStatus),
             (3, id) => Some(Self::Input(id)),
-            (4, pid) => as_pid(pid).map(Self::Adopted),
+            (4, id) => Some(Self::Said(id)),
+            (5, pid) => as_pid(pid).map(Self::Adopted),
             _ => None,
         }
     }
@@ -208,6 +214,7 @@ impl Daemon {
             manager,
         } = parts;
         let started_with = engine.config().daemon.clone();
+        let listeners = Listeners::new(started_with.identifier.clone());
         let poller = Poller::new()?;
         poller.add(&signals, Wake::Signal.token(), Interest::READABLE)?;
         if let Some(listener) = &listener {
@@ -250,6 +257,7 @@ impl Daemon {
             adopted: BTreeMap::new(),
             left: BTreeMap::new(),
             upgrade: None,
+            listeners,
             queue: VecDeque::new(),
             more_ends: false,
             listener_rests_until: None,
@@ -259,6 +267,7 @@ impl Daemon {
 
     /// Starts what is to start by itself.
     pub fn boot(&mut self) {
+        self.open_pools();
         self.feed(Event::Boot);
     }
 
@@ -310,6 +319,7 @@ impl Daemon {
                     Some(Wake::ExecStatus(pid)) => self.on_exec_status(pid),
                     Some(Wake::Input(id)) => self.on_input_room(id),
                     Some(Wake::Adopted(pid)) => self.on_adopted_end(pid),
+                    Some(Wake::Said(id)) => self.on_listener_output(id),
                     None => log::error!("bug: unknown wake-up {token:#x}"),
                 }
             }
@@ -321,6 +331,7 @@ impl Daemon {
             self.tend_listener(now);
             self.tend_upgrade(now);
             self.tend_sockets();
+            self.tend_listeners(now);
         }
     }
 
@@ -332,10 +343,12 @@ impl Daemon {
             journal,
             listener,
             runtime_files,
+            listeners,
             sockets,
             ..
         } = self;
         drop((listener, sockets));
+        listeners.outputs.finish(Instant::now() + drain);
         if !processes_left && let Err(error) = journal.remove() {
             log::warn!("can't remove the record of processes: {error}");
         }
@@ -351,6 +364,7 @@ impl Daemon {
         while let Some(event) = self.queue.pop_front() {
             let actions = self.engine.step(clock::now(), event);
             self.write_down();
+            self.follow_engine();
             for action in actions {
                 self.execute(action);
             }
@@ -377,6 +391,7 @@ impl Daemon {
             .chain(self.engine.next_deadline())
             .chain(self.listener_rests_until)
             .chain(self.upgrade_deadline())
+            .chain(self.listeners.next_deadline())
             .min()
             .map(|deadline| deadline.since(now))
     }
@@ -415,8 +430,12 @@ impl Daemon {
             if let Some(pipe) = self.children.forget(pid) {
                 self.unwatch(&pipe);
             }
+            let listener = self.last_words(pid);
             let event = self.children.end_of(pid, status);
             self.feed(event);
+            if let Some(key) = listener {
+                self.listener_ended(&key);
+            }
             next = reap::peek();
             if next.is_some_and(|(same, _)| same == pid) {
                 log::error!("bug: the end of pid {pid} was told and not collected");
@@ -432,18 +451,6 @@ impl Daemon {
             self.unwatch(&pipe);
             if let Some(event) = event {
                 self.feed(event);
-            }
-        }
-    }
-
-    fn on_input_room(&mut self, id: u64) {
-        let Some(key) = self.input_tokens.get(&id).cloned() else {
-            return;
-        };
-        if self.inputs.resume(&key) != Ok(super::inputs::Progress::Waiting) {
-            self.input_tokens.remove(&id);
-            if let Some(pipe) = self.inputs.pipe(&key) {
-                self.unwatch(pipe);
             }
         }
     }
@@ -494,6 +501,7 @@ mod tests {
             Wake::ExecStatus(Pid::new(i32::MAX).unwrap()),
             Wake::Input(9),
             Wake::Adopted(Pid::new(77).unwrap()),
+            Wake::Said(9),
         ] {
             assert_eq!(Wake::from_token(wake.token()), Some(wake));
         }

@@ -74,6 +74,7 @@ impl Daemon {
             }
             Action::Forget { key } => self.forget(&key),
             Action::PublishGroup { group, added } => {
+                self.publish_group(&group, added);
                 let group = group.to_string();
                 let notice = if added {
                     Notice::GroupAdded { group }
@@ -121,8 +122,16 @@ impl Daemon {
             (Channel::Stdout, launched.stdout, &settings.stdout),
             (Channel::Stderr, launched.stderr, &settings.stderr),
         ];
+        self.close_input(&key);
+        if let Some(stdin) = launched.stdin {
+            self.inputs.open(key.clone(), stdin);
+        }
         for (channel, pipe, log) in captures {
-            if let Some(pipe) = pipe {
+            if settings.launch.listener && channel == Channel::Stdout {
+                if let Some(pipe) = pipe {
+                    self.begin_listening(&settings, pid, pipe);
+                }
+            } else if let Some(pipe) = pipe {
                 let options = AttachOptions {
                     strip_ansi: settings.launch.strip_ansi,
                 };
@@ -137,10 +146,6 @@ impl Daemon {
                     options,
                 );
             }
-        }
-        self.close_input(&key);
-        if let Some(stdin) = launched.stdin {
-            self.inputs.open(key.clone(), stdin);
         }
         let executed = match launched.spawned.status {
             Status::Settled(told) => self.children.settle(pid, spawn, told),
@@ -199,6 +204,7 @@ impl Daemon {
             self.release_adopted(key);
             self.sockets.look_again();
         }
+        self.publish_state(change);
         let notice = Notice::State {
             name: key.to_string(),
             from: convert::state(*from),

@@ -1,7 +1,7 @@
 //! Standard inputs of the programs: pipes whose writing ends the daemon holds.
 //!
 //! A program that does not read can neither block the daemon nor make it hold more than [`PENDING_MAX`] bytes: input
-//! beyond that is refused whole.
+//! beyond that is refused whole. An event for a listener is taken whatever its length: a listener has only one at a time.
 
 use crate::sys::handover::{self, Luggage};
 use crate::types::ProcessKey;
@@ -102,6 +102,13 @@ impl Inputs {
         input.write()
     }
 
+    /// Writes an event to a listener, or keeps what does not fit now, however long it is: a listener is given one at a time.
+    pub fn deliver(&mut self, key: &ProcessKey, event: &[u8]) -> Result<Progress, Errno> {
+        let input = self.pipes.get_mut(key).ok_or(Errno::EPIPE)?;
+        input.pending.extend_from_slice(event);
+        input.write()
+    }
+
     /// The pipe has room again.
     pub fn resume(&mut self, key: &ProcessKey) -> Result<Progress, Errno> {
         self.pipes
@@ -166,7 +173,12 @@ mod tests {
             inputs.resume(&key()).unwrap();
         }
         assert_eq!(inputs.resume(&key()), Ok(Progress::Done));
+        let event = vec![b'x'; 4 * PENDING_MAX];
+        assert_eq!(inputs.deliver(&key(), &event), Ok(Progress::Waiting));
+        assert_eq!(inputs.send(&key(), b"x"), Err(Errno::EAGAIN));
         drop(reader);
+        assert_eq!(inputs.resume(&key()), Err(Errno::EPIPE));
+        assert_eq!(inputs.deliver(&key(), b"x"), Err(Errno::EPIPE));
         assert_eq!(inputs.send(&key(), b"x"), Err(Errno::EPIPE));
         assert!(inputs.close(&key()).is_some());
     }

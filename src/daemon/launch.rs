@@ -6,7 +6,7 @@
 
 use super::journal::Details;
 use crate::config::fingerprint::Fingerprint;
-use crate::config::model::{Environment, LogSettings, ProcessSettings, User};
+use crate::config::model::{Environment, ProcessSettings, User};
 use crate::engine::event::{SpawnFailure, SpawnStep};
 use crate::sys::limits::Limit;
 use crate::sys::lookup::{Lookups, lookup};
@@ -160,11 +160,12 @@ impl Launcher {
             (Some(reader), Some(writer))
         };
         let stdin = listener.or(input.as_ref().map(OwnedFd::as_fd));
-        let stdout = Output::open(&settings.stdout).map_err(piped)?;
+        // A listener's output is read whether or not it is logged.
+        let stdout = Output::open(launch.listener || settings.stdout.is_read()).map_err(piped)?;
         let stderr = if launch.redirect_stderr {
             Output::Same
         } else {
-            Output::open(&settings.stderr).map_err(piped)?
+            Output::open(settings.stderr.is_read()).map_err(piped)?
         };
         let stdout_end = stdout.child_end().unwrap_or(self.null.as_fd());
         let stderr_end = match &stderr {
@@ -289,8 +290,8 @@ enum Output {
 }
 
 impl Output {
-    fn open(log: &LogSettings) -> std::io::Result<Self> {
-        if !log.is_read() {
+    fn open(read: bool) -> std::io::Result<Self> {
+        if !read {
             return Ok(Self::Null);
         }
         pipe::output().map(|(reader, writer)| Self::Pipe { reader, writer })

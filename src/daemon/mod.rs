@@ -23,6 +23,8 @@ mod inputs;
 mod jobs;
 mod journal;
 mod launch;
+mod listener_output;
+mod listeners;
 mod loader;
 mod logging;
 mod manager;
@@ -43,6 +45,7 @@ mod status;
 mod story;
 mod streams;
 mod survivors;
+mod ticks;
 mod upgrade;
 
 pub use exit::DaemonExit;

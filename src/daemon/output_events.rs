@@ -10,9 +10,10 @@ impl Daemon {
     /// Says which events of the programs' output are of use to anybody.
     pub(super) fn want_events(&self) {
         self.capture.want(Wanted {
-            // For a line of the log.
-            communicated: log::log_enabled!(log::Level::Debug),
-            logged: false,
+            // The log has a line for each as well.
+            communicated: self.listeners.hear_communication()
+                || log::log_enabled!(log::Level::Debug),
+            logged: self.listeners.hear_logs(),
         });
     }
 
@@ -43,12 +44,17 @@ impl Daemon {
                     owner(stream.as_ref()),
                     path.display()
                 ),
-                CaptureEvent::Communicated { stream, .. } => log::debug!(
-                    "'{}' {} emitted a comm event",
-                    stream.key,
-                    channel_word(stream.channel)
-                ),
-                CaptureEvent::Logged { .. } => {}
+                CaptureEvent::Communicated { stream, pid, data } => {
+                    log::debug!(
+                        "'{}' {} emitted a comm event",
+                        stream.key,
+                        channel_word(stream.channel)
+                    );
+                    self.publish_communication(&stream, pid, &data);
+                }
+                CaptureEvent::Logged { stream, pid, data } => {
+                    self.publish_log(&stream, pid, &data);
+                }
                 CaptureEvent::EventsLost { stream, events } => log::warn!(
                     "{}: {events} events of its {} were lost, because they came too fast; its log is whole",
                     stream.key,

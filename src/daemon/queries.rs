@@ -47,6 +47,7 @@ impl Daemon {
             now,
             health(Channel::Stdout),
             health(Channel::Stderr),
+            self.listeners.view(&process.key),
         )
     }
 

@@ -164,6 +164,7 @@ impl Daemon {
                 self.refuse_hidden(client, hidden)?;
             }
             Request::MainTail { .. }
+            | Request::Remote { .. }
             | Request::Subscribe {
                 topic: Topic::DaemonLog { .. },
             } => {
@@ -294,7 +295,8 @@ fn class_of(request: &Request) -> Class {
         | Request::Stop { .. }
         | Request::Restart { .. }
         | Request::Signal { .. }
-        | Request::Input { .. } => Class::Operate,
+        | Request::Input { .. }
+        | Request::Remote { .. } => Class::Operate,
         Request::Reread
         | Request::Update { .. }
         | Request::Plan { .. }

@@ -7,6 +7,7 @@ use super::convert;
 use crate::engine::Verdict;
 use crate::engine::action::{Note, Scope};
 use crate::engine::view::State;
+use crate::events;
 use log::Level;
 
 /// Severity and text of a note.
@@ -120,4 +121,51 @@ fn ends_by_rule(verdict: &Verdict) -> String {
         "{how}: shutting down with status {status}, as exit_when={} asks",
         rule.word()
     )
+}
+
+/// Severity and text of a note about listeners.
+pub fn about_listeners(note: &events::Note) -> (Level, String) {
+    use events::Note;
+    match note {
+        Note::Stepped { listener, from, to } => {
+            (Level::Debug, format!("{listener}: {from} -> {to}"))
+        }
+        Note::Lost { listener } => (
+            Level::Warn,
+            format!(
+                "{listener}: has entered the UNKNOWN state and will no longer receive events, this usually indicates the process violated the eventlistener protocol"
+            ),
+        ),
+        Note::BadLine { listener, line } => (
+            Level::Warn,
+            format!("{listener}: bad result line: '{line}'"),
+        ),
+        Note::Processed { listener } => (Level::Debug, format!("{listener}: event was processed")),
+        Note::Rejected { listener } => (Level::Warn, format!("{listener}: event was rejected")),
+        Note::Sent { listener, serial } => (
+            Level::Debug,
+            format!("event {serial} sent to listener {listener}"),
+        ),
+        Note::Deaf { listener, serial } => (
+            Level::Debug,
+            format!(
+                "epipe occurred while sending event {serial} to listener {listener}, listener state unchanged"
+            ),
+        ),
+        Note::Requeued {
+            pool,
+            serial,
+            waiting,
+            buffer_size,
+        } => (
+            Level::Debug,
+            format!(
+                "rebuffering event {serial} for pool {pool} (buf size={waiting}, max={buffer_size})"
+            ),
+        ),
+        Note::Discarded { pool, serial } => (
+            Level::Error,
+            format!("pool {pool} event buffer overflowed, discarding event {serial}"),
+        ),
+    }
 }

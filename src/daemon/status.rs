@@ -4,6 +4,7 @@ use super::capture::LogHealth;
 use super::convert;
 use crate::config::model::ProcessSettings;
 use crate::engine::view::ProcessView;
+use crate::events::ListenerView;
 use crate::sys::clock;
 use crate::types::Monotonic;
 use crate::wire::{Channel, LogState, StatusRow};
@@ -16,6 +17,7 @@ pub fn row(
     now: Monotonic,
     stdout: LogHealth,
     stderr: LogHealth,
+    listener: Option<ListenerView>,
 ) -> StatusRow {
     let settings = &process.settings;
     let wall = |moment: Monotonic| wall_seconds(now.since(moment));
@@ -45,6 +47,7 @@ pub fn row(
         adopted: process.adopted,
         stdout_log: log(Channel::Stdout, stdout),
         stderr_log: log(Channel::Stderr, stderr),
+        listener: listener.map(convert::listener),
     }
 }
 

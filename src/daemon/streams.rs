@@ -200,6 +200,23 @@ impl Daemon {
         }])
     }
 
+    /// A program's standard input has room for what waits.
+    pub(super) fn on_input_room(&mut self, id: u64) {
+        let Some(key) = self.input_tokens.get(&id).cloned() else {
+            return;
+        };
+        let resumed = self.inputs.resume(&key);
+        if resumed != Ok(Progress::Waiting) {
+            self.input_tokens.remove(&id);
+            if let Some(pipe) = self.inputs.pipe(&key) {
+                self.unwatch(pipe);
+            }
+        }
+        if resumed.is_err() {
+            self.input_failed(&key);
+        }
+    }
+
     pub(super) fn watch_input(&mut self, key: &ProcessKey) {
         if self.input_tokens.values().any(|watched| watched == key) {
             return;

@@ -75,6 +75,9 @@ pub enum Event {
         /// Of the command.
         ticket: Ticket,
     },
+    /// Event listeners have heard of everything that there is to hear of, as the shutdown waits for
+    /// ([`Engine::waits_for_listeners`](super::Engine::waits_for_listeners)).
+    ListenersHeard,
     /// A signal asks the daemon to shut down; a second one hurries.
     Terminate,
 }

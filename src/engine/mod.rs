@@ -191,6 +191,13 @@ impl Engine {
         self.closing.as_ref().is_some_and(Closing::reloads)
     }
 
+    /// Whether the shutdown goes on as soon as event listeners have heard of everything.
+    pub fn waits_for_listeners(&self) -> bool {
+        self.closing
+            .as_ref()
+            .is_some_and(Closing::waits_for_listeners)
+    }
+
     /// Every process of the last configuration that was read.
     pub fn avail(&self) -> Vec<AvailView> {
         let groups = self.last_read.groups.iter();
@@ -261,6 +268,11 @@ impl Engine {
             }
             Event::Command { ticket, command } => self.command(now, ticket, command, out),
             Event::Abandoned { ticket } => self.requests.abandon(ticket),
+            Event::ListenersHeard => {
+                if let Some(closing) = &mut self.closing {
+                    closing.listeners_heard();
+                }
+            }
             Event::Terminate => match &mut self.closing {
                 None => self.shut_down(now, false, out),
                 Some(closing) => {

@@ -98,7 +98,8 @@ fn change(group: &GroupName, kind: GroupChangeKind) -> GroupChange {
 impl Plan {
     /// Adds what differs between two versions of a group; says whether anything does that the user cares for.
     fn compare(&mut self, old: &Group, new: &Group) -> bool {
-        let mut differs = old.priority != new.priority || old.explicit != new.explicit;
+        let mut differs =
+            old.priority != new.priority || old.explicit != new.explicit || old.kind != new.kind;
         for (name, settings) in &old.processes {
             let Some(new_settings) = new.processes.get(name) else {
                 self.removed.push(settings.key.clone());

@@ -5,6 +5,10 @@
 //! rank; the next group's turn comes when none of them lives, or when the turn has lasted too long: the longest
 //! `stopwaitsecs` among them and [`TURN_GRACE`]. After the last turn the daemon ends, and says who is left.
 //!
+//! Event listeners have the lowest rank unless the file says otherwise. Before the first of their turns they are given the
+//! time to hear of all that was stopped before them: until the shell says that they have, but no longer than
+//! [`HEARING_GRACE`].
+//!
 //! An end (not a reload) may be given a time for the whole, `shutdown_timeout`. Shortly before it is over everything is
 //! killed, still in order, so that the daemon has ended by then: whoever waits for it would kill it, and it could not
 //! tell its status.
@@ -12,7 +16,8 @@
 use super::Engine;
 use super::action::{Action, Note};
 use super::outbox::{Happening, Outbox};
-use super::process::{End, Input, Then, Wanted};
+use super::process::{End, Input, Process, Then, Wanted};
+use crate::config::model::GroupKind;
 use crate::types::{GroupName, Monotonic, ProcessKey};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -20,6 +25,8 @@ use std::time::Duration;
 
 /// How much longer than `stopwaitsecs` a turn may last.
 pub(super) const TURN_GRACE: Duration = Duration::from_secs(10);
+/// How long event listeners may take to hear of everything before their turn.
+pub(super) const HEARING_GRACE: Duration = Duration::from_secs(1);
 /// Most of `shutdown_timeout` that is kept for killing and for writing the last lines.
 const RESERVE_MAX: Duration = Duration::from_secs(1);
 /// Time between two lines in the log that say who is waited for.
@@ -44,8 +51,21 @@ pub(super) struct Closing {
     hurry_at: Option<Monotonic>,
     /// Processes that nobody waits for any longer.
     left: BTreeSet<ProcessKey>,
+    /// Whether event listeners have heard of everything.
+    hearing: Hearing,
     /// The daemon was told to end.
     over: bool,
+}
+
+/// Whether event listeners have heard of everything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+enum Hearing {
+    /// Their turn has not come.
+    NotYet,
+    /// Their turn is next; they have time until then.
+    Until(Monotonic),
+    /// They have, or had time enough.
+    Over,
 }
 
 impl Closing {
@@ -63,6 +83,18 @@ impl Closing {
     /// The daemon is to end, not to start anew. Says whether that is news.
     pub fn end_for_good(&mut self) -> bool {
         std::mem::replace(&mut self.reload, false)
+    }
+
+    /// Whether the next turn waits for event listeners.
+    pub fn waits_for_listeners(&self) -> bool {
+        matches!(self.hearing, Hearing::Until(_))
+    }
+
+    /// Event listeners have heard of everything.
+    pub fn listeners_heard(&mut self) {
+        if self.waits_for_listeners() {
+            self.hearing = Hearing::Over;
+        }
     }
 
     /// Takes note of what happened to a process.
@@ -107,6 +139,7 @@ impl Engine {
             report_at: now,
             hurry_at: None,
             left: BTreeSet::new(),
+            hearing: Hearing::NotYet,
             over: false,
         });
         if !reload {
@@ -181,9 +214,43 @@ impl Engine {
             && closing.waiting.is_empty()
             && !closing.over
         {
+            if self.listeners_are_hearing(now) {
+                return;
+            }
+            let Some(closing) = &mut self.closing else {
+                return;
+            };
             match closing.to_come.pop() {
                 Some(group) => self.take_turn(now, &group, out),
                 None => self.end_daemon(out),
+            }
+        }
+    }
+
+    /// Whether the next turn is that of event listeners who live and may still have something to hear.
+    fn listeners_are_hearing(&mut self, now: Monotonic) -> bool {
+        let Some(closing) = &mut self.closing else {
+            return false;
+        };
+        let listeners = |group: &GroupName| {
+            let kind = self.config.groups.get(group).map(|group| &group.kind);
+            let members = self.table.groups().get(group);
+            matches!(kind, Some(GroupKind::Listeners(_)))
+                && members.is_some_and(|members| members.processes.values().any(Process::is_live))
+        };
+        if closing.hurry || !closing.to_come.last().is_some_and(listeners) {
+            return false;
+        }
+        if closing.hearing == Hearing::NotYet {
+            let until = now.after(HEARING_GRACE);
+            closing.hearing = Hearing::Until(until);
+            closing.turn_ends = until;
+        }
+        match closing.hearing {
+            Hearing::Until(until) if now < until => true,
+            Hearing::NotYet | Hearing::Until(_) | Hearing::Over => {
+                closing.hearing = Hearing::Over;
+                false
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::config::model::{
     Autorestart, Config, ConsoleSettings, DaemonSettings, EditMode, Environment, ExitWhen, Group,
-    Launch, LogLevel, LogSettings, LogTarget, OnOrphans, Policy, ProcessSettings,
+    GroupKind, Launch, LogLevel, LogSettings, LogTarget, OnOrphans, Policy, ProcessSettings,
 };
 use crate::types::{
     ByteSize, GroupName, Monotonic, Pid, ProcessKey, ProcessName, ProgramName, Signal,
@@ -58,6 +58,7 @@ pub fn settings(name: &str) -> ProcessSettings {
             redirect_stderr: false,
             strip_ansi: false,
             server_url: None,
+            listener: false,
             listen: None,
         },
         policy: Policy {
@@ -88,6 +89,7 @@ pub fn config(processes: impl IntoIterator<Item = ProcessSettings>) -> Config {
                 priority: 999,
                 explicit: false,
                 origins: Arc::from([]),
+                kind: GroupKind::default(),
                 processes: BTreeMap::new(),
             })
             .processes

@@ -1,4 +1,4 @@
-//! Pipes between the daemon and a child.
+//! Pipes between the daemon and a child, and within the daemon.
 //!
 //! The daemon's end never blocks, since the daemon has others to serve; the child's end always does, because a program
 //! that finds its standard output non-blocking loses bytes without noticing. Both ends are closed by `execve`, so a
@@ -120,6 +120,13 @@ fn open_if(path: &str, wanted: u64, end: End) -> Result<Option<OwnedFd>, Errno> 
     }
 }
 
+/// A pipe between two threads of the daemon: neither end blocks.
+///
+/// Returns the read end, then the write end.
+pub fn relay() -> io::Result<(OwnedFd, OwnedFd)> {
+    Ok(pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?)
+}
+
 /// The flag belongs to one end only: the two ends are open file descriptions of their own.
 fn set_nonblocking(fd: &OwnedFd) -> Result<(), Errno> {
     // A new pipe has no other flag that could be lost.
@@ -151,6 +158,9 @@ mod tests {
         assert!(closed_by_exec(&read) && closed_by_exec(&write));
         let (read, write) = input().unwrap();
         assert!(!nonblocking(&read) && nonblocking(&write));
+        assert!(closed_by_exec(&read) && closed_by_exec(&write));
+        let (read, write) = relay().unwrap();
+        assert!(nonblocking(&read) && nonblocking(&write));
         assert!(closed_by_exec(&read) && closed_by_exec(&write));
     }
 

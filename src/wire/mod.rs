@@ -27,7 +27,7 @@ pub use plan::{Plan, PlannedGroup, PlannedKey, PlannedProcess, PlannedStep};
 pub use request::{Channel, Request};
 pub use response::{
     AvailRow, Change, ChangeKind, Diagnostic, ExitStatus, Failure, GroupAnswer, GroupResult,
-    LogChunk, LogState, NamedResult, Outcome, PidRow, ProcessState, Refusal, Response, StatusReply,
-    StatusRow, Step, Trouble,
+    ListenerState, ListenerStatus, LogChunk, LogState, NamedResult, Outcome, PidRow, ProcessState,
+    Refusal, Response, StatusReply, StatusRow, Step, Trouble,
 };
 pub use story::{Key, Life, Story, Wanted};

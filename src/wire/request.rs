@@ -103,6 +103,13 @@ pub enum Request {
         #[serde(with = "serde_bytes")]
         data: Vec<u8>,
     },
+    /// Tell event listeners something, as an event `REMOTE_COMMUNICATION`. Answered by `Accepted`.
+    Remote {
+        /// What it is about: the `type` of the event.
+        subject: String,
+        /// What is told.
+        data: String,
+    },
     /// Hear of something as it happens. Answered by `Subscribed`, then notices with this request's id follow.
     Subscribe {
         /// Of what.

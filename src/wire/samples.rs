@@ -5,10 +5,10 @@
 
 use super::{
     AvailRow, Change, ChangeKind, Channel, Diagnostic, ExitStatus, Failure, GroupAnswer,
-    GroupResult, Hello, Key, Life, LogChunk, LogState, NamedResult, Notice, Outcome, PidRow, Plan,
-    PlannedGroup, PlannedKey, PlannedProcess, PlannedStep, ProcessState, Refusal, Request,
-    RequestFrame, Response, ServerFrame, StatusReply, StatusRow, Step, Story, SubscriptionEnd,
-    Topic, Trouble, Wanted,
+    GroupResult, Hello, Key, Life, ListenerState, ListenerStatus, LogChunk, LogState, NamedResult,
+    Notice, Outcome, PidRow, Plan, PlannedGroup, PlannedKey, PlannedProcess, PlannedStep,
+    ProcessState, Refusal, Request, RequestFrame, Response, ServerFrame, StatusReply, StatusRow,
+    Step, Story, SubscriptionEnd, Topic, Trouble, Wanted,
 };
 
 /// One message.
@@ -48,8 +48,10 @@ pub const VARIANTS: &[&str] = &[
     "request-subscribe-states",
     "request-subscribe-output",
     "request-subscribe-daemonlog",
+    "request-remote",
     "request-unsubscribe",
     "reply-status",
+    "reply-status-listeners",
     "reply-results",
     "reply-restarted",
     "reply-pids",
@@ -113,6 +115,7 @@ fn variant_of_request(request: &Request) -> &'static str {
             Topic::Output { .. } => "request-subscribe-output",
             Topic::DaemonLog { .. } => "request-subscribe-daemonlog",
         },
+        Request::Remote { .. } => "request-remote",
         Request::Unsubscribe { .. } => "request-unsubscribe",
         Request::Plan { .. } => "request-plan",
     }
@@ -120,6 +123,9 @@ fn variant_of_request(request: &Request) -> &'static str {
 
 fn variant_of_response(response: &Response) -> &'static str {
     match response {
+        Response::Status(reply) if reply.rows.iter().any(|row| row.listener.is_some()) => {
+            "reply-status-listeners"
+        }
         Response::Status(_) => "reply-status",
         Response::Results(_) => "reply-results",
         Response::Restarted { .. } => "reply-restarted",
@@ -310,6 +316,10 @@ impl Fill<'_> {
                 target: self.text(),
                 data: self.bytes.to_vec(),
             },
+            Request::Remote {
+                subject: self.text(),
+                data: self.text(),
+            },
             Request::Unsubscribe {
                 subscription: self.number,
             },
@@ -409,6 +419,7 @@ impl Fill<'_> {
                         errno: full.then(|| self.signed()),
                     },
                     stderr_log: LogState::default(),
+                    listener: None,
                 }
             })
             .collect();
@@ -417,6 +428,32 @@ impl Fill<'_> {
             outcome: Outcome::NoSuchProcess,
         }];
         StatusReply { rows, unknown }
+    }
+
+    /// One row for each state of a listener, and one without a process.
+    fn listeners(&self) -> StatusReply {
+        let states = [
+            Some(ListenerState::Acknowledged),
+            Some(ListenerState::Ready),
+            Some(ListenerState::Busy),
+            Some(ListenerState::Unknown),
+            None,
+        ];
+        let mut reply = self.status();
+        let rows = reply.rows.into_iter().zip(states);
+        reply.rows = rows
+            .map(|(row, state)| StatusRow {
+                listener: Some(ListenerStatus {
+                    state,
+                    waiting: self.number,
+                    buffer_size: self.number,
+                    discarded: self.number,
+                    rejected: self.number,
+                }),
+                ..row
+            })
+            .collect();
+        reply
     }
 
     fn results(&self) -> Vec<NamedResult> {
@@ -449,6 +486,7 @@ impl Fill<'_> {
     fn responses(&self) -> Vec<Response> {
         let mut responses = vec![
             Response::Status(self.status()),
+            Response::Status(self.listeners()),
             Response::Results(self.results()),
             Response::Restarted {
                 stops: self.results(),

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-/// The release that is compared with.
-const RELEASE: &str = "supervisor==4.3.0";
+/// The release that is compared with, and listeners for it.
+const RELEASES: [&str; 2] = ["supervisor==4.3.0", "superlance==2.0.0"];
 
 /// Set to make a missing Supervisor a failure, where a machine is known to reach the package index.
 const REQUIRED: &str = "TASKMASTER_TEST_SUPERVISOR";
@@ -37,26 +37,27 @@ fn install() -> Result<PathBuf, String> {
     let lock = File::create(root.join("supervisor.lock")).map_err(|error| error.to_string())?;
     lock.lock().map_err(|error| error.to_string())?;
     let done = home.join("complete");
-    if fs::read_to_string(&done).is_ok_and(|release| release == RELEASE) {
+    if fs::read_to_string(&done).is_ok_and(|releases| releases == RELEASES.concat()) {
         return Ok(bin);
     }
     run(Command::new("python3")
         .args(["-m", "venv", "--clear"])
         .arg(&home))?;
-    run(Command::new(bin.join("python")).args([
-        "-m",
-        "pip",
-        "--disable-pip-version-check",
-        "--retries",
-        "1",
-        "--timeout",
-        "15",
-        "install",
-        "--quiet",
-        RELEASE,
-    ]))?;
+    run(Command::new(bin.join("python"))
+        .args([
+            "-m",
+            "pip",
+            "--disable-pip-version-check",
+            "--retries",
+            "1",
+            "--timeout",
+            "15",
+            "install",
+            "--quiet",
+        ])
+        .args(RELEASES))?;
     run(Command::new(bin.join("supervisord")).arg("--version"))?;
-    fs::write(&done, RELEASE).map_err(|error| error.to_string())?;
+    fs::write(&done, RELEASES.concat()).map_err(|error| error.to_string())?;
     Ok(bin)
 }
 

@@ -49,7 +49,11 @@ const SUPERVISOR: &[(Kind, &str)] = &[
         Kind::FcgiProgram,
         "socket socket_backlog socket_owner socket_mode",
     ),
-    (Kind::EventListener, "events buffer_size result_handler"),
+    (
+        Kind::EventListener,
+        "events buffer_size result_handler priority redirect_stderr stdout_capture_maxbytes stdout_events_enabled \
+         stdout_syslog",
+    ),
 ];
 
 /// A row of a table: defaults, unit and status.
@@ -119,14 +123,17 @@ fn unit(key: &Key) -> &'static str {
         ValueType::Account | ValueType::Owner => "user",
         ValueType::Text | ValueType::Name => "text",
         ValueType::Autorestart
+        | ValueType::PayloadLength
         | ValueType::LogLevel
         | ValueType::EditMode
         | ValueType::ExitWhen
         | ValueType::OnOrphans => "word",
         ValueType::Path | ValueType::MainLog | ValueType::ChildLog | ValueType::Socket => "path",
-        ValueType::Environment | ValueType::ExitCodes | ValueType::Names | ValueType::Patterns => {
-            "list"
-        }
+        ValueType::Environment
+        | ValueType::Events
+        | ValueType::ExitCodes
+        | ValueType::Names
+        | ValueType::Patterns => "list",
     }
 }
 

@@ -14,9 +14,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("sys", &["types"]),
     ("config", &["types"]),
     ("engine", &["config::model", "types"]),
+    ("events", &["config::model", "engine::action", "engine::view", "types"]),
     ("ctl", &["cli", "config", "types", "wire"]),
     ("check_config", &["cli", "config", "types"]),
-    ("daemon", &["check_config::render", "cli", "config", "engine", "sys", "types", "wire"]),
+    ("daemon", &["check_config::render", "cli", "config", "engine", "events", "sys", "types", "wire"]),
 ];
 
 /// Files that stand above all rooms.

@@ -3,6 +3,7 @@
 mod difference;
 mod files;
 mod host;
+mod listeners;
 mod model;
 mod values;
 

@@ -110,6 +110,7 @@ fn is_right(key: &Key, value: &str) -> bool {
         ValueType::Account => ["www", "33", "1000"].contains(&value),
         ValueType::Command => !["", "\"open"].contains(&value),
         ValueType::Environment => ["", "A=1"].contains(&value),
+        ValueType::Events | ValueType::PayloadLength => false,
         ValueType::Listen => value == "unix:///tmp/x",
         ValueType::Url => ["AUTO", "unix:///tmp/x"].contains(&value),
     }
@@ -125,6 +126,11 @@ const OTHER_CODES: [&str; 5] = [
 ];
 
 fn file(key: &Key, dialect: Dialect, value: &str) -> Option<String> {
+    let listener = if key.name == "events" {
+        "command=/bin/cat\n"
+    } else {
+        "command=/bin/cat\nevents=TICK\n"
+    };
     let (section, rest) = match (key.section, dialect) {
         (Kind::Daemon, Dialect::Native) => ("taskmasterd", ""),
         (Kind::Daemon, Dialect::Supervisor) => ("supervisord", ""),
@@ -156,7 +162,8 @@ fn file(key: &Key, dialect: Dialect, value: &str) -> Option<String> {
                 },
             )
         }
-        (Kind::EventListener, Dialect::Supervisor) => ("eventlistener:a", ""),
+        (Kind::EventListener, Dialect::Native) => ("eventlistener.a", listener),
+        (Kind::EventListener, Dialect::Supervisor) => ("eventlistener:a", listener),
         _ => return None,
     };
     let rest = if key.name == "command" { "" } else { rest };

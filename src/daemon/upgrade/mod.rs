@@ -78,8 +78,12 @@ impl Daemon {
             return;
         }
         let executable = self.executable.clone();
-        let begun = Program::open(&executable)
-            .map_err(|errno| format!("{}: {}", executable.display(), errno.desc()))
+        let begun = self
+            .is_without_listeners()
+            .and_then(|()| {
+                Program::open(&executable)
+                    .map_err(|errno| format!("{}: {}", executable.display(), errno.desc()))
+            })
             .and_then(|program| {
                 let check = self.begin_check(&program, now)?;
                 Ok((program, check))
@@ -96,6 +100,14 @@ impl Daemon {
             }
             Err(reason) => self.refuse_upgrade(vec![asker], &reason, now),
         }
+    }
+
+    /// What listeners were told and what still waits for them is not part of the state.
+    pub(super) fn is_without_listeners(&self) -> Result<(), String> {
+        if self.listeners.outputs.is_empty() {
+            return Ok(());
+        }
+        Err("event listeners run, and events that they are to hear of cannot be handed over; stop them first".into())
     }
 
     fn refuse_upgrade(&mut self, askers: Vec<Asker>, reason: &str, now: Monotonic) {
@@ -147,7 +159,10 @@ impl Daemon {
         let Some(check) = check else {
             return false;
         };
-        if let Err(reason) = check.judge(status) {
+        if let Err(reason) = check
+            .judge(status)
+            .and_then(|()| self.is_without_listeners())
+        {
             self.give_up_upgrade(&reason, now);
         }
         true
@@ -184,6 +199,7 @@ fn has_same_programs(active: &Config, read: &Config) -> bool {
             read.groups.get(name).is_some_and(|other| {
                 group.priority == other.priority
                     && group.explicit == other.explicit
+                    && group.kind == other.kind
                     && group.processes.len() == other.processes.len()
                     && group.processes.iter().all(|(name, settings)| {
                         other

@@ -152,6 +152,7 @@ pub fn take_over(
         std::process::id()
     );
     let residue = Residue::new(move_pidfile(pidfile, wanted_pidfile), logger, limits, logs);
+    daemon.open_pools();
     daemon.tell_askers(&written_by, &askers);
     // Ends of children that were told in between are told once only.
     daemon.on_child_ends();

@@ -91,7 +91,7 @@ impl Intents {
             Event::Command { command, .. } => {
                 effect.idle = !matches!(command, Command::Shutdown | Command::Reload);
             }
-            Event::Abandoned { .. } => effect.idle = true,
+            Event::Abandoned { .. } | Event::ListenersHeard => effect.idle = true,
             Event::Recover { .. }
             | Event::Tick
             | Event::Spawned { .. }

@@ -356,6 +356,7 @@ impl World {
                 | Event::Command { .. }
                 | Event::Abandoned { .. }
                 | Event::Recover { .. }
+                | Event::ListenersHeard
                 | Event::Terminate => false,
             })
             .cloned()

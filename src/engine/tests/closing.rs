@@ -1,14 +1,16 @@
 //! Shutdown and reload.
 
 use super::{Shell, autostarted, ranked, row};
-use crate::config::model::Autorestart;
+use crate::config::model::{Autorestart, Config, GroupKind, PayloadLength, PoolSettings};
+use crate::engine::Engine;
 use crate::engine::action::{Action, Note};
 use crate::engine::event::{Command, Event, Outcome, Reply};
 use crate::engine::shutdown;
 use crate::engine::testing::{key, settings};
 use crate::engine::view::State;
-use crate::types::Signal;
+use crate::types::{EventType, Signal};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 #[test]
@@ -125,4 +127,83 @@ fn a_second_signal_hurries_and_the_first_turns_a_reload_into_an_end() {
         reload: false,
     };
     assert_eq!(shell.log.last(), Some(&exit));
+}
+
+/// A shell whose process `ears` is an event listener of the lowest rank, with everything up.
+fn with_listener() -> Shell {
+    let mut ears = ranked("ears", 1);
+    ears.policy.autostart = true;
+    let mut shell = Shell::new(vec![ears, autostarted("web")]);
+    let mut config = Config::clone(shell.engine.config());
+    for (name, group) in &mut config.groups {
+        if name.as_str() == "ears" {
+            group.priority = -1;
+            group.kind = GroupKind::Listeners(PoolSettings {
+                events: vec![EventType::Event],
+                buffer_size: 10,
+                length: PayloadLength::Bytes,
+            });
+        }
+    }
+    shell.engine = Engine::new(Arc::new(config));
+    shell.feed(Event::Boot);
+    shell.taken();
+    shell
+}
+
+#[test]
+fn listeners_hear_of_everything_before_their_turn() {
+    let mut shell = with_listener();
+    shell.ask(Command::Shutdown);
+    assert_eq!(shell.taken().1, ["web"]);
+    // Too early: what they are to hear of is still to happen.
+    assert!(!shell.engine.waits_for_listeners());
+    shell.feed(Event::ListenersHeard);
+    shell.exit("web", 0);
+    assert!(shell.engine.waits_for_listeners());
+    assert!(shell.taken().1.is_empty());
+    shell.feed(Event::ListenersHeard);
+    assert_eq!(shell.taken().1, ["ears"]);
+    assert!(!shell.engine.waits_for_listeners());
+    shell.exit("ears", 0);
+    assert!(shell.log.contains(&Action::Exit {
+        left: vec![],
+        reload: false
+    }));
+}
+
+#[test]
+fn listeners_have_no_more_than_their_grace() {
+    for hurry in [false, true] {
+        let mut shell = with_listener();
+        shell.ask(Command::Shutdown);
+        shell.exit("web", 0);
+        shell.taken();
+        assert_eq!(
+            shell.engine.next_deadline(),
+            Some(shell.now.after(shutdown::HEARING_GRACE))
+        );
+        if hurry {
+            shell.feed(Event::Terminate);
+        } else {
+            shell.pass(shutdown::HEARING_GRACE / 2);
+            assert!(shell.taken().1.is_empty());
+            shell.pass(shutdown::HEARING_GRACE / 2);
+        }
+        assert_eq!(shell.taken().1, ["ears"]);
+    }
+}
+
+#[test]
+fn listeners_that_are_down_are_not_waited_for() {
+    let mut shell = with_listener();
+    shell.stop(&["ears"]);
+    shell.exit("ears", 0);
+    shell.taken();
+    shell.ask(Command::Shutdown);
+    shell.exit("web", 0);
+    assert!(shell.log.contains(&Action::Exit {
+        left: vec![],
+        reload: false
+    }));
 }

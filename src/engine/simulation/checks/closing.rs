@@ -22,6 +22,7 @@ impl Checks {
             | Event::Exited { .. }
             | Event::GroupProbed { .. }
             | Event::Abandoned { .. }
+            | Event::ListenersHeard
             | Event::Terminate => None,
         };
         match &mut self.closing {

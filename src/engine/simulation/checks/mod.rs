@@ -219,6 +219,7 @@ impl Checks {
             | Event::GroupProbed { .. }
             | Event::Command { .. }
             | Event::Abandoned { .. }
+            | Event::ListenersHeard
             | Event::Terminate => {}
         }
     }
