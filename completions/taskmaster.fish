@@ -28,6 +28,7 @@ complete -c taskmaster -n "__fish_taskmaster_needs_command" -s v -l version -d '
 complete -c taskmaster -n "__fish_taskmaster_needs_command" -s h -l help -d 'Print help'
 complete -c taskmaster -n "__fish_taskmaster_needs_command" -f -a "daemon" -d 'Starts, watches, restarts, stops and logs the programs of a configuration file'
 complete -c taskmaster -n "__fish_taskmaster_needs_command" -f -a "ctl" -d 'Controls a running daemon: one action, or an interactive shell without one'
+complete -c taskmaster -n "__fish_taskmaster_needs_command" -f -a "run" -d 'Runs commands, or the lines of a Procfile, without a configuration file'
 complete -c taskmaster -n "__fish_taskmaster_needs_command" -f -a "check-config" -d 'Checks a configuration file and explains its mistakes; changes nothing'
 complete -c taskmaster -n "__fish_taskmaster_using_subcommand daemon" -s c -l configuration -d 'Configuration file; without it the usual places are searched' -r -F
 complete -c taskmaster -n "__fish_taskmaster_using_subcommand daemon" -s u -l user -d 'Become this user (name or number) after start' -r -f -a "(__fish_complete_users)"
@@ -60,6 +61,24 @@ complete -c taskmaster -n "__fish_taskmaster_using_subcommand ctl" -s i -l inter
 complete -c taskmaster -n "__fish_taskmaster_using_subcommand ctl" -s j -l json -d 'Print replies as JSON'
 complete -c taskmaster -n "__fish_taskmaster_using_subcommand ctl" -s v -l version -d 'Print the version and exit'
 complete -c taskmaster -n "__fish_taskmaster_using_subcommand ctl" -s h -l help -d 'Print help'
+complete -c taskmaster -n "__fish_taskmaster_using_subcommand run" -s f -l procfile -d 'Run the lines of this Procfile' -r -F
+complete -c taskmaster -n "__fish_taskmaster_using_subcommand run" -s n -l name -d 'Name of a command, in their order; without one the name of its program' -r
+complete -c taskmaster -n "__fish_taskmaster_using_subcommand run" -s e -l env -d 'File of variables for all; with a Procfile it replaces the .env beside it' -r -F
+complete -c taskmaster -n "__fish_taskmaster_using_subcommand run" -l exit-when -d 'When to end by itself' -r -f -a "essential-failed\t'When the first command has failed; if none fails, it stays'
+essential-exited\t'When the first command has ended, in whatever way'
+all-exited\t'When all commands have ended'"
+complete -c taskmaster -n "__fish_taskmaster_using_subcommand run" -l format -d 'How lines look' -r -f -a "raw\t'As it was written'
+prefix\t'After the name of its command'
+json\t'As a JSON object'"
+complete -c taskmaster -n "__fish_taskmaster_using_subcommand run" -l timestamps -d 'The time before each line; without it none, but in JSON' -r -f -a "none\t'None'
+rfc3339\t'As 2026-11-24T08:49:01.123Z'
+unix\t'Seconds since 1970'"
+complete -c taskmaster -n "__fish_taskmaster_using_subcommand run" -s p -l port -d 'PORT of the first line of a Procfile; the next ones get 100 more each' -r
+complete -c taskmaster -n "__fish_taskmaster_using_subcommand run" -l socket -d 'Listen for the console on this socket; without it on none' -r -F
+complete -c taskmaster -n "__fish_taskmaster_using_subcommand run" -s t -l timeout -d 'Seconds that each may take to stop before it is killed' -r
+complete -c taskmaster -n "__fish_taskmaster_using_subcommand run" -s l -l loglevel -d 'What is told of the running itself: critical, error, warn, info, debug, trace or blather' -r
+complete -c taskmaster -n "__fish_taskmaster_using_subcommand run" -s v -l version -d 'Print the version and exit'
+complete -c taskmaster -n "__fish_taskmaster_using_subcommand run" -s h -l help -d 'Print help'
 complete -c taskmaster -n "__fish_taskmaster_using_subcommand check-config" -l format -d 'How to print what was found' -r -f -a "text\t'With the line at fault and a caret beneath it'
 short\t'One line each: `FILE:LINE:COLUMN: SEVERITY: MESSAGE`'
 json\t'As one JSON document'"

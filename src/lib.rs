@@ -2,21 +2,22 @@
 //!
 //! # The map
 //!
-//! [`run`] picks one of three modes ([`dispatch`]) whose command lines are described in [`cli`]:
+//! [`run`](fn@run) picks one of four modes ([`dispatch`]) whose command lines are described in [`cli`]:
 //!
 //! - [`daemon`] starts, watches, restarts, stops and logs programs. It is a thin shell around [`engine`], which takes
 //!   every decision and does nothing else: no clock, no system call, no failure.
 //!   [`events`] is as pure: it decides what event listeners are told, and understands what they say.
 //! - [`ctl`] is the console: it asks the daemon over a Unix socket in the protocol of [`wire`] and words the answers.
+//! - [`mod@run`] makes a configuration of commands or of a Procfile, in memory, and runs the daemon on it.
 //! - [`check_config`] explains what is wrong with a configuration file, by the loader that the daemon uses ([`config`]).
 //!
 //! [`sys`] speaks to the kernel and is the only room with unsafe code. [`types`] holds the words that all rooms share.
 //!
 //! # What holds everywhere
 //!
-//! - The arrows point one way: daemon → engine, events, config, wire, sys; ctl → wire, config; `check_config` → config;
-//!   engine → `config::model`, types; events → the engine's words, `config::model`, types; sys → types; wire → nothing of
-//!   ours. A test enforces them.
+//! - The arrows point one way: run → daemon, config; daemon → engine, events, config, wire, sys; ctl → wire, config;
+//!   `check_config` → config; engine → `config::model`, types; events → the engine's words, `config::model`, types;
+//!   sys → types; wire → nothing of ours. A test enforces them.
 //! - The engine does no I/O and so cannot fail. Only a child that is not reaped yet is ever signalled, so a number
 //!   that the kernel has given to somebody else cannot be hit.
 //! - Every request gets exactly one answer. The loop wakes up only for a descriptor or a deadline.
@@ -41,6 +42,7 @@ pub mod daemon;
 pub mod dispatch;
 pub mod engine;
 pub mod events;
+pub mod run;
 #[allow(
     unsafe_code,
     reason = "the one room that speaks to the kernel without a net"
@@ -51,7 +53,7 @@ pub mod wire;
 
 use clap::error::ErrorKind;
 use clap::{ArgMatches, Command, FromArgMatches};
-use cli::{CheckOptions, CtlOptions, DaemonOptions, GenerateOptions};
+use cli::{CheckOptions, CtlOptions, DaemonOptions, GenerateOptions, RunOptions};
 use dispatch::CalledAs;
 use std::ffi::OsString;
 use std::io::Write;
@@ -83,6 +85,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             parse(cli::taskmaster(), args).and_then(|found| match found.subcommand() {
                 Some(("daemon", found)) => daemon_mode(found, "taskmasterd"),
                 Some(("ctl", found)) => console_mode(found, "taskmasterctl"),
+                Some(("run", found)) => run_mode(found),
                 Some(("check-config", found)) => check_mode(found),
                 Some(("generate", found)) => generate_mode(found),
                 Some(_) | None => {
@@ -104,6 +107,10 @@ fn daemon_mode(found: &ArgMatches, name: &str) -> Result<u8, clap::Error> {
 
 fn console_mode(found: &ArgMatches, name: &str) -> Result<u8, clap::Error> {
     CtlOptions::from_arg_matches(found).map(|options| ctl::run(options, name))
+}
+
+fn run_mode(found: &ArgMatches) -> Result<u8, clap::Error> {
+    RunOptions::from_arg_matches(found).map(|options| run::run(&options))
 }
 
 fn check_mode(found: &ArgMatches) -> Result<u8, clap::Error> {

@@ -481,7 +481,7 @@ fn killed_again_and_again_under_load_no_line_is_lost_or_doubled() {
     let flood = NUMBERS.replace("; sleep 0.01", "; sleep 0.0005");
     let mut daemon = Daemon::with(&format!(
         "[program.flood]\n{flood}[program.count]\nnumprocs={programs}\n{NUMBERS}\n\
-         [program.rotated]\n{}stdout_logfile_maxbytes=20000\nstdout_logfile_backups=9999\n",
+         [program.rotated]\n{}stdout_logfile_maxbytes=2000\nstdout_logfile_backups=9999\n",
         NUMBERS.replace("stdout_logfile_maxbytes=0\n", "")
     ));
     let names: Vec<String> = ["flood".to_owned(), "rotated".to_owned()]

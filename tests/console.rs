@@ -54,9 +54,9 @@ fn help_knows_all_actions() {
         "\ndefault commands (type help <topic>):\n=====================================\n",
     );
     for action in [
-        "add", "avail", "clear", "exit", "fg", "help", "maintail", "open", "pid", "quit", "reload",
-        "remove", "reread", "restart", "shutdown", "signal", "start", "status", "stop", "tail",
-        "update", "upgrade", "version", "wait", "why",
+        "add", "avail", "clear", "env", "exit", "fg", "help", "maintail", "open", "pid", "quit",
+        "reload", "remove", "reread", "restart", "shutdown", "signal", "start", "status", "stop",
+        "tail", "update", "upgrade", "version", "wait", "why",
     ] {
         assert!(
             said.stdout.split_whitespace().any(|word| word == action),

@@ -58,11 +58,13 @@ fn fifty_hups_in_a_burst() {
             .is_some_and(|pid| proc::command_line(i32::try_from(pid).unwrap()) == "sleep 1001")
     });
     assert_eq!(daemon.pid("keep"), before[0]);
-    let sleeping = proc::tagged(&daemon.sandbox.tag())
-        .into_iter()
-        .filter(|process| process.name == "sleep")
-        .count();
-    assert_eq!(sleeping, 3);
+    wait::for_condition("three programs", || {
+        proc::tagged(&daemon.sandbox.tag())
+            .into_iter()
+            .filter(|process| process.name == "sleep")
+            .count()
+            == 3
+    });
     daemon.close();
 }
 

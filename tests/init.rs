@@ -7,14 +7,16 @@ use std::fs::File;
 use std::process::{Child, Command, Stdio};
 
 /// A daemon that is process 1 of a pid namespace. Its output lands in `stdout` and `stderr`.
-struct Container {
-    sandbox: Sandbox,
+pub struct Container {
+    /// Where it lives.
+    pub sandbox: Sandbox,
     child: Child,
-    init: i32,
+    /// Process 1, as it is seen from outside.
+    pub init: i32,
 }
 
 /// Whether namespaces can be made here; says why not.
-fn can_contain() -> bool {
+pub fn can_contain() -> bool {
     let works = is_root()
         && Command::new("unshare")
             .args(["--mount", "--pid", "--fork", "--mount-proc", "true"])
@@ -29,7 +31,7 @@ fn can_contain() -> bool {
 
 impl Container {
     /// `prepare` is shell code that runs in the namespaces first; then the executable with `words`.
-    fn start(sandbox: Sandbox, prepare: &str, words: &str) -> Self {
+    pub fn start(sandbox: Sandbox, prepare: &str, words: &str) -> Self {
         let script = sandbox.expand(&format!("{prepare}\nexec {words}"));
         let mut command = sandbox.command("unshare");
         command
@@ -58,15 +60,18 @@ impl Container {
         }
     }
 
-    fn signal(&self, signal: Signal) {
+    /// Sends process 1 a signal.
+    pub fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(self.init), signal).unwrap();
     }
 
-    fn wait_exit(&mut self) -> Option<i32> {
+    /// Waits until the container has ended and returns its exit code.
+    pub fn wait_exit(&mut self) -> Option<i32> {
         wait::until("the container to end", || self.child.try_wait().unwrap()).code()
     }
 
-    fn ctl(&self, words: &str) -> crate::harness::Said {
+    /// Runs a console action to its end, from outside.
+    pub fn ctl(&self, words: &str) -> crate::harness::Said {
         let mut command = self.sandbox.command(Sandbox::executable());
         command
             .args(["ctl", "-s"])
@@ -82,12 +87,14 @@ impl Container {
     }
 }
 
-fn daemon(extra: &str) -> String {
+/// The words that start a daemon with `$DIR/c.ini`.
+pub fn daemon(extra: &str) -> String {
     let executable = Sandbox::executable();
     format!("{} daemon -c $DIR/c.ini {extra}", executable.display())
 }
 
-const SOCKET: &str = "[taskmasterctl]\nserverurl=$DIR/run/tm.sock\n";
+/// The console's section of a file.
+pub const SOCKET: &str = "[taskmasterctl]\nserverurl=$DIR/run/tm.sock\n";
 
 #[test]
 fn orphans_are_collected_and_the_last_ones_asked_to_end() {

@@ -529,6 +529,11 @@ fn an_update_changes_what_a_running_listener_hears() {
             "events=PROCESS_GROUP,REMOTE_COMMUNICATION\nbuffer_size=30"
         )
     ));
+    let plan = daemon.ctl("update --dry-run").stdout;
+    assert!(
+        plan.contains("events") && plan.contains("buffer_size"),
+        "{plan}"
+    );
     daemon.ctl("update").is(
         0,
         "ears: updated process group\nother: added process group\n",

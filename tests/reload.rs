@@ -412,11 +412,13 @@ fn a_program_that_moves_into_a_group_is_started_once() {
     });
     daemon.wait_state("site:keep", "RUNNING");
     daemon.wait_state("site:middle", "RUNNING");
-    let sleeping = proc::tagged(&daemon.sandbox.tag())
-        .into_iter()
-        .filter(|process| process.name == "sleep")
-        .count();
-    assert_eq!(sleeping, 3);
+    wait::for_condition("three programs", || {
+        proc::tagged(&daemon.sandbox.tag())
+            .into_iter()
+            .filter(|process| process.name == "sleep")
+            .count()
+            == 3
+    });
     daemon.close();
 }
 

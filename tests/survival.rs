@@ -17,6 +17,11 @@ fn running(daemon: &Daemon) -> usize {
         .count()
 }
 
+/// A program counts as executed a moment before `/proc` shows its name and words.
+fn wait_running(daemon: &Daemon, count: usize) {
+    wait::for_condition(format!("{count} programs"), || running(daemon) == count);
+}
+
 #[test]
 fn files_that_a_cleaner_takes_away_are_made_again() {
     let daemon = Daemon::with(TWO);
@@ -42,7 +47,7 @@ fn files_that_a_cleaner_takes_away_are_made_again() {
         .config(TWO)
         .fails_in(&daemon.sandbox)
         .code(3);
-    assert_eq!(running(&daemon), 2);
+    wait_running(&daemon, 2);
     daemon.close();
 }
 
@@ -83,7 +88,7 @@ fn a_killed_daemon_whose_record_was_removed_leaves_no_second_copy() {
     daemon.launch();
     daemon.wait_state("web", "RUNNING");
     daemon.wait_state("db", "RUNNING");
-    assert_eq!(running(&daemon), 2);
+    wait_running(&daemon, 2);
     daemon.close();
 }
 
@@ -220,6 +225,6 @@ fn what_the_daemon_gives_up_stays_on_record() {
     wait::for_condition("the freezer to be empty", || fs::remove_dir(&group).is_ok());
     daemon.launch();
     daemon.wait_state("web", "RUNNING");
-    assert_eq!(running(&daemon), 1);
+    wait_running(&daemon, 1);
     daemon.close();
 }

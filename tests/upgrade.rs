@@ -54,6 +54,55 @@ fn entry_of(elf: &[u8]) -> usize {
 }
 
 #[test]
+fn lines_on_the_standard_output_stay_whole() {
+    // The end of a line comes long after its beginning, so that upgrades are in between.
+    let slow = "command=sh -c \"n=0; while :; do n=$((n+1)); printf line-$n-; sleep 0.02; echo end; done\"\n";
+    let daemon = Daemon::with(&format!(
+        "[program.slow]\n{slow}autostart=true\nstartsecs=0\nstdout_logfile=/dev/stdout\n"
+    ));
+    let shown = daemon.sandbox.path("shown");
+    let lines = || {
+        let text = daemon.sandbox.read("stdout");
+        let lines = text
+            .split_inclusive('\n')
+            .filter(|line| line.starts_with("line-"));
+        fs::write(&shown, lines.collect::<String>()).unwrap();
+        count_lines(&shown)
+    };
+    for _ in 0..10 {
+        let before = lines();
+        upgrade(&daemon);
+        wait::for_condition("a line", || lines() > before);
+    }
+    daemon.close();
+}
+
+#[test]
+fn event_listeners_refuse_an_upgrade() {
+    let mut daemon = Daemon::with(
+        "[eventlistener:ear]\ncommand=sh -c \"echo READY; exec sleep 1000\"\nevents=TICK_60\nstartsecs=0\n",
+    );
+    let row = daemon.wait_state("ear", "RUNNING");
+    let refused = daemon.ctl("upgrade");
+    assert_ne!(refused.code, 0, "{refused:?}");
+    assert!(
+        format!("{refused:?}").contains("event listeners run"),
+        "{refused:?}"
+    );
+    assert_eq!(daemon.row("ear").pid, row.pid);
+    daemon.ctl("stop ear").code(0);
+    upgrade(&daemon);
+    // What it was told ended with the daemon, so it is not adopted.
+    daemon.ctl("start ear").code(0);
+    let before = daemon.row("ear").pid;
+    daemon.murder();
+    daemon.launch();
+    let after = daemon.wait_state("ear", "RUNNING");
+    assert!(after.pid != before && !after.adopted);
+    daemon.close();
+}
+
+#[test]
 fn everything_goes_on_in_the_same_process() {
     let mut daemon = Daemon::builder()
         .pidfile()

@@ -79,12 +79,13 @@ pub struct DaemonOptions {
 }
 
 /// What `--container` puts in place of the defaults. Each is a key of its own, and the file beats it.
-const CONTAINER: [(&str, &str); 8] = [
+const CONTAINER: [(&str, &str); 9] = [
     ("nodaemon", "true"),
     ("logfile", "NONE"),
     ("loglevel", "warn"),
     ("log_to_stderr", "true"),
-    ("silent", "true"),
+    ("stdout", "children"),
+    ("stdout_format", "prefix"),
     ("auto_logs", "false"),
     ("exit_when", "essential-failed"),
     ("shutdown_timeout", "9"),

@@ -1,4 +1,4 @@
-//! The command lines of the three modes, as clap definitions without behaviour.
+//! The command lines of the four modes, as clap definitions without behaviour.
 //!
 //! Help texts, shell completions and the test that compares the manual with the options all read these definitions.
 
@@ -7,15 +7,17 @@ pub mod complete;
 mod ctl;
 mod daemon;
 pub mod generate;
+mod run;
 
 pub use check::{CheckOptions, Format};
 pub use ctl::CtlOptions;
 pub use daemon::DaemonOptions;
 pub use generate::GenerateOptions;
+pub use run::RunOptions;
 
 use clap::{Args, Command};
 
-/// The full command: `taskmaster daemon`, `taskmaster ctl`, `taskmaster check-config`, and the hidden
+/// The full command: `taskmaster daemon`, `taskmaster ctl`, `taskmaster run`, `taskmaster check-config`, and the hidden
 /// `taskmaster generate` that writes the files in `completions/`.
 pub fn taskmaster() -> Command {
     let generate = GenerateOptions::augment_args(Command::new("generate"))
@@ -37,6 +39,7 @@ fn visible() -> Command {
         .arg_required_else_help(true)
         .subcommand(daemon("daemon").display_name("taskmasterd"))
         .subcommand(ctl("ctl").display_name("taskmasterctl"))
+        .subcommand(run("run").display_name("taskmaster run"))
         .subcommand(check_config("check-config").display_name("taskmaster check-config"))
 }
 
@@ -56,6 +59,21 @@ pub fn ctl(name: &'static str) -> Command {
         "Controls a running daemon: one action, or an interactive shell without one",
     )
     .after_help("`help` as the action lists all actions. The manual is taskmasterctl(1).")
+}
+
+/// The command line of `run`, under the name it is called by.
+pub fn run(name: &'static str) -> Command {
+    mode::<RunOptions>(
+        name,
+        "Runs commands, or the lines of a Procfile, without a configuration file",
+    )
+    .override_usage(
+        "taskmaster run [OPTIONS] -- COMMAND [ARGUMENT...] [::: COMMAND [ARGUMENT...]]...\n       \
+         taskmaster run [OPTIONS] -f FILE [LINE...]",
+    )
+    .after_help(
+        "Exit status: that of the command which decided, 128 and the number of the signal that ended it, else 0.",
+    )
 }
 
 /// The checker's command line, under the name it is called by.

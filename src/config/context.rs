@@ -5,12 +5,15 @@
 //! that is wrong is replaced by the default, so that the steps behind find the other faults; an error was reported, so
 //! the result is never used.
 
+mod accounts;
+
 use super::Loaded;
 use super::diagnostic::Diagnostic;
 use super::document::SourceText;
+use super::env_file::{self, EnvFileError};
 use super::expand::{self, ExpandErrorKind, Scope, Variable};
 use super::host::{FileFacts, FileKind, Host};
-use super::model::{Config, Owner, User};
+use super::model::{Config, User};
 use super::schema::{self, Key};
 use super::source::{Sources, Span};
 use super::table::{Field, Table};
@@ -50,6 +53,16 @@ pub struct Context<'a> {
     facts: BTreeMap<PathBuf, Option<FileFacts>>,
     executable: BTreeMap<PathBuf, bool>,
     accounts: BTreeMap<String, Result<User, ValueFault>>,
+    env_files: BTreeMap<PathBuf, EnvFileFacts>,
+}
+
+/// What is known about a file of variables.
+#[derive(Debug, Clone, Default)]
+pub struct EnvFileFacts {
+    /// Why it cannot be used, and whether that is because there is none.
+    pub problem: Option<(String, bool)>,
+    /// The search path that it sets.
+    pub search_path: Option<String>,
 }
 
 impl<'a> Context<'a> {
@@ -65,6 +78,7 @@ impl<'a> Context<'a> {
             facts: BTreeMap::new(),
             executable: BTreeMap::new(),
             accounts: BTreeMap::new(),
+            env_files: BTreeMap::new(),
         }
     }
 
@@ -152,99 +166,31 @@ impl<'a> Context<'a> {
             .is_some_and(|facts| facts.kind == FileKind::Directory)
     }
 
-    /// The account of a login name or number.
-    pub fn account(&mut self, text: &str) -> Result<User, ValueFault> {
-        if let Some(known) = self.accounts.get(text) {
+    /// What a file of variables says; read once per load.
+    pub fn env_file(&mut self, path: &Path) -> EnvFileFacts {
+        if let Some(known) = self.env_files.get(path) {
             return known.clone();
         }
-        let found = self.look_up(text);
-        self.accounts.insert(text.to_owned(), found.clone());
-        found
-    }
-
-    /// The user and group of `USER` or `USER:GROUP`, by names or numbers.
-    pub fn owner(&mut self, text: &str) -> Result<Owner, ValueFault> {
-        let (user, group) = match text.split_once(':') {
-            Some((user, group)) => (user, Some((group, user.len() + 1))),
-            None => (text, None),
+        let read = self
+            .host
+            .read(path)
+            .map_err(EnvFileError::from)
+            .and_then(|content| Ok(env_file::parse(&content.bytes)?));
+        let facts = match read {
+            Ok(found) => EnvFileFacts {
+                problem: None,
+                search_path: found
+                    .into_iter()
+                    .rfind(|variable| variable.name == "PATH")
+                    .map(|variable| variable.value),
+            },
+            Err(error) => EnvFileFacts {
+                problem: Some((env_file::describe(path, &error), error.is_missing())),
+                search_path: None,
+            },
         };
-        let uid = match self.account(user) {
-            Ok(account) => account.uid,
-            Err(fault) if group.is_some() => return Err(fault.at(0..user.len())),
-            Err(fault) => return Err(fault),
-        };
-        let gid = match group {
-            Some((group, at)) => Some(
-                self.group(group)
-                    .map_err(|fault| fault.at(at..at + group.len()))?,
-            ),
-            None => None,
-        };
-        Ok(Owner { uid, gid })
-    }
-
-    /// The number of a group, by name or number.
-    pub fn group(&self, text: &str) -> Result<u32, ValueFault> {
-        if text.is_empty() {
-            return Err(ValueFault::new("a group is missing here"));
-        }
-        let failed = |error: std::io::Error| {
-            let reason = super::host::describe(&error);
-            ValueFault::new(format!("the group could not be looked up: {reason}"))
-        };
-        let (gid, unknown) = if text.bytes().all(|byte| byte.is_ascii_digit()) {
-            let gid = text.parse::<u32>().ok();
-            let known = match gid {
-                Some(gid) => self.host.has_gid(gid).map_err(failed)?,
-                None => false,
-            };
-            (
-                gid.filter(|_| known),
-                format!("no group has the number {text}"),
-            )
-        } else {
-            let gid = self.host.group_by_name(text).map_err(failed)?;
-            (gid, format!("there is no group `{text}` on this machine"))
-        };
-        gid.ok_or_else(|| ValueFault::new(unknown).help("`getent group` lists the groups"))
-    }
-
-    fn look_up(&self, text: &str) -> Result<User, ValueFault> {
-        if text.is_empty() {
-            return Err(ValueFault::new("nothing stands here"));
-        }
-        let failed = |error: std::io::Error| {
-            let reason = super::host::describe(&error);
-            ValueFault::new(format!("the account could not be looked up: {reason}"))
-        };
-        if !text.bytes().all(|byte| byte.is_ascii_digit()) {
-            return self
-                .host
-                .account_by_name(text)
-                .map_err(failed)?
-                .ok_or_else(|| {
-                    ValueFault::new(format!("there is no user `{text}` on this machine"))
-                        .help("`getent passwd` lists the users")
-                });
-        }
-        let unknown = || ValueFault::new(format!("no user has the number {text}"));
-        let uid = text.parse::<u32>().map_err(|_| unknown())?;
-        if let Some(account) = self.host.account_by_uid(uid).map_err(failed)? {
-            return Ok(account);
-        }
-        // A container often runs under a number without an account: staying who we are needs none.
-        if uid != self.host.effective_uid() {
-            return Err(unknown().help("`getent passwd` lists the users"));
-        }
-        let gid = nix::unistd::getegid().as_raw();
-        Ok(User {
-            name: uid.to_string(),
-            uid,
-            gid,
-            groups: vec![gid],
-            home: None,
-            shell: None,
-        })
+        self.env_files.insert(path.to_owned(), facts.clone());
+        facts
     }
 
     /// Expands the variables of a value; `None` when that failed, which is reported as a fault of `subject`.

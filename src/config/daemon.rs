@@ -6,7 +6,9 @@ use super::diagnostic::Diagnostic;
 use super::document::SourceText;
 use super::host::FileKind;
 use super::model::{ConsoleSettings, DaemonSettings, Owner, User};
-use super::readers::{boolean, environment, mode, number, path, seconds, size, text, user};
+use super::readers::{
+    boolean, env_files, environment, mode, number, path, seconds, size, text, user,
+};
 use super::schema::{self, DEFAULT_DIRECTORY, DEFAULT_DIRECTORY_IN_MEMORY, Dialect, Kind};
 use super::sections::Sorted;
 use super::servers::credentials;
@@ -112,6 +114,23 @@ pub fn daemon(context: &mut Context<'_>, table: &Table<'_>, sockets: &Sockets) -
                 value::on_orphans(text)
             })
             .unwrap_or_default(),
+        env_files: env_files(context, table, &Variables::default()),
+        stdout: context
+            .value(table, "stdout", &Variables::default(), |text, _| {
+                value::standard_output(text)
+            })
+            .unwrap_or_default(),
+        stdout_format: context
+            .value(table, "stdout_format", &Variables::default(), |text, _| {
+                value::line_format(text)
+            })
+            .unwrap_or_default(),
+        stdout_timestamps: context.value(
+            table,
+            "stdout_timestamps",
+            &Variables::default(),
+            |text, _| value::timestamps(text),
+        ),
         exit_when: context
             .value(table, "exit_when", &Variables::default(), |text, _| {
                 value::exit_when(text)

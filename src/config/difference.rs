@@ -6,16 +6,17 @@
 //! not. Nothing is decided here: what a difference leads to is the engine's matter.
 
 mod groups;
+mod words;
 
 use super::model::{
-    Autorestart, Config, Environment, KeyOrigin, Launch, ListenAddress, ListenSettings,
-    LogSettings, LogTarget, Owner, Policy, ProcessSettings, User,
+    Config, Environment, KeyOrigin, Launch, ListenAddress, ListenSettings, LogSettings, LogTarget,
+    Owner, Policy, ProcessSettings, User,
 };
 use super::schema::{self, Applies, Kind};
-use crate::types::Signal;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
+use words::{codes, files, rule, signal, target_word, variables};
 
 /// What stands in the place of a variable's value.
 const MASK: &str = "***";
@@ -105,6 +106,7 @@ impl Finder<'_> {
                 "stdout_capture_maxbytes",
                 "stdout_events_enabled",
                 "stdout_syslog",
+                "stdout_direct",
             ],
             &old.stdout,
             stdout,
@@ -117,6 +119,7 @@ impl Finder<'_> {
                 "stderr_capture_maxbytes",
                 "stderr_events_enabled",
                 "stderr_syslog",
+                "stderr_direct",
             ],
             &old.stderr,
             stderr,
@@ -130,7 +133,8 @@ impl Finder<'_> {
             directory,
             umask,
             user,
-            environment,
+            environment: _,
+            env_layers,
             redirect_stderr,
             strip_ansi,
             server_url,
@@ -149,7 +153,14 @@ impl Finder<'_> {
             &format!("{umask:03o}"),
         );
         self.user(old.user.as_ref(), user.as_ref());
-        self.environment(&old.environment, environment);
+        self.environment(&variables(old), &variables(new));
+        self.maybe(
+            "env_file",
+            files(&old.env_layers.files),
+            files(&env_layers.files),
+        );
+        let common = [&old.env_layers, env_layers].map(|layers| files(&layers.common_files));
+        self.of_daemon("env_file", common);
         self.flags("redirect_stderr", old.redirect_stderr, *redirect_stderr);
         self.flags("strip_ansi", old.strip_ansi, *strip_ansi);
         self.differ("serverurl", &url(&old.server_url), &url(server_url));
@@ -188,16 +199,20 @@ impl Finder<'_> {
         self.flags("essential", old.essential, *essential);
     }
 
-    fn log(&mut self, keys: [&'static str; 6], old: &LogSettings, new: &LogSettings) {
+    fn log(&mut self, keys: [&'static str; 7], old: &LogSettings, new: &LogSettings) {
         let LogSettings {
             target,
             maxbytes,
             backups,
+            shown,
             capture_maxbytes,
             events_enabled,
             syslog,
+            direct,
         } = new;
-        let [log, size, kept, capture, events, system] = keys;
+        let [log, size, kept, capture, events, system, own] = keys;
+        let daemons = [self.compared.old, self.compared.new].map(|config| &config.daemon);
+        let words = daemons.map(|daemon| Some(daemon.stdout.word().to_owned()));
         match (&old.target, target) {
             (
                 LogTarget::File {
@@ -224,7 +239,13 @@ impl Finder<'_> {
                     self.maybe("childlogdir", parent(before), parent(after));
                 }
             }
-            (before, after) => self.differ(log, &target_word(before), &target_word(after)),
+            // The daemon's section shows other programs than before.
+            (before, after) if before == after && old.shown != *shown && words[0] != words[1] => {
+                if !self.differences.iter().any(|other| other.key == "stdout") {
+                    self.of_daemon("stdout", words);
+                }
+            }
+            _ => self.differ(log, &target_word(old), &target_word(new)),
         }
         self.differ(size, &old.maxbytes.to_string(), &maxbytes.to_string());
         self.numbers(kept, old.backups, *backups);
@@ -235,6 +256,7 @@ impl Finder<'_> {
         );
         self.flags(events, old.events_enabled, *events_enabled);
         self.flags(system, old.syslog, *syslog);
+        self.flags(own, old.direct, *direct);
     }
 
     fn listen(&mut self, old: Option<&ListenSettings>, new: Option<&ListenSettings>) {
@@ -310,6 +332,19 @@ impl Finder<'_> {
         }
     }
 
+    /// A key of the daemon's section that programs have as well.
+    fn of_daemon(&mut self, key: &'static str, [old, new]: [Option<String>; 2]) {
+        if old != new {
+            self.differences.push(KeyDifference {
+                key,
+                old,
+                new,
+                place: place_in(&self.compared.new.origins, key),
+                live: false,
+            });
+        }
+    }
+
     fn flags(&mut self, key: &'static str, old: bool, new: bool) {
         self.differ(key, &old.to_string(), &new.to_string());
     }
@@ -344,30 +379,5 @@ impl Finder<'_> {
             .or(taken_out)
             .or_else(|| place_in(&self.compared.new.origins, key))
             .or_else(|| header(self.new))
-    }
-}
-
-fn rule(rule: Autorestart) -> &'static str {
-    match rule {
-        Autorestart::Never => "false",
-        Autorestart::Unexpected => "unexpected",
-        Autorestart::Always => "true",
-    }
-}
-
-fn codes(codes: &[u8]) -> String {
-    let codes: Vec<String> = codes.iter().map(ToString::to_string).collect();
-    codes.join(",")
-}
-
-fn signal(signal: Signal) -> String {
-    signal.to_string().trim_start_matches("SIG").to_owned()
-}
-
-fn target_word(target: &LogTarget) -> String {
-    match target {
-        LogTarget::Discard => "NONE".to_owned(),
-        LogTarget::File { auto: true, .. } => "AUTO".to_owned(),
-        LogTarget::File { path, auto: false } => path.display().to_string(),
     }
 }

@@ -4,7 +4,7 @@
 //! changed. So only what differs from the default is named, and a key that a version adds says nothing about processes
 //! that do not use it. What applies live is left out, as in [`ProcessSettings::needs_restart`].
 
-use super::model::{Environment, Launch, LogTarget, ProcessSettings, User};
+use super::model::{EnvLayers, Environment, Launch, LogTarget, ProcessSettings, User};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
@@ -24,7 +24,8 @@ impl Fingerprint {
             directory,
             umask,
             user,
-            environment: Environment(variables),
+            environment: Environment(own),
+            env_layers,
             redirect_stderr,
             strip_ansi,
             server_url,
@@ -36,8 +37,18 @@ impl Fingerprint {
         keys.add("umask", [umask.to_string()]);
         keys.add("directory", directory.iter().map(|it| it.to_string_lossy()));
         keys.add("user", user.iter().map(account));
-        let variables = variables
+        let EnvLayers {
+            common_files,
+            common: Environment(common),
+            files,
+        } = env_layers;
+        // What is in the files is read at each start, and is no setting.
+        let files = common_files.iter().chain(files);
+        keys.add("env_file", files.map(ToString::to_string));
+        let variables = common
             .iter()
+            .filter(|(name, _)| !own.contains_key(*name))
+            .chain(own)
             .map(|(name, value)| format!("{name}={value}"));
         keys.add("environment", variables);
         keys.add("redirect_stderr", redirect_stderr.then_some(""));
@@ -50,10 +61,20 @@ impl Fingerprint {
             ("stdout_logfile", &settings.stdout),
             ("stderr_logfile", &settings.stderr),
         ] {
-            match &log.target {
-                LogTarget::Discard => {}
-                LogTarget::File { path, auto: _ } => keys.add(key, [path.to_string_lossy()]),
-            }
+            let path = match &log.target {
+                LogTarget::Discard => None,
+                LogTarget::File { path, auto: _ } => Some(path.to_string_lossy().into_owned()),
+            };
+            let shown = [
+                (log.shown.stdout, "/dev/stdout"),
+                (log.shown.stderr, "/dev/stderr"),
+                (log.direct, "direct"),
+            ];
+            let shown = shown
+                .into_iter()
+                .filter(|(is_so, _)| *is_so)
+                .map(|(_, name)| name.to_owned());
+            keys.add(key, path.into_iter().chain(shown));
         }
         keys
     }

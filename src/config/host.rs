@@ -129,27 +129,32 @@ impl Default for RealHost {
     }
 }
 
+/// Reads a whole regular file of at most [`FILE_BYTES_MAX`] bytes. Never blocks on anything else.
+pub fn read_regular(path: &Path) -> Result<FileContent, ReadError> {
+    // Non-blocking, so that a named pipe cannot hold the daemon; what was opened is then looked at.
+    let file = std::fs::OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
+        .open(path)?;
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(ReadError::NotRegular);
+    }
+    let mut bytes = Vec::new();
+    // The size is not trusted: files of /proc claim to be empty and others grow while they are read.
+    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > FILE_BYTES_MAX {
+        return Err(ReadError::TooLarge);
+    }
+    Ok(FileContent {
+        bytes,
+        identity: (metadata.dev(), metadata.ino()),
+    })
+}
+
 impl Host for RealHost {
     fn read(&self, path: &Path) -> Result<FileContent, ReadError> {
-        // Non-blocking, so that a named pipe cannot hold the daemon; what was opened is then looked at.
-        let file = std::fs::OpenOptions::new()
-            .read(true)
-            .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
-            .open(path)?;
-        let metadata = file.metadata()?;
-        if !metadata.is_file() {
-            return Err(ReadError::NotRegular);
-        }
-        let mut bytes = Vec::new();
-        // The size is not trusted: files of /proc claim to be empty and others grow while they are read.
-        file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
-        if bytes.len() as u64 > FILE_BYTES_MAX {
-            return Err(ReadError::TooLarge);
-        }
-        Ok(FileContent {
-            bytes,
-            identity: (metadata.dev(), metadata.ino()),
-        })
+        read_regular(path)
     }
 
     fn facts(&self, path: &Path) -> Option<FileFacts> {
@@ -235,6 +240,104 @@ impl Host for RealHost {
             .get("TMPDIR")
             .filter(|dir| Path::new(dir).is_absolute())
             .map_or_else(|| PathBuf::from("/tmp"), PathBuf::from)
+    }
+}
+
+/// The machine, and one text in memory that stands for a file on it.
+#[derive(Debug)]
+pub struct MemoryHost {
+    real: RealHost,
+    path: PathBuf,
+    /// Read as often as the file would be.
+    text: String,
+    /// Variables that exist for the text alone.
+    variables: BTreeMap<String, String>,
+}
+
+impl MemoryHost {
+    /// `path` is what the text is called; no file of that name is looked at.
+    pub fn new(path: &Path, text: String, variables: BTreeMap<String, String>) -> Self {
+        let real = RealHost::new();
+        Self {
+            path: real.current_dir().join(path),
+            real,
+            text,
+            variables,
+        }
+    }
+
+    /// What the text is called, from the root.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Host for MemoryHost {
+    fn read(&self, path: &Path) -> Result<FileContent, ReadError> {
+        if path != self.path {
+            return self.real.read(path);
+        }
+        Ok(FileContent {
+            bytes: self.text.clone().into_bytes(),
+            identity: (0, 0),
+        })
+    }
+
+    fn facts(&self, path: &Path) -> Option<FileFacts> {
+        if path == self.path {
+            return None;
+        }
+        self.real.facts(path)
+    }
+
+    fn is_executable(&self, path: &Path) -> bool {
+        self.real.is_executable(path)
+    }
+
+    fn is_writable(&self, path: &Path) -> bool {
+        self.real.is_writable(path)
+    }
+
+    fn glob(&self, pattern: &str) -> Result<Vec<PathBuf>, String> {
+        self.real.glob(pattern)
+    }
+
+    fn account_by_name(&self, name: &str) -> io::Result<Option<User>> {
+        self.real.account_by_name(name)
+    }
+
+    fn account_by_uid(&self, uid: u32) -> io::Result<Option<User>> {
+        self.real.account_by_uid(uid)
+    }
+
+    fn group_by_name(&self, name: &str) -> io::Result<Option<u32>> {
+        self.real.group_by_name(name)
+    }
+
+    fn has_gid(&self, gid: u32) -> io::Result<bool> {
+        self.real.has_gid(gid)
+    }
+
+    fn environment(&self) -> BTreeMap<String, String> {
+        let mut environment = self.real.environment();
+        environment.extend(self.variables.clone());
+        environment
+    }
+
+    fn node_name(&self) -> String {
+        self.real.node_name()
+    }
+
+    fn effective_uid(&self) -> u32 {
+        self.real.effective_uid()
+    }
+
+    fn current_dir(&self) -> PathBuf {
+        self.real.current_dir()
+    }
+
+    fn temp_dir(&self) -> PathBuf {
+        self.real.temp_dir()
     }
 }
 

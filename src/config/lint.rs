@@ -6,6 +6,7 @@ use super::context::{Context, Variables, quoted_comment, unquoted};
 use super::diagnostic::Diagnostic;
 use super::environment::{Doubt, DoubtKind};
 use super::host::FileKind;
+use super::lint_env;
 use super::model::{Autorestart, Config, Launch, LogTarget, Policy};
 use super::program::Stream;
 use super::schema;
@@ -165,7 +166,11 @@ pub fn program(
         );
     }
     if redirect_stderr {
-        for key in Stream::Stderr.keys() {
+        for key in Stream::Stderr
+            .keys()
+            .into_iter()
+            .chain([Stream::Stderr.direct_key()])
+        {
             let given = table.field(key).is_some_and(|field| {
                 !matches!(
                     value::child_log(&field.value.text),
@@ -261,10 +266,7 @@ fn executable_problem(context: &mut Context<'_>, word: &str, launch: &Launch) ->
             Some(_) => None,
         };
     }
-    let own = launch.environment.0.get("PATH");
-    let path = own
-        .or_else(|| context.environment.get("PATH"))
-        .map_or_else(|| DEFAULT_PATH.to_owned(), Clone::clone);
+    let path = lint_env::search_path(context, launch).unwrap_or_else(|| DEFAULT_PATH.to_owned());
     let found = path.split(':').filter(|dir| !dir.is_empty()).any(|dir| {
         let candidate = Path::new(dir).join(word);
         context.facts(&candidate).is_some()

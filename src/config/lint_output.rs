@@ -6,7 +6,10 @@ use super::lint::is_stream;
 use super::model::{LogSettings, LogTarget};
 use super::program::Stream;
 use super::sections::Named;
+use super::source::Span;
 use super::value::{self, ChildLog};
+use std::fmt::Display;
+use std::path::Path;
 
 /// Log settings of one stream.
 pub fn log(
@@ -44,7 +47,14 @@ pub fn log(
     let [_, _, syslog] = stream.taps();
     let given = |key: &str| table.field(key).map(|field| field.value.span());
     let endless = settings.maxbytes.0 == 0;
+    let text = table.field(log).map_or("", |field| &field.value.text);
+    let streams = value::log_targets(text).is_ok_and(|(_, shown)| shown.is_anywhere());
     match &settings.target {
+        LogTarget::Discard if streams => {
+            if let (Some(span), true) = (given(log), is_stream(Path::new(text)) && !endless) {
+                context.report(not_rotated(text, span, maxbytes));
+            }
+        }
         LogTarget::Discard => {
             for key in [maxbytes, backups] {
                 if let Some(field) = table.field(key) {
@@ -90,14 +100,7 @@ pub fn log(
         }
         LogTarget::File { path, .. } if is_stream(path) && !endless => {
             if let Some(span) = given(log) {
-                context.report(
-                    Diagnostic::warning(
-                        "not-rotated",
-                        format!("{} cannot be rotated", path.display()),
-                    )
-                    .at(span, "a stream, not a file")
-                    .help(format!("add `{maxbytes}=0` to say that it never is")),
-                );
+                context.report(not_rotated(path.display(), span, maxbytes));
             }
         }
         LogTarget::File { .. } => {}
@@ -116,4 +119,10 @@ pub fn log(
             ),
         );
     }
+}
+
+fn not_rotated(shown: impl Display, span: Span, maxbytes: &str) -> Diagnostic {
+    Diagnostic::warning("not-rotated", format!("{shown} cannot be rotated"))
+        .at(span, "a stream, not a file")
+        .help(format!("add `{maxbytes}=0` to say that it never is"))
 }

@@ -9,12 +9,13 @@
 //! Invariants: loading changes nothing on the machine, asks it only through [`Host`], keeps no state between two calls,
 //! and reports every fault of a file in one go. Nothing here prints.
 
-mod choices;
 mod context;
 mod daemon;
 mod diagnostic;
 pub mod difference;
+mod direct;
 mod document;
+pub mod env_file;
 mod environment;
 mod expand;
 mod fcgi;
@@ -24,6 +25,7 @@ mod group;
 mod host;
 mod include;
 mod lint;
+mod lint_env;
 mod lint_output;
 mod listen;
 mod listener;
@@ -44,7 +46,10 @@ mod words;
 
 pub use diagnostic::{Diagnostic, Label, Severity, Suggestion};
 pub use find::{Distrust, FindError, Role, find};
-pub use host::{FILE_BYTES_MAX, FileContent, FileFacts, FileKind, Host, ReadError, RealHost};
+pub use host::{
+    FILE_BYTES_MAX, FileContent, FileFacts, FileKind, Host, MemoryHost, ReadError, RealHost,
+    read_regular,
+};
 pub use source::{Location, SourceFile, Sources, Span};
 pub use suggest::nearest;
 pub use value_type::ValueType;

@@ -3,20 +3,23 @@
 //! Everything here has been checked: nothing after the loader looks at a string again. There is no behaviour and no I/O,
 //! and the only positions in a file are those of each program's section and keys, which messages name.
 
+mod environment;
 mod origin;
+mod output;
 mod pool;
 mod role;
 
 pub use super::listen::{ListenAddress, ListenSettings, Owner};
+pub use environment::{EnvFile, EnvLayers, Environment};
 pub use origin::KeyOrigin;
+pub use output::{LineFormat, LogSettings, LogTarget, ShownOn, StandardOutput, Timestamps};
 pub use pool::{GroupKind, PayloadLength, PoolSettings};
 pub use role::{Class, Role, Scope};
 
 use crate::types::{ByteSize, GroupName, ProcessKey, ProcessName, ProgramName, Signal};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -90,12 +93,20 @@ pub struct DaemonSettings {
     pub identifier: String,
     /// Variables that every child gets.
     pub environment: Environment,
+    /// Files of more of them, which are weaker.
+    pub env_files: Vec<EnvFile>,
     /// Listen for consoles. Without it there is no socket, no lock and no record of processes on disk.
     pub control_socket: bool,
     /// A log that is AUTO is a file; else it is discarded.
     pub auto_logs: bool,
     /// In the foreground, copy the log to the standard error.
     pub log_to_stderr: bool,
+    /// Whose lines are shown on the standard output, in the foreground.
+    pub stdout: StandardOutput,
+    /// How lines look on the standard output and error.
+    pub stdout_format: LineFormat,
+    /// The time before each of those lines; `None` leaves it to the format.
+    pub stdout_timestamps: Option<Timestamps>,
     /// When the daemon ends by itself.
     pub exit_when: ExitWhen,
     /// How long an orderly shutdown may take before everything is killed; zero for ever. `None` leaves it to the daemon.
@@ -284,8 +295,10 @@ pub struct Launch {
     pub umask: u32,
     /// Whom it runs as; `None` keeps the daemon's identity.
     pub user: Option<User>,
-    /// Variables on top of the daemon's own environment: the daemon section's, then the program's.
+    /// Variables of the program's own section, the strongest there are.
     pub environment: Environment,
+    /// What lies between the daemon's own environment and those.
+    pub env_layers: EnvLayers,
     /// Standard error goes where standard output goes.
     pub redirect_stderr: bool,
     /// Remove ANSI escape sequences from its output.
@@ -336,73 +349,6 @@ pub enum Autorestart {
     Always,
 }
 
-/// Where one output stream goes and how its file is rotated.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LogSettings {
-    /// The destination.
-    pub target: LogTarget,
-    /// Size at which the file is rotated; 0 never.
-    pub maxbytes: ByteSize,
-    /// Rotated files that are kept; 0 discards the full file.
-    pub backups: u32,
-    /// The most that is kept of a section between the tokens for capturing; 0 leaves them in the log.
-    pub capture_maxbytes: ByteSize,
-    /// Post what is written as events.
-    pub events_enabled: bool,
-    /// Send every line to the system log.
-    pub syslog: bool,
-}
-
-impl LogSettings {
-    /// Whether anything is done with the bytes at all.
-    pub fn is_read(&self) -> bool {
-        self.target != LogTarget::Discard
-            || self.capture_maxbytes.0 > 0
-            || self.events_enabled
-            || self.syslog
-    }
-
-    /// Whether going from these settings to `new` needs the process to be started anew.
-    fn needs_restart(&self, new: &Self) -> bool {
-        let Self {
-            target,
-            maxbytes: _,
-            backups: _,
-            capture_maxbytes,
-            events_enabled,
-            syslog,
-        } = self;
-        *target != new.target
-            || *capture_maxbytes != new.capture_maxbytes
-            || *events_enabled != new.events_enabled
-            || *syslog != new.syslog
-    }
-}
-
-/// Destination of one output stream.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum LogTarget {
-    /// Discarded.
-    Discard,
-    /// A file.
-    File {
-        /// Absolute path.
-        path: PathBuf,
-        /// Whether the name was made by the AUTO rule.
-        auto: bool,
-    },
-}
-
-impl LogTarget {
-    /// The file, if it is one.
-    pub fn path(&self) -> Option<&Path> {
-        match self {
-            Self::File { path, .. } => Some(path),
-            Self::Discard => None,
-        }
-    }
-}
-
 /// An account, resolved when the file was loaded.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct User {
@@ -418,14 +364,4 @@ pub struct User {
     pub home: Option<PathBuf>,
     /// Login shell, for `SHELL`.
     pub shell: Option<PathBuf>,
-}
-
-/// Environment variables. Values may be secrets, so `Debug` prints only how many there are.
-#[derive(Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Environment(pub BTreeMap<String, String>);
-
-impl fmt::Debug for Environment {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "<{} variables>", self.0.len())
-    }
 }

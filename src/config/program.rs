@@ -6,15 +6,16 @@
 use super::context::{Context, Variables};
 use super::daemon::check_parent;
 use super::diagnostic::Diagnostic;
+use super::direct;
 use super::fcgi;
 use super::lint;
 use super::lint_output;
 use super::listener;
 use super::model::{
-    Autorestart, DaemonSettings, Environment, KeyOrigin, Launch, LogSettings, LogTarget, Policy,
-    ProcessSettings,
+    Autorestart, DaemonSettings, EnvLayers, Environment, KeyOrigin, Launch, LogSettings, LogTarget,
+    Policy, ProcessSettings, ShownOn,
 };
-use super::readers::{boolean, environment, mode, number, size, user};
+use super::readers::{boolean, env_files, environment, mode, number, size, user};
 use super::schema::Dialect;
 use super::sections::Named;
 use super::value::{self, ChildLog};
@@ -295,8 +296,16 @@ impl Builder<'_> {
             .and_then(|common| common.of_copy(context, table, &variables, index == 0));
         let stdout = self.log(context, Stream::Stdout, index, &variables);
         let stderr = self.log(context, Stream::Stderr, index, &variables);
-        let mut environment = self.daemon.environment.0.clone();
-        environment.extend(own.0);
+        let common = self.daemon.environment.0.iter();
+        let common = common
+            .filter(|(name, _)| !own.0.contains_key(*name))
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
+        let env_layers = EnvLayers {
+            common_files: self.daemon.env_files.clone(),
+            common: Environment(common),
+            files: env_files(context, table, &variables),
+        };
         Some(Arc::new(ProcessSettings {
             key: ProcessKey {
                 group: self.place.group.clone(),
@@ -312,7 +321,8 @@ impl Builder<'_> {
                 directory,
                 umask: self.umask,
                 user: self.user.clone(),
-                environment: Environment(environment),
+                environment: own,
+                env_layers,
                 redirect_stderr: self.redirect_stderr,
                 strip_ansi: self.daemon.strip_ansi,
                 server_url: self.server_url.clone(),
@@ -380,16 +390,23 @@ impl Builder<'_> {
         let [log, maxbytes, backups] = stream.keys();
         let [capture, events, syslog] = stream.taps();
         let target = context.value_with(table, log, variables, |context, text, _| {
-            let (path, auto) = match value::child_log(text) {
+            let (file, shown) = value::log_targets(text)?;
+            let (path, auto) = match file {
                 ChildLog::Auto if self.daemon.auto_logs => (self.auto(stream, index), true),
-                ChildLog::Auto | ChildLog::None => return Ok((LogTarget::Discard, false)),
-                ChildLog::Syslog => return Ok((LogTarget::Discard, true)),
+                ChildLog::Auto | ChildLog::None => return Ok((LogTarget::Discard, shown, false)),
+                ChildLog::Syslog => return Ok((LogTarget::Discard, shown, true)),
                 ChildLog::Path(path) => (self.numbered(context, &path, log, index)?, false),
             };
-            Ok((LogTarget::File { path, auto }, false))
+            Ok((LogTarget::File { path, auto }, shown, false))
         });
-        let (target, old_syslog) =
-            target.map_or((None, false), |(target, old)| (Some(target), old));
+        let (target, mut shown, old_syslog) = target
+            .map_or((None, ShownOn::default(), false), |(target, shown, old)| {
+                (Some(target), shown, old)
+            });
+        // What goes to a standard stream already is not shown twice.
+        if self.daemon.nodaemon && self.daemon.stdout.shows_children() && !shown.is_anywhere() {
+            shown.stdout = true;
+        }
         if let Some(LogTarget::File { path, auto: false }) = &target {
             check_parent(context, table, log, path, &self.daemon.childlogdir);
         }
@@ -397,15 +414,28 @@ impl Builder<'_> {
             target: target.unwrap_or(LogTarget::Discard),
             maxbytes: size(context, table, maxbytes, variables),
             backups: number(context, table, backups, variables),
+            shown,
+            direct: false,
             capture_maxbytes: size(context, table, capture, variables),
             events_enabled: boolean(context, table, events, variables).unwrap_or_default(),
             syslog: boolean(context, table, syslog, variables).unwrap_or_default() || old_syslog,
         };
-        let settings = if stream == Stream::Stdout && listener::is_listener(table) {
+        let mut settings = if stream == Stream::Stdout && listener::is_listener(table) {
             listener::protocol(settings)
         } else {
             settings
         };
+        if stream == Stream::Stdout || !self.redirect_stderr {
+            let first = index == 0;
+            direct::apply(
+                context,
+                self.program,
+                self.daemon,
+                stream,
+                &mut settings,
+                (variables, first),
+            );
+        }
         if index == 0 {
             lint_output::log(
                 context,

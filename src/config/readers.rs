@@ -1,7 +1,7 @@
 //! Reading single keys of the common types, for the daemon's section and the programs' alike.
 
 use super::context::{Context, Variables};
-use super::model::{Environment, User};
+use super::model::{EnvFile, Environment, User};
 use super::table::Table;
 use super::value;
 use super::value_type::ValueType;
@@ -92,6 +92,27 @@ pub fn environment(
         super::lint::environment(context, table, field, &list.doubts);
     }
     Environment(list.variables)
+}
+
+/// The key `env_file`, with what is wrong with the files reported.
+pub fn env_files(
+    context: &mut Context<'_>,
+    table: &Table<'_>,
+    variables: &Variables<'_>,
+) -> Vec<EnvFile> {
+    let files = context.value_with(table, "env_file", variables, |context, text, _| {
+        let mut files = Vec::new();
+        for (piece, optional) in value::env_files(text)? {
+            let path = context.path(piece.text)?;
+            files.push((EnvFile { path, optional }, piece.range));
+        }
+        Ok(files)
+    });
+    let files = files.unwrap_or_default();
+    if let Some(field) = table.field("env_file") {
+        super::lint_env::env_files(context, table, field, &files);
+    }
+    files.into_iter().map(|(file, _)| file).collect()
 }
 
 /// A key that is any text.

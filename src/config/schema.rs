@@ -5,9 +5,10 @@
 //! loader knows the keys it uses by name; a test makes sure that each of them has a row here and is of the right type.
 
 use super::value_type::ValueType::{
-    self, Account, Autorestart, Boolean, ChildLog, Command, EditMode, Environment, Events,
-    ExitCodes, ExitWhen, InetAddress, Integer, Listen, LogLevel, MainLog, Mode, Name, Names,
-    OnOrphans, Owner, Path, Patterns, PayloadLength, Signal, Size, Socket, Text, Url,
+    self, Account, Autorestart, Boolean, ChildLog, Command, EditMode, EnvFiles, Environment,
+    Events, ExitCodes, ExitWhen, InetAddress, Integer, LineFormat, Listen, LogLevel, MainLog, Mode,
+    Name, Names, OnOrphans, Owner, Path, Patterns, PayloadLength, Signal, Size, Socket,
+    StandardOutput, Text, Timestamps, Url,
 };
 use std::collections::BTreeMap;
 use std::fmt;
@@ -218,8 +219,12 @@ pub static KEYS: &[Key] = {
         key(Daemon, "control_socket", Boolean, "Listen for the console; without it nothing is written for others to find the daemon").or("true", "true"),
         key(Daemon, "auto_logs", Boolean, "Write a file for a log that is AUTO; false makes AUTO mean NONE").or("true", "true"),
         key(Daemon, "log_to_stderr", Boolean, "In the foreground, copy the daemon's log to the standard error").or("false", "false"),
+        key(Daemon, "stdout", StandardOutput, "Whose lines the standard output shows in the foreground: children, daemon, both or none").or("daemon", "daemon"),
+        key(Daemon, "stdout_format", LineFormat, "How lines look there: raw, prefix or json").or("raw", "raw"),
+        key(Daemon, "stdout_timestamps", Timestamps, "The time before each of those lines: none, rfc3339 or unix"),
         key(Daemon, "exit_when", ExitWhen, "When the daemon ends by itself: never, essential-failed, essential-exited or all-exited").or("never", "never").live(),
         key(Daemon, "shutdown_timeout", whole(0, INT_MAX), "Seconds that a shutdown may take before everything is killed; 0 for ever").live(),
+        key(Daemon, "env_file", EnvFiles, "Files of variables that every program gets, read at each start; - before one that may be missing"),
         // The console.
         key(Console, "serverurl", Socket, "Socket of the daemon: a path, or unix://PATH").or("/tmp/taskmaster.d/taskmasterd.sock", ""),
         key(Console, "prompt", Text, "Prompt of the shell").or("taskmasterd>", "supervisor"),
@@ -246,15 +251,17 @@ pub static KEYS: &[Key] = {
         key(Program, "essential", Boolean, "The daemon's exit_when looks at it; where no program says so, at all").or("false", "false").live(),
         key(Program, "user", Account, "User that it runs as").alias(&["userid"]),
         key(Program, "redirect_stderr", Boolean, "Send its standard error where its standard output goes").or("false", "false"),
-        key(Program, "stdout_logfile", ChildLog, "Log of its standard output: AUTO, NONE or a path").or("AUTO", "AUTO").each(),
+        key(Program, "stdout_logfile", ChildLog, "Log of its standard output: AUTO, NONE, a path, stdout or stderr; or several of these").or("AUTO", "AUTO").each(),
         key(Program, "stdout_logfile_maxbytes", Size, "Size at which that log is rotated; 0 never").or("50MB", "50MB").live().each(),
         key(Program, "stdout_logfile_backups", whole(0, BACKUPS_MAX), "Rotated files of that log to keep").or("10", "10").live().each(),
+        key(Program, "stdout_direct", Boolean, "Let it write that log itself, where nothing else needs what it writes").or("false", "false"),
         key(Program, "stdout_capture_maxbytes", Size, "Bytes kept of a section captured from its standard output; 0 captures none").or("0", "0"),
         key(Program, "stdout_events_enabled", Boolean, "Publish its standard output as events").or("false", "false"),
         key(Program, "stdout_syslog", Boolean, "Send its standard output to the system log").or("false", "false").each(),
-        key(Program, "stderr_logfile", ChildLog, "Log of its standard error: AUTO, NONE or a path").or("AUTO", "AUTO").each(),
+        key(Program, "stderr_logfile", ChildLog, "Log of its standard error: AUTO, NONE, a path, stdout or stderr; or several of these").or("AUTO", "AUTO").each(),
         key(Program, "stderr_logfile_maxbytes", Size, "Size at which that log is rotated; 0 never").or("50MB", "50MB").live().each(),
         key(Program, "stderr_logfile_backups", whole(0, BACKUPS_MAX), "Rotated files of that log to keep").or("10", "10").live().each(),
+        key(Program, "stderr_direct", Boolean, "Let it write that log itself, where nothing else needs what it writes").or("false", "false"),
         key(Program, "stderr_capture_maxbytes", Size, "Bytes kept of a section captured from its standard error; 0 captures none").or("0", "0"),
         key(Program, "stderr_events_enabled", Boolean, "Publish its standard error as events").or("false", "false"),
         key(Program, "stderr_syslog", Boolean, "Send its standard error to the system log").or("false", "false").each(),
@@ -262,6 +269,7 @@ pub static KEYS: &[Key] = {
         key(Program, "directory", Path, "Directory it is started in").each(),
         key(Program, "umask", Mode, "File mode creation mask; the daemon's unless given"),
         key(Program, "serverurl", Url, "Value of SUPERVISOR_SERVER_URL in its environment").or("AUTO", "AUTO"),
+        key(Program, "env_file", EnvFiles, "Files of variables it gets, read at each start; - before one that may be missing").each(),
         // Groups.
         key(Group, "programs", Names, "Programs of the group, separated by commas"),
         key(Group, "priority", whole(i32::MIN as i64, INT_MAX), "Rank among groups: low starts first and stops last").or("999", "999"),

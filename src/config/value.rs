@@ -3,9 +3,12 @@
 //! Each refusal says what is wrong at which place of the value, so that the caller can put a caret under it. Nothing here
 //! asks the machine: whether an account or a directory exists is the loader's question.
 
-pub use super::choices::{
-    autorestart, edit_mode, exit_when, log_level, on_orphans, payload_length,
-};
+mod choices;
+mod lists;
+
+pub use choices::{autorestart, edit_mode, exit_when, log_level, on_orphans, payload_length};
+pub use lists::{env_files, line_format, log_targets, standard_output, timestamps};
+
 use super::environment::{self, ListError};
 use super::suggest;
 use super::value_type::ValueFault;
@@ -414,25 +417,21 @@ fn quoting(error: &WordsError, text: &str) -> ValueFault {
     }
 }
 
-pub(super) fn word<T: Copy>(text: &str, words: &[(&str, T)]) -> Option<T> {
+fn word<T: Copy>(text: &str, words: &[(&str, T)]) -> Option<T> {
     words
         .iter()
         .find(|(name, _)| name.eq_ignore_ascii_case(text))
         .map(|&(_, value)| value)
 }
 
-pub(super) fn unknown_word<const N: usize>(
-    text: &str,
-    label: &str,
-    words: [&str; N],
-) -> ValueFault {
+fn unknown_word<const N: usize>(text: &str, label: &str, words: [&str; N]) -> ValueFault {
     if text.is_empty() {
         return empty();
     }
     ValueFault::new(label).meant(suggest::nearest(text, words))
 }
 
-pub(super) fn empty() -> ValueFault {
+fn empty() -> ValueFault {
     ValueFault::new("nothing stands here")
 }
 

@@ -39,6 +39,12 @@ pub enum ValueType {
     OnOrphans,
     /// When the daemon ends by itself.
     ExitWhen,
+    /// Whose lines are shown.
+    StandardOutput,
+    /// How lines look.
+    LineFormat,
+    /// The time before a line.
+    Timestamps,
     /// A login name or a number.
     Account,
     /// `USER` or `USER:GROUP`.
@@ -51,6 +57,8 @@ pub enum ValueType {
     ChildLog,
     /// A list of variables.
     Environment,
+    /// A list of files of variables, each perhaps with `-` before it.
+    EnvFiles,
     /// `unix://PATH` or a path.
     Socket,
     /// `tcp://HOST:PORT` or `unix:///PATH`.
@@ -149,10 +157,14 @@ impl ValueType {
             | Self::EditMode
             | Self::OnOrphans
             | Self::ExitWhen
+            | Self::StandardOutput
+            | Self::LineFormat
+            | Self::Timestamps
             | Self::Owner
             | Self::Path
             | Self::MainLog
             | Self::ChildLog
+            | Self::EnvFiles
             | Self::Socket
             | Self::Listen
             | Self::Url
@@ -183,12 +195,16 @@ impl ValueType {
             Self::ExitWhen => {
                 "`never`, `essential-failed`, `essential-exited` or `all-exited`".into()
             }
+            Self::StandardOutput => "`children`, `daemon`, `both` or `none`".into(),
+            Self::LineFormat => "`raw`, `prefix` or `json`".into(),
+            Self::Timestamps => "`none`, `rfc3339` or `unix`".into(),
             Self::Account => "an existing user, by name or number".into(),
             Self::Owner => "`USER` or `USER:GROUP`".into(),
             Self::Path => "a path".into(),
             Self::MainLog => "the path of a file, syslog or NONE".into(),
-            Self::ChildLog => "AUTO, NONE or the path of a file".into(),
+            Self::ChildLog => "AUTO, NONE, the path of a file, `stdout` or `stderr`".into(),
             Self::Environment => "variables such as NAME=\"value\",OTHER=\"value\"".into(),
+            Self::EnvFiles => "paths of files, separated by commas".into(),
             Self::Socket => "the path of a Unix socket, plain or as unix://PATH".into(),
             Self::Listen => "tcp://HOST:PORT or unix:///PATH".into(),
             Self::Url => "AUTO or a URL".into(),
@@ -203,7 +219,8 @@ impl ValueType {
     /// Checks a value without making use of it.
     pub fn check(&self, text: &str) -> Result<(), ValueFault> {
         match self {
-            Self::Text | Self::MainLog | Self::ChildLog => Ok(()),
+            Self::Text | Self::MainLog => Ok(()),
+            Self::ChildLog => value::log_targets(text).map(drop),
             Self::Command => value::command(text).map(drop),
             Self::Account | Self::Owner | Self::Path => value::filled(text).map(drop),
             Self::Name => value::process_name(text).map(drop),
@@ -218,7 +235,11 @@ impl ValueType {
             Self::EditMode => value::edit_mode(text).map(drop),
             Self::OnOrphans => value::on_orphans(text).map(drop),
             Self::ExitWhen => value::exit_when(text).map(drop),
+            Self::StandardOutput => value::standard_output(text).map(drop),
+            Self::LineFormat => value::line_format(text).map(drop),
+            Self::Timestamps => value::timestamps(text).map(drop),
             Self::Environment => value::variables(text).map(drop),
+            Self::EnvFiles => value::env_files(text).map(drop),
             Self::Socket => value::socket(text).map(drop),
             Self::Listen => fcgi::address(text).map(drop),
             Self::Url => value::url(text).map(drop),

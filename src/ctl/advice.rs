@@ -51,6 +51,11 @@ fn about_spawn(story: &Story, failure: &Failure) -> String {
     let then = format!("then: update, start {}", story.row.name);
     let key = |name| setting(story, name);
     match (failure.step, Errno::from_raw(failure.errno)) {
+        (Step::Environment, _) => format!(
+            "mend that file, or {}; {then}; what it would get: env {}",
+            key("env_file"),
+            story.row.name
+        ),
         (Step::Lookup, Errno::ENOENT) => {
             format!(
                 "correct {}, or install '{subject}' along PATH; {then}",

@@ -24,6 +24,9 @@ use thiserror::Error;
 /// How long a daemon may take to accept, to greet, and to answer what needs no waiting.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How long the last words of a daemon that has closed the connection are looked for.
+const FAREWELL: Duration = Duration::from_secs(1);
+
 /// Oldest version of the protocol that is still spoken here.
 const PROTOCOL_OLDEST: u32 = 1;
 
@@ -136,10 +139,29 @@ impl Connection {
                 version: daemon.version,
             });
         }
-        sent?;
+        if let Err(error) = sent {
+            return Err(connection
+                .farewell()
+                .map_or_else(|| error.into(), ConnectError::Declined));
+        }
         connection.daemon = daemon;
         connection.frames.set_limit(REPLY_BYTES_MAX);
         Ok(connection)
+    }
+
+    /// Why the daemon closed the connection, if it said so before. What it sent is there to be read after the end, too.
+    fn farewell(&mut self) -> Option<Refusal> {
+        let soon = Instant::now() + FAREWELL;
+        while let Ok(Some(content)) = self.next_frame(Some(soon), None, None) {
+            if let Ok(ServerFrame::Reply {
+                id: CONNECTION_ID,
+                response: Response::Refused(refusal),
+            }) = wire::decode(&content)
+            {
+                return Some(refusal);
+            }
+        }
+        None
     }
 
     /// The daemon's greeting.
@@ -175,7 +197,10 @@ impl Connection {
         limit: Option<Instant>,
     ) -> Result<Response, TalkError> {
         let patience = (!waits(&request)).then_some(PATIENCE);
-        let id = self.send(request)?;
+        let id = match self.send(request) {
+            Ok(id) => id,
+            Err(error) => return self.farewell().map(Response::Refused).ok_or(error),
+        };
         loop {
             let patience = patience.map(|patience| Instant::now() + patience);
             let deadline = limit.into_iter().chain(patience).min();
@@ -337,6 +362,7 @@ fn waits(request: &Request) -> bool {
         | Request::Tail { .. }
         | Request::MainTail { .. }
         | Request::Why { .. }
+        | Request::Environment { .. }
         | Request::Avail
         | Request::Reread
         | Request::Add { .. }

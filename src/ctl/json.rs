@@ -7,6 +7,7 @@
 //! | --- | --- | --- |
 //! | `processes`, `unknown` | `status` | rows as below; names that name nothing, as results |
 //! | `processes` | `why` | stories as below |
+//! | `processes` | `env` | environments as below |
 //! | `processes`, `reached`, `timed_out` | `wait` | `name`, `state`, `reached` of each; whether all have; whether time ran out |
 //! | `processes` | `pid NAME` | `name`, `pid`: 0 when it has no process, null when the name names nothing |
 //! | `pid` | `pid` | the daemon's own |
@@ -39,6 +40,11 @@
 //! (`step`, `subject`, `errno`), `advice`, `startretries`, `ended` (how many lives), `lives` (the last of them, the oldest
 //! first: `ended_at`, `ran_ms`, `exit`, `asked`, `expected`), `last_words` (`channel`, `lines`), `section` (`FILE:LINE`) and
 //! `keys` (`key`, `value`, `file`, `line`; the last two null for a default).
+//!
+//! An environment has `name`, `variables` (sorted: `name`, `value`, `masked` (something in the value is replaced by `****`),
+//! `origin` (`inherited`, `daemon`, `account`, `env_file`, `key`), `file`, `line`; the last two null where no file gives it),
+//! `failure` (why a start would fail for a file of variables: `step`, `subject`, `errno`; else null) and `ignored` (what is
+//! wrong with optional files).
 
 use super::plan;
 use super::procfs::Usage;
@@ -46,9 +52,10 @@ use super::render::{self, Rendered, Verb};
 use super::story::LastWords;
 use super::{advice, table};
 use crate::wire::{
-    AvailRow, Change, ChangeKind, Diagnostic, ExitStatus, GroupAnswer, GroupResult, ListenerState,
-    ListenerStatus, LogChunk, LogState, NamedResult, Outcome, PidRow, Plan, PlannedKey,
-    ProcessState, Refusal, StatusReply, StatusRow, Story, Trouble,
+    AvailRow, Change, ChangeKind, Diagnostic, EnvironmentReply, ExitStatus, Failure, GroupAnswer,
+    GroupResult, ListenerState, ListenerStatus, LogChunk, LogState, NamedResult, Outcome, PidRow,
+    Plan, PlannedKey, ProcessState, Refusal, StatusReply, StatusRow, Story, Trouble,
+    VariableOrigin,
 };
 use chrono::{Local, TimeZone};
 use serde_json::{Value, json};
@@ -135,14 +142,50 @@ pub fn story(story: &Story, words: Option<&LastWords>) -> Value {
     })
 }
 
+/// One process of `env`.
+pub fn environment(reply: &EnvironmentReply) -> Value {
+    let variables: Vec<Value> = reply
+        .variables
+        .iter()
+        .map(|variable| {
+            let origin = match variable.origin {
+                VariableOrigin::Inherited => "inherited",
+                VariableOrigin::Daemon => "daemon",
+                VariableOrigin::Account => "account",
+                VariableOrigin::EnvFile => "env_file",
+                VariableOrigin::Key => "key",
+            };
+            let line = variable.file.as_ref().map(|_| variable.line);
+            json!({
+                "name": variable.name,
+                "value": variable.value,
+                "masked": variable.masked,
+                "origin": origin,
+                "file": variable.file,
+                "line": line,
+            })
+        })
+        .collect();
+    json!({
+        "name": reply.name,
+        "variables": variables,
+        "failure": reply.failure.as_ref().map(failure),
+        "ignored": reply.ignored,
+    })
+}
+
+fn failure(failure: &Failure) -> Value {
+    json!({
+        "step": format!("{:?}", failure.step).to_lowercase(),
+        "subject": failure.subject,
+        "errno": failure.errno,
+    })
+}
+
 /// Which step of the start failed, as the protocol names it.
 fn failed_step(story: &Story) -> Value {
     match &story.row.trouble {
-        Some(Trouble::Spawn(failure)) => json!({
-            "step": format!("{:?}", failure.step).to_lowercase(),
-            "subject": failure.subject,
-            "errno": failure.errno,
-        }),
+        Some(Trouble::Spawn(cause)) => failure(cause),
         Some(Trouble::ExitedTooQuickly(_) | Trouble::UnexpectedExit(_)) | None => Value::Null,
     }
 }

@@ -69,6 +69,7 @@ impl Daemon {
             }
             Request::Pid { targets } => return Some(Response::Pids(self.pids(&targets))),
             Request::Why { target } => return Some(self.why(&target, now)),
+            Request::Environment { target } => return Some(self.environment(&target)),
             Request::Avail => return Some(Response::Avail(self.avail(client))),
             Request::Version => {
                 return Some(Response::Version(env!("CARGO_PKG_VERSION").to_owned()));
@@ -84,12 +85,7 @@ impl Daemon {
                     .map(Response::Refused);
             }
             Request::MainTail { bytes } => {
-                let tail = Tail {
-                    client,
-                    request: id,
-                    name: self.started_with.identifier.clone(),
-                };
-                self.queue_tail(tail, LogRef::Main, bytes);
+                self.main_tail(client, id, bytes);
                 return None;
             }
             Request::Clear { targets } => return self.clear(client, id, &targets),
@@ -159,6 +155,15 @@ impl Daemon {
         None
     }
 
+    fn main_tail(&mut self, client: ClientId, request: u64, bytes: u64) {
+        let tail = Tail {
+            client,
+            request,
+            name: self.started_with.identifier.clone(),
+        };
+        self.queue_tail(tail, LogRef::Main, bytes);
+    }
+
     /// The command that stops everything and starts anew; none where only the daemon's own settings are new, which takes
     /// no stop. The file, and what is to be executed, are tried before anything is stopped for it.
     fn reload(
@@ -169,7 +174,7 @@ impl Daemon {
     ) -> Result<Option<Command>, Vec<Diagnostic>> {
         let config = self.loader.load_and_log()?;
         self.check_executable()?;
-        if self.is_without_listeners().is_err()
+        if self.can_be_handed_over().is_err()
             || !concerns_daemon_alone(&self.started_with, self.engine.config(), &config)
         {
             return Ok(Some(Command::Reload));
@@ -268,6 +273,7 @@ fn targets_of(request: &Request) -> Option<&[String]> {
         Request::Tail { .. }
         | Request::MainTail { .. }
         | Request::Why { .. }
+        | Request::Environment { .. }
         | Request::Avail
         | Request::Reread
         | Request::Reload

@@ -122,6 +122,11 @@ impl Children {
         !self.executing.is_empty()
     }
 
+    /// What makes processes.
+    pub fn launcher(&self) -> &Launcher {
+        &self.launcher
+    }
+
     /// Why the program of a process is not to be tried: it could not be executed, as far as that is seen without trying.
     pub fn refusal(&self, settings: &ProcessSettings) -> Option<SpawnFailure> {
         self.looks_first

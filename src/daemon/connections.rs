@@ -6,7 +6,7 @@ use super::jobs::{SubscribedTo, Subscription};
 use super::rights::belongs_to;
 use crate::engine::Event;
 use crate::sys::poller::Interest;
-use crate::sys::{clock, peer};
+use crate::sys::{clock, limits, peer};
 use crate::types::{Monotonic, ProcessKey};
 use crate::wire::{self, Hello, Notice, Refusal, Response, SubscriptionEnd};
 use std::io::ErrorKind;
@@ -20,6 +20,21 @@ const ACCEPTS_PER_TURN: usize = 64;
 const LISTENER_REST: Duration = Duration::from_millis(100);
 /// How often it is said, at most, that nobody can be let in.
 const COMPLAINT_INTERVAL: Duration = Duration::from_mins(1);
+
+/// Descriptors that a crowd of clients leaves to programs and their logs.
+const DESCRIPTORS_FOR_PROGRAMS: u64 = 48;
+/// Clients that are served however few descriptors are left.
+const CLIENTS_ALWAYS: usize = 4;
+
+/// How many clients there may be besides the one that has just come. Where descriptors run short, a few are let in all
+/// the same: an operator has to see why.
+fn clients_allowed(newcomer: &UnixStream) -> usize {
+    if limits::is_nearly_the_last(newcomer, DESCRIPTORS_FOR_PROGRAMS) {
+        CLIENTS_ALWAYS
+    } else {
+        CLIENTS_MAX
+    }
+}
 
 /// What the poller says of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,6 +110,7 @@ impl Daemon {
                 .roles
                 .iter()
                 .any(|role| belongs_to(role, &peer, &groups));
+        let room = clients_allowed(&stream);
         let mut client = Client::new(stream, peer, &hello, now);
         client.groups = groups;
         if !allowed {
@@ -104,7 +120,7 @@ impl Daemon {
                 client.peer.pid
             );
             client.refuse(Refusal::Forbidden, now);
-        } else if self.clients.len() >= CLIENTS_MAX {
+        } else if self.clients.len() >= room {
             client.refuse(Refusal::Busy, now);
         }
         if client.flush(now).is_err() || client.is_finished() {

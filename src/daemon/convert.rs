@@ -56,6 +56,7 @@ pub fn exit_status(status: types::ExitStatus) -> wire::ExitStatus {
 
 pub fn failure(failure: &SpawnFailure) -> wire::Failure {
     let step = match failure.step {
+        SpawnStep::Environment => wire::Step::Environment,
         SpawnStep::Lookup => wire::Step::Lookup,
         SpawnStep::Socket => wire::Step::Socket,
         SpawnStep::Pipe => wire::Step::Pipe,

@@ -26,7 +26,7 @@ use crate::sys::pidfd::PidFd;
 use crate::sys::poller::{Interest, Poller, Ready};
 use crate::sys::signals::SignalSource;
 use crate::sys::{clock, reap};
-use crate::types::{Monotonic, Pid, ProcessKey, Signal, Ticket};
+use crate::types::{Monotonic, Pid, ProcessKey, Ticket};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -394,25 +394,6 @@ impl Daemon {
             .chain(self.listeners.next_deadline())
             .min()
             .map(|deadline| deadline.since(now))
-    }
-
-    fn on_signals(&mut self) {
-        for signal in self.signals.read() {
-            if signal == Signal::CHLD {
-                self.on_child_ends();
-            } else if signal == Signal::HUP {
-                log::warn!("received SIGHUP indicating update request");
-                self.tend_runtime_files();
-                self.update_by_signal();
-            } else if signal == Signal::USR2 {
-                log::info!("received SIGUSR2 indicating log reopen request");
-                self.capture.reopen_all();
-                self.tend_runtime_files();
-            } else if [Signal::TERM, Signal::INT, Signal::QUIT].contains(&signal) {
-                log::warn!("received {signal} indicating exit request");
-                self.feed(Event::Terminate);
-            }
-        }
     }
 
     pub(super) fn on_child_ends(&mut self) {

@@ -127,6 +127,8 @@ impl Daemon {
             self.inputs.open(key.clone(), stdin);
         }
         for (channel, pipe, log) in captures {
+            let key = key.clone();
+            let stream = StreamId { key, channel };
             if settings.launch.listener && channel == Channel::Stdout {
                 if let Some(pipe) = pipe {
                     self.begin_listening(&settings, pid, pipe);
@@ -135,16 +137,9 @@ impl Daemon {
                 let options = AttachOptions {
                     strip_ansi: settings.launch.strip_ansi,
                 };
-                self.capture.attach(
-                    StreamId {
-                        key: key.clone(),
-                        channel,
-                    },
-                    pid,
-                    pipe,
-                    log,
-                    options,
-                );
+                self.capture.attach(stream, pid, pipe, log, options);
+            } else if log.direct {
+                self.capture.renew(stream);
             }
         }
         let executed = match launched.spawned.status {

@@ -1,18 +1,19 @@
 //! From the settings of a process to what the kernel is asked for: words, environment, descriptors.
 //!
-//! Everything that can be looked up, allocated or explained happens here, before the fork. What a child is given is
-//! the same at every start: the environment the daemon was started with, then `SUPERVISOR_*` and `TASKMASTER_*`, then
-//! the account's variables, then those of the file.
+//! Everything that can be looked up, allocated or explained happens here, before the fork. Which variables a child is
+//! given is told in [`super::environment`].
 
+use super::capture;
+use super::environment::Variables;
 use super::journal::Details;
 use crate::config::fingerprint::Fingerprint;
-use crate::config::model::{Environment, ProcessSettings, User};
+use crate::config::model::{LogSettings, ProcessSettings, User};
 use crate::engine::event::{SpawnFailure, SpawnStep};
 use crate::sys::limits::Limit;
 use crate::sys::lookup::{Lookups, lookup};
 use crate::sys::mounts::Mounts;
 use crate::sys::spawn::{self, Identity, Journal, SpawnSpec, Spawned, Spawner};
-use crate::sys::{clock, notify, pipe};
+use crate::sys::{clock, limits, notify, pipe};
 use crate::types::Generation;
 use nix::errno::Errno;
 use std::collections::BTreeMap;
@@ -23,6 +24,9 @@ use std::path::Path;
 
 /// Search path where neither the program nor the daemon has one.
 const DEFAULT_PATH: &str = "/bin:/usr/bin:/usr/local/bin";
+/// Descriptors that programs leave: for the rest of the start that is under way, for logs, and for an operator who comes
+/// to see why no more programs start.
+const RESERVED_DESCRIPTORS: u64 = 24;
 
 /// Variables that speak to the daemon alone: readiness and socket hand-over of a service manager.
 const NOT_FOR_CHILDREN: [&str; 6] = [
@@ -73,7 +77,8 @@ impl Launcher {
         let null = std::fs::OpenOptions::new()
             .read(true)
             .write(true)
-            .open("/dev/null")?;
+            .open("/dev/null")
+            .map_err(|error| std::io::Error::other(format!("can't open /dev/null: {error}")))?;
         Ok(Self {
             environment,
             server_url: socket.map(|socket| format!("unix://{}", socket.display())),
@@ -89,7 +94,7 @@ impl Launcher {
     /// Why the program of a process could not be executed, as far as that is seen without trying.
     pub fn look(&self, settings: &ProcessSettings) -> Result<(), SpawnFailure> {
         let launch = &settings.launch;
-        let environment = self.environment_of(settings);
+        let environment = self.environment_of(settings)?;
         let word = launch.argv.first().map_or("", String::as_str);
         let path = environment
             .get(std::ffi::OsStr::new("PATH"))
@@ -113,7 +118,7 @@ impl Launcher {
         listener: Option<BorrowedFd<'_>>,
     ) -> Result<Launched, SpawnFailure> {
         let launch = &settings.launch;
-        let environment = self.environment_of(settings);
+        let environment = self.environment_of(settings)?;
         let word = launch.argv.first().map_or("", String::as_str);
         let path = environment
             .get(std::ffi::OsStr::new("PATH"))
@@ -140,13 +145,7 @@ impl Launcher {
             .map(|directory| c_string(directory.clone().into_os_string()))
             .transpose()
             .map_err(|errno| failed(SpawnStep::Directory, word, errno))?;
-        // Nobody but root can set groups, and nobody needs to who is the user already.
-        let foreign = |user: &&User| self.uid == 0 || user.uid != self.uid;
-        let identity = launch.user.as_ref().filter(foreign).map(|user| Identity {
-            uid: user.uid,
-            gid: user.gid,
-            groups: user.groups.clone(),
-        });
+        let identity = self.identity_of(launch.user.as_ref());
 
         let name = settings.key.to_string();
         let piped = |error: std::io::Error| {
@@ -156,21 +155,24 @@ impl Launcher {
         let (input, stdin_writer) = if listener.is_some() {
             (None, None)
         } else {
-            let (reader, writer) = pipe::input().map_err(piped)?;
+            let (reader, writer) = input().map_err(piped)?;
             (Some(reader), Some(writer))
         };
         let stdin = listener.or(input.as_ref().map(OwnedFd::as_fd));
         // A listener's output is read whether or not it is logged.
-        let stdout = Output::open(launch.listener || settings.stdout.is_read()).map_err(piped)?;
+        let is_read = launch.listener || settings.stdout.is_read();
+        let stdout = Output::open(is_read, &settings.stdout).map_err(piped)?;
         let stderr = if launch.redirect_stderr {
             Output::Same
         } else {
-            Output::open(settings.stderr.is_read()).map_err(piped)?
+            Output::open(settings.stderr.is_read(), &settings.stderr).map_err(piped)?
         };
         let stdout_end = stdout.child_end().unwrap_or(self.null.as_fd());
         let stderr_end = match &stderr {
             Output::Same => stdout_end,
-            Output::Null | Output::Pipe { .. } => stderr.child_end().unwrap_or(self.null.as_fd()),
+            Output::Null | Output::File(_) | Output::Pipe { .. } => {
+                stderr.child_end().unwrap_or(self.null.as_fd())
+            }
         };
 
         let numbers = [
@@ -217,33 +219,40 @@ impl Launcher {
         })
     }
 
-    fn environment_of(&self, settings: &ProcessSettings) -> BTreeMap<OsString, OsString> {
-        let launch = &settings.launch;
-        let mut environment = self.environment.clone();
-        let mut set = |name: &str, value: &str| {
-            environment.insert(name.into(), value.into());
-        };
-        set("SUPERVISOR_ENABLED", "1");
-        set("TASKMASTER_ENABLED", "1");
-        let url = launch.server_url.as_deref().or(self.server_url.as_deref());
-        for prefix in ["SUPERVISOR", "TASKMASTER"] {
-            if let Some(url) = url {
-                set(&format!("{prefix}_SERVER_URL"), url);
-            }
-            set(
-                &format!("{prefix}_PROCESS_NAME"),
-                settings.key.process.as_str(),
-            );
-            set(&format!("{prefix}_GROUP_NAME"), settings.key.group.as_str());
+    /// Nobody but root can set groups, and nobody needs to who is the user already.
+    fn identity_of(&self, user: Option<&User>) -> Option<Identity> {
+        let foreign = |user: &&User| self.uid == 0 || user.uid != self.uid;
+        user.filter(foreign).map(|user| Identity {
+            uid: user.uid,
+            gid: user.gid,
+            groups: user.groups.clone(),
+        })
+    }
+
+    /// What a process would find in its environment.
+    pub fn variables<'s>(&self, settings: &'s ProcessSettings) -> Variables<'s> {
+        Variables::of(settings, &self.environment, self.server_url.as_deref())
+    }
+
+    fn environment_of(
+        &self,
+        settings: &ProcessSettings,
+    ) -> Result<BTreeMap<OsString, OsString>, SpawnFailure> {
+        let Variables {
+            values,
+            failure,
+            ignored,
+        } = self.variables(settings);
+        for problem in ignored {
+            log::warn!("{}: optional env_file left out: {problem}", settings.key);
         }
-        if let Some(user) = &launch.user {
-            account_variables(user, &mut set);
-        }
-        let Environment(own) = &launch.environment;
-        for (name, value) in own {
-            set(name, value);
-        }
-        environment
+        failure.map_or_else(
+            || {
+                let values = values.into_iter();
+                Ok(values.map(|(name, (value, _))| (name, value)).collect())
+            },
+            Err,
+        )
     }
 }
 
@@ -267,22 +276,21 @@ fn details(settings: &ProcessSettings, generation: Generation, pipes: [Option<u6
     }
 }
 
-/// A program that runs as another account finds that account's variables, not those of whoever started the daemon.
-fn account_variables(user: &User, set: &mut impl FnMut(&str, &str)) {
-    set("USER", &user.name);
-    set("LOGNAME", &user.name);
-    if let Some(home) = &user.home {
-        set("HOME", &home.to_string_lossy());
+/// The pipe of a standard input, unless that takes one of the descriptors that programs leave.
+fn input() -> std::io::Result<(OwnedFd, OwnedFd)> {
+    let (reader, writer) = pipe::input()?;
+    if limits::is_nearly_the_last(&writer, RESERVED_DESCRIPTORS) {
+        return Err(Errno::EMFILE.into());
     }
-    if let Some(shell) = &user.shell {
-        set("SHELL", &shell.to_string_lossy());
-    }
+    Ok((reader, writer))
 }
 
 /// Where one output stream of a child leads.
 enum Output {
     /// Nowhere.
     Null,
+    /// Into its log.
+    File(OwnedFd),
     /// Into a pipe.
     Pipe { reader: OwnedFd, writer: OwnedFd },
     /// Where the other stream leads.
@@ -290,16 +298,24 @@ enum Output {
 }
 
 impl Output {
-    fn open(read: bool) -> std::io::Result<Self> {
+    /// A log that cannot be opened for the program goes through the daemon after all, which tells what is wrong with it
+    /// and tries again.
+    fn open(read: bool, log: &LogSettings) -> std::io::Result<Self> {
         if !read {
             return Ok(Self::Null);
+        }
+        if log.direct
+            && let Some(path) = log.target.path()
+            && let Ok(file) = capture::open_for_program(path)
+        {
+            return Ok(Self::File(file));
         }
         pipe::output().map(|(reader, writer)| Self::Pipe { reader, writer })
     }
 
     fn child_end(&self) -> Option<BorrowedFd<'_>> {
         match self {
-            Self::Pipe { writer, .. } => Some(writer.as_fd()),
+            Self::Pipe { writer, .. } | Self::File(writer) => Some(writer.as_fd()),
             Self::Null | Self::Same => None,
         }
     }
@@ -307,7 +323,7 @@ impl Output {
     fn into_reader(self) -> Option<OwnedFd> {
         match self {
             Self::Pipe { reader, .. } => Some(reader),
-            Self::Null | Self::Same => None,
+            Self::Null | Self::File(_) | Self::Same => None,
         }
     }
 }
@@ -332,7 +348,8 @@ pub fn subject(settings: &ProcessSettings, step: SpawnStep) -> String {
             .as_ref()
             .map(|listen| listen.address.to_string())
             .unwrap_or_default(),
-        SpawnStep::Pipe
+        SpawnStep::Environment
+        | SpawnStep::Pipe
         | SpawnStep::Fork
         | SpawnStep::Session
         | SpawnStep::Descriptors

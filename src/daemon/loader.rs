@@ -2,10 +2,14 @@
 //!
 //! It is always the same road that `check-config` takes, with the flags of the command line laid over the file.
 
+use super::startup::Failure;
 use crate::check_config::render;
 use crate::cli::DaemonOptions;
 use crate::config::model::Config;
-use crate::config::{self, Diagnostic, LoadRequest, Loaded, Override, RealHost, Severity, Sources};
+use crate::config::{
+    self, Diagnostic, Host, LoadRequest, Loaded, MemoryHost, Override, RealHost, Role, Severity,
+    Sources,
+};
 use crate::sys::identity;
 use crate::wire;
 use std::path::{Path, PathBuf};
@@ -22,7 +26,8 @@ pub struct Loader {
     path: PathBuf,
     overrides: Vec<Override>,
     /// Remembers the directory and the environment of the start, by which paths and variables are read for ever.
-    host: RealHost,
+    host: Box<dyn Host>,
+    in_memory: bool,
 }
 
 impl Loader {
@@ -43,8 +48,24 @@ impl Loader {
         Self {
             path,
             overrides,
-            host: RealHost::new(),
+            host: Box::new(RealHost::new()),
+            in_memory: false,
         }
+    }
+
+    /// Reads a text in memory.
+    pub fn in_memory(host: MemoryHost) -> Self {
+        Self {
+            path: host.path().to_owned(),
+            overrides: Vec::new(),
+            host: Box::new(host),
+            in_memory: true,
+        }
+    }
+
+    /// Whether there is no file that could be read again.
+    pub fn is_in_memory(&self) -> bool {
+        self.in_memory
     }
 
     /// The main file.
@@ -57,7 +78,7 @@ impl Loader {
         let mut loaded = config::load(&LoadRequest {
             path: &self.path,
             overrides: &self.overrides,
-            host: &self.host,
+            host: &*self.host,
         });
         if let Some(config) = &mut loaded.config
             && identity::is_init()
@@ -93,6 +114,36 @@ impl Loader {
                 .collect()
         })
     }
+}
+
+/// Where the configuration comes from.
+#[derive(Debug)]
+pub enum Source<'o> {
+    /// A file, and flags that beat it.
+    Options(&'o DaemonOptions),
+    /// A text in memory.
+    Memory(MemoryHost),
+}
+
+/// The loader for a file: the one that is named, or the one that is found.
+pub fn find(options: &DaemonOptions, called_as: &str) -> Result<Loader, Failure> {
+    let executable = std::env::args_os()
+        .next()
+        .map(PathBuf::from)
+        .unwrap_or_default();
+    let role = if called_as == "supervisord" {
+        Role::Supervisor {
+            executable: &executable,
+        }
+    } else {
+        Role::Taskmaster
+    };
+    let path = match &options.configuration {
+        Some(path) => path.clone(),
+        None => config::find(role, &RealHost::new())?,
+    };
+    let path = std::path::absolute(path).map_err(Failure::surroundings)?;
+    Ok(Loader::new(path, options))
 }
 
 fn to_wire(diagnostic: &Diagnostic, sources: &Sources) -> wire::Diagnostic {

@@ -1,21 +1,16 @@
 //! The daemon's own log: `YYYY-MM-DD HH:MM:SS,mmm LEVL text`, through the `log` facade and `flexi_logger`.
 //!
 //! Lines go to the capture thread, which owns the file and rotates it, so that a slow disk never stalls the loop; in
-//! the foreground they are shown on the standard output or error as well, unless a reader there would make the loop
-//! wait: then they are dropped there, and only there. The characters of other people (names, paths) are escaped, so that a line
-//! stays a line.
+//! the foreground they are shown on the standard output or error as well, among those of programs ([`super::lines`]). The
+//! characters of other people (names, paths) are escaped, so that a line stays a line.
 
 use crate::config::model::LogLevel;
 use crate::daemon::capture::MainLog;
+use crate::daemon::lines::{Lines, Standard};
 use flexi_logger::writers::LogWriter;
 use flexi_logger::{DeferredNow, ErrorChannel, LogSpecification, Logger, LoggerHandle};
 use log::{Level, LevelFilter, Record};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::io::{self, Write};
-use std::os::fd::AsFd;
-
-/// Largest piece written to the standard output at once: what a pipe that is ready takes without blocking.
-const ATOMIC_PIECE: usize = 4096;
 
 /// Where lines are shown besides the log.
 #[derive(Debug, Clone, Copy)]
@@ -31,9 +26,10 @@ pub fn start(
     level: LogLevel,
     log: MainLog,
     echo: Echo,
+    lines: Lines,
 ) -> Result<LoggerHandle, flexi_logger::FlexiLoggerError> {
     Logger::with(LogSpecification::builder().default(filter(level)).build())
-        .log_to_writer(Box::new(Destination { log, echo }))
+        .log_to_writer(Box::new(Destination { log, echo, lines }))
         .format(line)
         .error_channel(ErrorChannel::DevNull)
         .panic_if_error_channel_is_broken(false)
@@ -54,6 +50,7 @@ pub fn filter(level: LogLevel) -> LevelFilter {
 struct Destination {
     log: MainLog,
     echo: Echo,
+    lines: Lines,
 }
 
 impl LogWriter for Destination {
@@ -62,10 +59,10 @@ impl LogWriter for Destination {
         line(&mut bytes, now, record)?;
         bytes.push(b'\n');
         if self.echo.stdout {
-            show(&io::stdout(), &bytes);
+            self.lines.say(Standard::Output, &bytes);
         }
         if self.echo.stderr {
-            show(&io::stderr(), &bytes);
+            self.lines.say(Standard::Error, &bytes);
         }
         self.log.write(bytes);
         Ok(())
@@ -103,21 +100,6 @@ pub fn escape_controls(text: &str) -> String {
             }
             out
         })
-}
-
-fn show(stream: &impl AsFd, bytes: &[u8]) {
-    for piece in bytes.chunks(ATOMIC_PIECE) {
-        let mut ready = [PollFd::new(stream.as_fd(), PollFlags::POLLOUT)];
-        let writable = matches!(poll(&mut ready, PollTimeout::ZERO), Ok(1))
-            && ready.iter().any(|fd| {
-                fd.revents()
-                    .is_some_and(|events| events == PollFlags::POLLOUT)
-            });
-        // A reader that is gone or slow costs the copy, never the daemon.
-        if !writable || nix::unistd::write(stream, piece).is_err() {
-            return;
-        }
-    }
 }
 
 #[cfg(test)]

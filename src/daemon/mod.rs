@@ -3,7 +3,8 @@
 //! [`run`] tells the start as a story: read the file, take what only root may take, become who it says, secure the
 //! directory, take the lock, open the socket, and only then leave the terminal; what goes wrong up to here is told to
 //! whoever typed the command. From then on [`event_loop`] turns what happens into events, lets the engine decide, and
-//! [`execute`] carries out its actions. Two threads: the loop, and log capture, which owns every log file.
+//! [`execute`] carries out its actions. Two threads: the loop, and log capture, which owns every log file; and one for
+//! each standard stream that is written ([`lines`]).
 //!
 //! Not here: decisions about processes (the engine's), the meaning of a file (config's), wording for people (ctl's).
 
@@ -16,6 +17,7 @@ mod cleanup;
 mod clients;
 mod connections;
 mod convert;
+mod environment;
 mod event_loop;
 mod execute;
 mod exit;
@@ -23,12 +25,14 @@ mod inputs;
 mod jobs;
 mod journal;
 mod launch;
+mod lines;
 mod listener_output;
 mod listeners;
 mod loader;
 mod logging;
 mod manager;
 mod meeting;
+mod orders;
 mod orphans;
 mod output_events;
 mod plan;
@@ -38,6 +42,7 @@ mod reexec;
 mod renew;
 mod rights;
 mod runtime_files;
+mod secrets;
 mod sentences;
 mod sockets;
 mod startup;
@@ -51,9 +56,11 @@ mod upgrade;
 pub use exit::DaemonExit;
 
 use crate::cli::DaemonOptions;
-use crate::sys::signals::SignalSource;
+use crate::config::MemoryHost;
+use crate::sys::signals::{self, SignalSource};
 use crate::types::Signal;
 use event_loop::{Daemon, Ending};
+use loader::Source;
 use readiness::{Readiness, Side};
 use reexec::Origin;
 use startup::{Failure, Prepared, Residue};
@@ -74,7 +81,16 @@ pub fn run(options: &DaemonOptions, called_as: &str) -> u8 {
     if options.handoff_check {
         return upgrade::answer_check();
     }
-    match start(options, called_as) {
+    run_on(Source::Options(options), called_as)
+}
+
+/// Runs a daemon whose configuration is a text in memory.
+pub fn run_in_memory(host: MemoryHost, called_as: &str) -> u8 {
+    run_on(Source::Memory(host), called_as)
+}
+
+fn run_on(source: Source<'_>, called_as: &str) -> u8 {
+    match start(source, called_as) {
         Ok(status) => status,
         Err(failure) => {
             complain(called_as, &failure.to_string());
@@ -83,16 +99,17 @@ pub fn run(options: &DaemonOptions, called_as: &str) -> u8 {
     }
 }
 
-fn start(options: &DaemonOptions, called_as: &str) -> Result<u8, Failure> {
+fn start(source: Source<'_>, called_as: &str) -> Result<u8, Failure> {
     let incoming = upgrade::incoming();
     let kept = incoming.as_ref().map(|state| state.descriptors.as_slice());
     // First of all: whatever is opened before would be taken for inherited and closed.
     startup::secure_descriptors(kept.unwrap_or_default())?;
     let mut origin = Origin::remember().map_err(Failure::surroundings)?;
     // Blocked before anything is created, so that a signal during the start is acted upon when the loop runs.
-    let listen = || SignalSource::block_and_listen(&LISTENED).map_err(Failure::surroundings);
+    let signals_of = listened(&source);
+    let listen = || SignalSource::block_and_listen(&signals_of).map_err(Failure::surroundings);
     let signals = listen()?;
-    if let Some(state) = incoming {
+    if let (Some(state), Source::Options(options)) = (incoming, &source) {
         origin.set_executable(state.executable.clone());
         if state.background {
             origin.set_background();
@@ -102,7 +119,7 @@ fn start(options: &DaemonOptions, called_as: &str) -> Result<u8, Failure> {
             // It starts like any other, and finds the programs by the record of them.
             Err(failure) => complain(called_as, &format!("can't go on, starting anew: {failure}")),
         }
-        let prepared = startup::prepare(options, called_as)?;
+        let prepared = startup::prepare(source, called_as)?;
         return begin(
             prepared,
             listen()?,
@@ -111,7 +128,7 @@ fn start(options: &DaemonOptions, called_as: &str) -> Result<u8, Failure> {
             called_as,
         );
     }
-    let prepared = startup::prepare(options, called_as)?;
+    let prepared = startup::prepare(source, called_as)?;
 
     let in_background = Origin::is_successor();
     let readiness = if in_background || prepared.stays_in_foreground() {
@@ -134,6 +151,16 @@ fn start(options: &DaemonOptions, called_as: &str) -> Result<u8, Failure> {
         origin.set_background();
     }
     begin(prepared, signals, readiness, origin, called_as)
+}
+
+/// The signals to act upon. A text in memory has nothing to be read again for, so that there HUP means the end, as it does
+/// for a command whose terminal is closed; unless it was started to outlive that.
+fn listened(source: &Source<'_>) -> Vec<Signal> {
+    let deaf = matches!(source, Source::Memory(_)) && signals::is_ignored(Signal::HUP);
+    LISTENED
+        .into_iter()
+        .filter(|&signal| !(deaf && signal == Signal::HUP))
+        .collect()
 }
 
 fn begin(

@@ -3,9 +3,9 @@
 //! The new image gets the arguments, the environment and the working directory that the daemon was first started
 //! with, and a marker in the environment that says not to go into the background a second time.
 
-use crate::sys::exec;
 use crate::sys::handover::Program;
 use crate::sys::limits::Limit;
+use crate::sys::{exec, lookup};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
@@ -29,11 +29,21 @@ pub struct Origin {
     background: bool,
 }
 
+/// The file that this process executes. Where no `/proc` tells, it is the one that the caller named; a `reload` looks
+/// again whether it is there.
+fn own_executable() -> std::io::Result<PathBuf> {
+    std::env::current_exe().or_else(|unknown| {
+        let name = std::env::args().next().ok_or(unknown)?;
+        let path = std::env::var("PATH").unwrap_or_default();
+        std::path::absolute(lookup::lookup(&name, Some(&path), None)?)
+    })
+}
+
 impl Origin {
     /// Takes the process's surroundings down, before anything changes them.
     pub fn remember() -> std::io::Result<Self> {
         Ok(Self {
-            executable: std::env::current_exe()?,
+            executable: own_executable()?,
             arguments: std::env::args_os().collect(),
             directory: open(
                 ".",

@@ -73,6 +73,7 @@ fn waits_for_reload(active: &DaemonSettings, read: &DaemonSettings) -> bool {
     updated.umask = read.umask;
     updated.strip_ansi = read.strip_ansi;
     updated.environment.clone_from(&read.environment);
+    updated.env_files.clone_from(&read.env_files);
     updated.childlogdir.clone_from(&read.childlogdir);
     updated != *read
 }

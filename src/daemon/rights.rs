@@ -155,6 +155,7 @@ impl Daemon {
                 }
             }
             Request::Why { target }
+            | Request::Environment { target }
             | Request::Tail { target, .. }
             | Request::Input { target, .. }
             | Request::Subscribe {
@@ -297,7 +298,9 @@ fn class_of(request: &Request) -> Class {
         | Request::Signal { .. }
         | Request::Input { .. }
         | Request::Remote { .. } => Class::Operate,
-        Request::Reread
+        // What is a secret can only be guessed, and the kernel shows an environment to its owner alone.
+        Request::Environment { .. }
+        | Request::Reread
         | Request::Update { .. }
         | Request::Plan { .. }
         | Request::Add { .. }

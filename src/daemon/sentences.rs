@@ -108,14 +108,18 @@ fn ends_by_rule(verdict: &Verdict) -> String {
         key,
         state,
         last_exit,
+        failure,
         rule,
         status,
     } = verdict;
-    let how = match (state, last_exit) {
-        (State::Fatal, Some(exit)) => format!("{key} is FATAL ({exit})"),
-        (State::Fatal, None) => format!("{key} is FATAL"),
-        (_, Some(exit)) => format!("{key} has ended ({exit})"),
-        (_, None) => format!("{key} has ended"),
+    let how = match (state, failure, last_exit) {
+        (State::Fatal, Some(failure), _) => {
+            format!("{key} is FATAL ({})", convert::failure(failure))
+        }
+        (State::Fatal, None, Some(exit)) => format!("{key} is FATAL ({exit})"),
+        (State::Fatal, None, None) => format!("{key} is FATAL"),
+        (_, _, Some(exit)) => format!("{key} has ended ({exit})"),
+        (_, _, None) => format!("{key} has ended"),
     };
     format!(
         "{how}: shutting down with status {status}, as exit_when={} asks",

@@ -14,17 +14,17 @@ use super::event_loop::{Daemon, Parts};
 use super::exit::DaemonExit;
 use super::journal::{Journal, Record};
 use super::launch::Launcher;
-use super::loader::Loader;
+use super::lines::{Lines, Standard};
+use super::loader::{Loader, Source, find};
 use super::logging::{self, Echo};
 use super::manager::Manager;
 use super::meeting::{Meeting, make_private, rights};
 use super::runtime_files::RuntimeFiles;
 use super::survivors::stop_survivors;
 use crate::check_config::render;
-use crate::cli::DaemonOptions;
 use crate::config::model::{Config, DaemonSettings};
 use crate::config::schema::DEFAULT_DIRECTORY;
-use crate::config::{self, FindError, Loaded, RealHost, Role};
+use crate::config::{FindError, Loaded};
 use crate::engine::Engine;
 use crate::sys::limits::Limit;
 use crate::sys::pidfile::{Pidfile, PidfileError};
@@ -37,7 +37,7 @@ use std::io::{self, Write};
 use std::os::fd::{BorrowedFd, RawFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long pipes may be drained at the end.
 const DRAIN: Duration = Duration::from_secs(2);
@@ -150,24 +150,11 @@ pub struct Prepared {
 }
 
 /// Does the first half of the start.
-pub fn prepare(options: &DaemonOptions, called_as: &str) -> Result<Prepared, Failure> {
-    let executable = std::env::args_os()
-        .next()
-        .map(PathBuf::from)
-        .unwrap_or_default();
-    let role = if called_as == "supervisord" {
-        Role::Supervisor {
-            executable: &executable,
-        }
-    } else {
-        Role::Taskmaster
+pub fn prepare(source: Source<'_>, called_as: &str) -> Result<Prepared, Failure> {
+    let (loader, container) = match source {
+        Source::Options(options) => (find(options, called_as)?, options.container),
+        Source::Memory(host) => (Loader::in_memory(host), false),
     };
-    let path = match &options.configuration {
-        Some(path) => path.clone(),
-        None => config::find(role, &RealHost::new())?,
-    };
-    let path = std::path::absolute(path).map_err(Failure::surroundings)?;
-    let loader = Loader::new(path, options);
     let config = check(&loader)?;
     let settings = &config.daemon;
 
@@ -185,7 +172,7 @@ pub fn prepare(options: &DaemonOptions, called_as: &str) -> Result<Prepared, Fai
     }
     nix::sys::stat::umask(Mode::from_bits_truncate(settings.umask));
     prepare_directories(settings)?;
-    let meeting = match (settings.control_socket, options.container) {
+    let meeting = match (settings.control_socket, container) {
         (false, _) => None,
         (true, false) => Some(Meeting::open(&config)?),
         (true, true) => Meeting::open_if_possible(&config)?,
@@ -264,11 +251,15 @@ impl Prepared {
             meeting,
         } = self;
         let settings = &config.daemon;
+        let lines = Lines::new(settings).map_err(Failure::surroundings)?;
+        lines.make_room(&config);
         let recorded = meeting
             .as_ref()
             .map_or(Ok(()), |meeting| meeting.lock.record_pid());
+        let socket = meeting.is_some().then_some(settings.socket.as_path());
         let ready = recorded.map_err(Failure::from).and_then(|()| {
-            let (capture, logger) = begin_logs(settings, called_as, meeting.is_some())?;
+            let launcher = Launcher::new(socket, limits.clone()).map_err(Failure::surroundings)?;
+            let (capture, logger) = begin_logs(settings, called_as, meeting.is_some(), &lines)?;
             let (journal, estate) = if meeting.is_some() {
                 take_survivors(&config)?
             } else {
@@ -284,18 +275,17 @@ impl Prepared {
                     path: settings.childlogdir.clone(),
                     source,
                 })?;
-            Ok((capture, logger, journal, estate, logs))
+            Ok((launcher, capture, logger, journal, estate, logs))
         });
-        let (capture, logger, journal, estate, logs) = match ready {
+        let (launcher, capture, logger, journal, estate, logs) = match ready {
             Ok(ready) => ready,
             Err(failure) => {
+                lines.finish(Instant::now() + DRAIN);
                 // What cannot be removed does no harm: the next daemon replaces it.
                 let _removed = meeting.map(|meeting| meeting.lock.remove());
                 return Err(failure);
             }
         };
-        let socket = meeting.is_some().then_some(settings.socket.as_path());
-        let launcher = Launcher::new(socket, limits.clone()).map_err(Failure::surroundings)?;
         let access = Access::to(socket, settings.socket_mode).map_err(Failure::surroundings)?;
         let (listener, runtime_files) = meeting
             .map(|Meeting { lock, listener }| {
@@ -328,6 +318,7 @@ impl Prepared {
             logger,
             limits,
             logs,
+            lines,
         };
         if let Some(path) = &settings.pidfile {
             match Pidfile::write(path) {
@@ -348,11 +339,14 @@ fn begin_logs(
     settings: &DaemonSettings,
     called_as: &str,
     is_found: bool,
+    lines: &Lines,
 ) -> Result<(Capture, LoggerHandle), Failure> {
     let inflight = is_found.then(|| inflight_beside(&settings.socket));
     let unwritten = inflight.as_deref().map(finish_inflight);
-    let capture = Capture::start(called_as, inflight.as_deref()).map_err(Failure::surroundings)?;
-    let logger = open_log(&capture, settings)?;
+    let mut capture =
+        Capture::start(called_as, inflight.as_deref()).map_err(Failure::surroundings)?;
+    capture.show_on(lines.clone());
+    let logger = open_log(&capture, settings, lines.clone())?;
     match unwritten.transpose().map(Option::flatten) {
         Ok(None) => {}
         Ok(Some((log, bytes))) => log::info!(
@@ -371,8 +365,13 @@ pub fn inflight_beside(socket: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
-pub fn open_log(capture: &Capture, settings: &DaemonSettings) -> Result<LoggerHandle, Failure> {
-    if let Some(logfile) = &settings.logfile {
+pub fn open_log(
+    capture: &Capture,
+    settings: &DaemonSettings,
+    lines: Lines,
+) -> Result<LoggerHandle, Failure> {
+    let standard = settings.logfile.as_deref().and_then(Standard::named);
+    if let Some(logfile) = settings.logfile.as_ref().filter(|_| standard.is_none()) {
         capture.open_main(
             logfile.clone(),
             settings.logfile_maxbytes,
@@ -383,10 +382,17 @@ pub fn open_log(capture: &Capture, settings: &DaemonSettings) -> Result<LoggerHa
         capture.send_main_to_syslog();
     }
     let echo = Echo {
-        stdout: settings.nodaemon && !settings.silent,
-        stderr: settings.nodaemon && settings.log_to_stderr,
+        stdout: settings.nodaemon
+            && (standard == Some(Standard::Output)
+                || settings.stdout.shows_daemon() && !settings.silent),
+        stderr: settings.nodaemon && (standard == Some(Standard::Error) || settings.log_to_stderr),
     };
-    Ok(logging::start(settings.loglevel, capture.main_log(), echo)?)
+    Ok(logging::start(
+        settings.loglevel,
+        capture.main_log(),
+        echo,
+        lines,
+    )?)
 }
 
 /// Sorts out what a daemon that was killed left, so that no program ever runs twice, and begins a new record.
@@ -418,6 +424,7 @@ pub struct Residue {
     /// Limits that the daemon was started with.
     limits: Vec<Limit>,
     logs: Option<LogDirectory>,
+    lines: Lines,
 }
 
 impl Residue {
@@ -427,13 +434,20 @@ impl Residue {
         logger: LoggerHandle,
         limits: Vec<Limit>,
         logs: Option<LogDirectory>,
+        lines: Lines,
     ) -> Self {
         Self {
             pidfile,
             logger,
             limits,
             logs,
+            lines,
         }
+    }
+
+    /// The daemon's standard streams.
+    pub fn lines(&self) -> &Lines {
+        &self.lines
     }
 
     /// Where the pid file is.
@@ -459,6 +473,7 @@ impl Residue {
             logger,
             limits,
             logs,
+            lines,
         } = self;
         if let Some(pidfile) = pidfile
             && let Err(errno) = pidfile.remove()
@@ -470,6 +485,8 @@ impl Residue {
         let _removed = runtime_files.map(RuntimeFiles::remove);
         drop(logs);
         drop(logger);
+        // A reader that takes nothing by then gets no more. There is nobody left to be told.
+        let _whole = lines.finish(Instant::now() + DRAIN);
         limits
     }
 }

@@ -61,6 +61,22 @@ pub fn log_path(settings: &ProcessSettings, channel: Channel) -> Option<&Path> {
     target.path()
 }
 
+/// Whether the bytes of a stream can be followed: they are kept or shown, and it is a stream of its own.
+pub fn is_read(settings: &ProcessSettings, channel: Channel) -> bool {
+    match channel {
+        Channel::Stdout => settings.stdout.is_read(),
+        Channel::Stderr => !settings.launch.redirect_stderr && settings.stderr.is_read(),
+    }
+}
+
+/// Whether the program writes the log of a stream itself.
+pub fn is_direct(settings: &ProcessSettings, channel: Channel) -> bool {
+    match channel {
+        Channel::Stdout => settings.stdout.direct,
+        Channel::Stderr => !settings.launch.redirect_stderr && settings.stderr.direct,
+    }
+}
+
 /// Seconds since 1970 of the moment `ago` before now, by the wall clock of now.
 pub fn wall_seconds(ago: Duration) -> i64 {
     let wall = clock::wall()

@@ -4,7 +4,7 @@
 
 use super::convert;
 use super::status::{log_path, millis, wall_seconds};
-use crate::config::model::{Autorestart, ProcessSettings};
+use crate::config::model::{Autorestart, EnvFile, ProcessSettings};
 use crate::engine::view::{LifeView, StoryView};
 use crate::types::Monotonic;
 use crate::wire::{Channel, Key, Life, StatusRow, Story, Wanted};
@@ -73,6 +73,7 @@ fn keys(settings: &ProcessSettings) -> Vec<Key> {
             "directory",
             directory.map(|path| path.display().to_string()),
         ),
+        ("env_file", env_files(&launch.env_layers.files)),
         ("user", launch.user.as_ref().map(|user| user.name.clone())),
         ("stdout_logfile", log(settings, Channel::Stdout)),
         ("stderr_logfile", log(settings, Channel::Stderr)),
@@ -89,8 +90,27 @@ fn keys(settings: &ProcessSettings) -> Vec<Key> {
         .collect()
 }
 
+/// The files of variables, as a file would name them.
+fn env_files(files: &[EnvFile]) -> Option<String> {
+    let names: Vec<String> = files.iter().map(ToString::to_string).collect();
+    (!names.is_empty()).then(|| names.join(", "))
+}
+
+/// Where a stream goes, as a file would name it.
 fn log(settings: &ProcessSettings, channel: Channel) -> Option<String> {
-    log_path(settings, channel).map(|path| path.display().to_string())
+    let path = log_path(settings, channel).map(|path| path.display().to_string());
+    let shown = match channel {
+        Channel::Stdout => settings.stdout.shown,
+        Channel::Stderr if settings.launch.redirect_stderr => return None,
+        Channel::Stderr => settings.stderr.shown,
+    };
+    let streams = [(shown.stdout, "stdout"), (shown.stderr, "stderr")];
+    let streams = streams.into_iter().filter(|(is_shown, _)| *is_shown);
+    let names: Vec<String> = path
+        .into_iter()
+        .chain(streams.map(|(_, name)| name.to_owned()))
+        .collect();
+    (!names.is_empty()).then(|| names.join(", "))
 }
 
 fn with_origin(settings: &ProcessSettings, key: &'static str, value: String) -> Key {

@@ -8,6 +8,7 @@ use super::event_loop::{Daemon, Wake};
 use super::inputs::Progress;
 use super::jobs::{Read, SubscribedTo, Subscription, Tail};
 use super::status;
+use crate::config::model::ProcessSettings;
 use crate::engine::Resolution;
 use crate::sys::poller::Interest;
 use crate::types::{Monotonic, ProcessKey};
@@ -261,13 +262,20 @@ impl Daemon {
                 backlog,
             } => {
                 let process = self.resolve_one(target)?;
-                let path = status::log_path(&process.settings, *channel)
-                    .ok_or_else(|| Refusal::NoLog(process.key.to_string()))?;
+                if !status::is_read(&process.settings, *channel) {
+                    return Err(Refusal::NoLog(process.key.to_string()));
+                }
+                let path = status::log_path(&process.settings, *channel).map(Path::to_owned);
                 let stream = StreamId {
                     key: process.key.clone(),
                     channel: *channel,
                 };
-                let target = FollowTarget::Stream(stream, Some(path.to_owned()));
+                let target = match path {
+                    Some(path) if status::is_direct(&process.settings, *channel) => {
+                        FollowTarget::Written(stream, path)
+                    }
+                    path => FollowTarget::Stream(stream, path),
+                };
                 (
                     SubscribedTo::Output(process.key.clone(), *channel),
                     Some((target, *backlog)),
@@ -289,6 +297,24 @@ impl Daemon {
                 .follow(number, target, backlog.min(TAIL_BYTES_MAX));
         }
         Ok(())
+    }
+
+    /// Logs that programs have open themselves cannot be reopened for them.
+    pub(super) fn tell_direct_logs(&self) {
+        let direct = |settings: &ProcessSettings| {
+            [Channel::Stdout, Channel::Stderr]
+                .iter()
+                .any(|&channel| status::is_direct(settings, channel))
+        };
+        let running = self.engine.processes();
+        let count = running
+            .filter(|process| process.pid.is_some() && direct(&process.settings))
+            .count();
+        if count > 0 {
+            log::warn!(
+                "{count} running programs write their logs themselves, and go on with the files they have until they are restarted"
+            );
+        }
     }
 }
 

@@ -193,6 +193,8 @@ impl SpawnFailure {
 /// Steps of a start, in the order in which they happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum SpawnStep {
+    /// Reading the files of variables. The subject says what is wrong where no system call failed.
+    Environment,
     /// Looking for the program along `PATH`.
     Lookup,
     /// Listening on its socket.

@@ -35,6 +35,8 @@ pub struct Verdict {
     pub state: State,
     /// How its last process ended; `None` when it had none.
     pub last_exit: Option<ExitStatus>,
+    /// Why its last attempt did not come to a program.
+    pub failure: Option<SpawnFailure>,
     /// The rule that was met.
     pub rule: ExitWhen,
     /// The exit status that the daemon is to have.
@@ -91,6 +93,10 @@ impl Engine {
             key: view.key.clone(),
             state: view.state,
             last_exit: view.last_exit,
+            failure: match &view.trouble {
+                Some(Trouble::Spawn(failure)) => Some(failure.clone()),
+                Some(_) | None => None,
+            },
             rule,
             status: status(&view, fate),
         })
@@ -185,7 +191,8 @@ fn of_failed_spawn(failure: &SpawnFailure) -> u8 {
         SpawnStep::Lookup => NOT_FOUND,
         SpawnStep::Exec if failure.errno == nix::errno::Errno::ENOENT as i32 => NOT_FOUND,
         SpawnStep::Exec => NOT_EXECUTABLE,
-        SpawnStep::Socket
+        SpawnStep::Environment
+        | SpawnStep::Socket
         | SpawnStep::Pipe
         | SpawnStep::Fork
         | SpawnStep::Session

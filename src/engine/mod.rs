@@ -73,7 +73,7 @@ mod shutdown;
 mod simulation;
 mod table;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 pub mod view;

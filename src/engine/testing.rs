@@ -1,8 +1,9 @@
 //! Small pieces that the engine's tests are made of.
 
 use crate::config::model::{
-    Autorestart, Config, ConsoleSettings, DaemonSettings, EditMode, Environment, ExitWhen, Group,
-    GroupKind, Launch, LogLevel, LogSettings, LogTarget, OnOrphans, Policy, ProcessSettings,
+    Autorestart, Config, ConsoleSettings, DaemonSettings, EditMode, EnvLayers, Environment,
+    ExitWhen, Group, GroupKind, Launch, LineFormat, LogLevel, LogSettings, LogTarget, OnOrphans,
+    Policy, ProcessSettings, ShownOn, StandardOutput,
 };
 use crate::types::{
     ByteSize, GroupName, Monotonic, Pid, ProcessKey, ProcessName, ProgramName, Signal,
@@ -38,6 +39,8 @@ pub fn settings(name: &str) -> ProcessSettings {
         target: LogTarget::Discard,
         maxbytes: ByteSize(0),
         backups: 0,
+        shown: ShownOn::default(),
+        direct: false,
         capture_maxbytes: ByteSize(0),
         events_enabled: false,
         syslog: false,
@@ -55,6 +58,7 @@ pub fn settings(name: &str) -> ProcessSettings {
             umask: 0o22,
             user: None,
             environment: Environment::default(),
+            env_layers: EnvLayers::default(),
             redirect_stderr: false,
             strip_ansi: false,
             server_url: None,
@@ -119,6 +123,10 @@ pub fn config(processes: impl IntoIterator<Item = ProcessSettings>) -> Config {
             identifier: "test".to_owned(),
             environment: Environment::default(),
             on_orphans: OnOrphans::Adopt,
+            env_files: Vec::new(),
+            stdout: StandardOutput::default(),
+            stdout_format: LineFormat::default(),
+            stdout_timestamps: None,
             control_socket: true,
             auto_logs: true,
             log_to_stderr: false,

@@ -1,7 +1,8 @@
 //! Raises the daemon's own resource limits, and hands back what they were, so that children get those.
 
 use nix::errno::Errno;
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
+use std::os::fd::{AsFd, AsRawFd};
 
 /// A resource with its soft and its hard limit.
 pub type Limit = (Resource, u64, u64);
@@ -58,6 +59,14 @@ pub fn restore((resource, soft, hard): Limit) -> Result<(), LimitError> {
     setrlimit(resource, soft, hard).map_err(|errno| LimitError::Io { resource, errno })
 }
 
+/// Whether fewer than `room` numbers are left above the one of a descriptor that was just made. The kernel gives the
+/// lowest free number, so a high one tells that nearly all are taken, without a count of them.
+pub fn is_nearly_the_last(descriptor: impl AsFd, room: u64) -> bool {
+    let number = u64::try_from(descriptor.as_fd().as_raw_fd()).unwrap_or(0);
+    let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(RLIM_INFINITY, |(soft, _)| soft);
+    number.saturating_add(room) >= limit
+}
+
 /// Raises the soft limit to `min`, and beyond, as far as `wished` and the hard limit go. Never lowers anything.
 fn raise(resource: Resource, min: u64, wished: u64) -> Result<Limit, LimitError> {
     let failed = |errno| LimitError::Io { resource, errno };
@@ -89,7 +98,6 @@ fn raised(soft: u64, hard: u64, min: u64, wished: u64) -> (u64, u64) {
 mod tests {
     use super::*;
     use crate::sys::testing::{in_fork, is_root};
-    use nix::sys::resource::RLIM_INFINITY;
 
     #[test]
     fn limits_only_grow() {
@@ -133,6 +141,25 @@ mod tests {
                 Ok(())
             } else {
                 Err(format!("{now:?}"))
+            }
+        });
+    }
+
+    #[test]
+    fn the_last_descriptors_are_recognised() {
+        in_fork(|| {
+            restore((Resource::RLIMIT_NOFILE, 64, 64)).map_err(|e| e.to_string())?;
+            let mut files = Vec::new();
+            while let Ok(file) = std::fs::File::open("/dev/null") {
+                files.push(file);
+            }
+            let near = |file: &std::fs::File| is_nearly_the_last(file, 10);
+            let judged: Vec<bool> = files.iter().map(near).collect();
+            let last_ten: Vec<bool> = files.iter().map(|file| file.as_raw_fd() >= 54).collect();
+            if judged.len() > 10 && judged == last_ten {
+                Ok(())
+            } else {
+                Err(format!("{judged:?}"))
             }
         });
     }

@@ -50,6 +50,8 @@ pub fn groups(stream: &impl AsFd) -> Vec<u32> {
         bytes as usize / size_of::<u32>()
     };
     groups.truncate(count);
+    // They are kept for as long as the connection lasts, and there may be a thousand of those.
+    groups.shrink_to_fit();
     groups
 }
 
@@ -70,6 +72,8 @@ mod tests {
         };
         assert_eq!(credentials(&one), Ok(expected));
         assert_eq!(credentials(&other), Ok(expected));
+        let own = groups(&one);
+        assert!(own.capacity() < own.len() + 64, "{}", own.capacity());
         let file = File::open("/dev/null").unwrap();
         assert_eq!(credentials(&file), Err(Errno::ENOTSOCK));
     }

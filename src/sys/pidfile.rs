@@ -75,7 +75,8 @@ fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     };
     let mut temporary = OsString::from(".");
     temporary.push(name);
-    temporary.push(format!(".{}", std::process::id()));
+    // Always the same, so that those of daemons that were killed while they wrote do not pile up.
+    temporary.push(".new");
     let temporary = directory.join(temporary);
     let written = write_new(&temporary, content).and_then(|()| fs::rename(&temporary, path));
     if let Err(error) = written {
@@ -92,7 +93,7 @@ fn write_new(path: &Path, content: &[u8]) -> io::Result<()> {
         OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let mode = Mode::S_IRUSR | Mode::S_IWUSR | Mode::S_IRGRP | Mode::S_IROTH;
     let descriptor = match open(path, flags, mode) {
-        // A process of the same number was killed while it wrote.
+        // A daemon was killed while it wrote.
         Err(Errno::EEXIST) => {
             unlink(path)?;
             open(path, flags, mode)?
@@ -138,9 +139,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("d.pid");
         let victim = directory.path().join("victim");
-        let leftover = directory
-            .path()
-            .join(format!(".d.pid.{}", std::process::id()));
+        let leftover = directory.path().join(".d.pid.new");
         for before in ["", "garbage", "1\n"] {
             fs::write(&path, before).unwrap();
             fs::write(&leftover, "half").unwrap();

@@ -10,13 +10,32 @@
 //! Children are not affected: [`super::spawn`] resets mask and actions. A source reads the signals of the process that
 //! reads it, but a poller watches those of the process that registered it: register it after the last fork.
 
-use crate::types::Signal;
+use crate::types::{Pid, Signal};
 use nix::errno::Errno;
 
-use nix::sys::signal::{SigSet, SigmaskHow, pthread_sigmask};
-use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::signal::Signal::SIGCHLD;
+use nix::sys::signal::{
+    SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, pthread_sigmask, sigaction,
+};
+use nix::sys::signalfd::{SfdFlags, SignalFd, siginfo};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd};
+
+/// Whether whoever started this process wants a signal to be ignored, as `nohup` does. Only an answer before
+/// [`SignalSource::block_and_listen`] tells that; where `/proc` is missing, nobody does.
+pub fn is_ignored(signal: Signal) -> bool {
+    let bit = u32::try_from(signal.number() - 1).unwrap_or(u32::MAX);
+    std::fs::read_to_string("/proc/self/status")
+        .ok()
+        .and_then(|status| {
+            let line = status
+                .lines()
+                .find_map(|line| line.strip_prefix("SigIgn:"))?;
+            u64::from_str_radix(line.trim(), 16).ok()
+        })
+        .and_then(|mask| mask.checked_shr(bit))
+        .is_some_and(|mask| mask & 1 == 1)
+}
 
 /// Signals that tell of a fault in this process.
 const FAULTS: [libc::c_int; 7] = [
@@ -47,9 +66,12 @@ impl SignalSource {
             if FAULTS.contains(&number) || UNCATCHABLE.contains(&number) {
                 continue;
             }
+            if number == libc::SIGCHLD {
+                listen_to_ends()?;
+                continue;
+            }
             let is_listened = listened.iter().any(|signal| signal.number() == number);
-            // The child signal, ignored, would make ended children vanish before their status is read.
-            let action = if is_listened || number == libc::SIGCHLD {
+            let action = if is_listened {
                 libc::SIG_DFL
             } else {
                 libc::SIG_IGN
@@ -67,19 +89,57 @@ impl SignalSource {
     }
 
     /// All signals that have arrived since the last call, none twice in a row of the same kind. Never blocks.
-    pub fn read(&self) -> Vec<Signal> {
+    pub fn read(&self) -> Vec<Arrived> {
         let mut arrived = Vec::new();
         loop {
             match self.descriptor.read_signal() {
-                Ok(Some(info)) => {
-                    let number = i32::try_from(info.ssi_signo).ok();
-                    arrived.extend(number.and_then(Signal::from_number));
-                }
+                Ok(Some(info)) => arrived.extend(Arrived::from_kernel(&info)),
                 Err(Errno::EINTR) => {}
                 Ok(None) | Err(_) => return arrived,
             }
         }
     }
+}
+
+/// A signal, and who sent it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Arrived {
+    /// Which.
+    pub signal: Signal,
+    /// The process that sent it; `None` for the kernel itself and for who lives where this process cannot see.
+    pub sender: Option<Sender>,
+}
+
+/// The sender of a signal, as the kernel names it. By now its number may belong to somebody else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Sender {
+    /// Its process id.
+    pub pid: Pid,
+    /// Its real user id.
+    pub uid: u32,
+}
+
+impl Arrived {
+    fn from_kernel(info: &siginfo) -> Option<Self> {
+        let signal = Signal::from_number(i32::try_from(info.ssi_signo).ok()?)?;
+        let by_process = [libc::SI_USER, libc::SI_QUEUE, libc::SI_TKILL].contains(&info.ssi_code);
+        let pid = i32::try_from(info.ssi_pid).ok().and_then(Pid::new);
+        Some(Self {
+            signal,
+            sender: pid.filter(|_| by_process).map(|pid| Sender {
+                pid,
+                uid: info.ssi_uid,
+            }),
+        })
+    }
+}
+
+/// Lets the child signal tell of ends and of nothing else: a child that stops and continues itself in a loop would wake
+/// this process each time. Ignored, the signal would make ended children vanish before their status is read.
+fn listen_to_ends() -> Result<(), Errno> {
+    let action = SigAction::new(SigHandler::SigDfl, SaFlags::SA_NOCLDSTOP, SigSet::empty());
+    // SAFETY: the action is the kernel's own; no handler of ours runs.
+    unsafe { sigaction(SIGCHLD, &action) }.map(drop)
 }
 
 impl AsFd for SignalSource {
@@ -111,6 +171,7 @@ mod tests {
     use crate::types::{ExitStatus, Pid};
     use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
     use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    use nix::sys::wait::{Id, WaitPidFlag, waitid};
 
     fn signal(number: i32) -> Signal {
         Signal::from_number(number).unwrap()
@@ -118,6 +179,10 @@ mod tests {
 
     fn listened() -> Vec<Signal> {
         [1, 2, 3, 12, 15, 17, 40].map(signal).to_vec()
+    }
+
+    fn kinds(arrived: &[Arrived]) -> Vec<Signal> {
+        arrived.iter().map(|arrived| arrived.signal).collect()
     }
 
     fn own_pid() -> Result<Pid, String> {
@@ -129,6 +194,21 @@ mod tests {
             // SAFETY: no handler of ours runs.
             unsafe { libc::signal(number, libc::SIG_IGN) };
         }
+    }
+
+    #[test]
+    fn what_the_caller_ignores_is_known() {
+        in_fork(|| {
+            ignore_all();
+            // SAFETY: no handler of ours runs.
+            unsafe { libc::signal(libc::SIGHUP, libc::SIG_DFL) };
+            let ignored = [1, 2, 15, 64].map(|number| is_ignored(signal(number)));
+            if ignored == [false, true, true, true] {
+                Ok(())
+            } else {
+                Err(format!("{ignored:?}"))
+            }
+        });
     }
 
     #[test]
@@ -148,7 +228,15 @@ mod tests {
                 kill::process(pid, signal).map_err(|e| format!("{signal}: {e}"))?;
             }
             let mut expected = listened.clone();
-            let mut arrived = source.read();
+            let arrived = source.read();
+            let own = Sender {
+                pid,
+                uid: nix::unistd::getuid().as_raw(),
+            };
+            if arrived.iter().any(|arrived| arrived.sender != Some(own)) {
+                return Err(format!("not sent by {own:?}: {arrived:?}"));
+            }
+            let mut arrived = kinds(&arrived);
             expected.sort_unstable();
             arrived.sort_unstable();
             if arrived != expected {
@@ -158,7 +246,7 @@ mod tests {
             let mut poll_fd = [PollFd::new(source.as_fd(), PollFlags::POLLIN)];
             kill::process(pid, listened[0]).map_err(|e| e.to_string())?;
             let woken = poll(&mut poll_fd, PollTimeout::ZERO).map_err(|e| e.to_string())?;
-            let again = source.read();
+            let again = kinds(&source.read());
             let empty = poll(&mut poll_fd, PollTimeout::ZERO).map_err(|e| e.to_string())?;
             if (woken, empty) == (1, 0) && again == [listened[0]] {
                 Ok(())
@@ -177,7 +265,7 @@ mod tests {
                     SignalSource::block_and_listen(&listened).map_err(|e| e.to_string())?;
                 let pid = fork_child(|| 7);
                 let status = await_end(pid);
-                let arrived = source.read();
+                let arrived = kinds(&source.read());
                 let told = arrived == [signal(libc::SIGCHLD)];
                 if status == ExitStatus::Code(7)
                     && told == listened.contains(&signal(libc::SIGCHLD))
@@ -189,6 +277,33 @@ mod tests {
                 }
             });
         }
+    }
+
+    #[test]
+    fn children_that_stop_and_go_on_are_not_told() {
+        let listened = listened();
+        in_fork(|| {
+            let source = SignalSource::block_and_listen(&listened).map_err(|e| e.to_string())?;
+            let pid = fork_child(|| {
+                loop {
+                    nix::unistd::pause();
+                }
+            });
+            let child = nix::unistd::Pid::from_raw(pid.as_raw());
+            let send = |number| kill::process(pid, signal(number)).map_err(|e| e.to_string());
+            send(libc::SIGSTOP)?;
+            let flags = WaitPidFlag::WSTOPPED | WaitPidFlag::WNOWAIT;
+            waitid(Id::Pid(child), flags).map_err(|e| e.to_string())?;
+            let stopped = source.read();
+            send(libc::SIGKILL)?;
+            await_end(pid);
+            let ended = kinds(&source.read());
+            if stopped.is_empty() && ended == [signal(libc::SIGCHLD)] {
+                Ok(())
+            } else {
+                Err(format!("{stopped:?} {ended:?}"))
+            }
+        });
     }
 
     #[test]

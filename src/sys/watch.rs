@@ -1,7 +1,7 @@
 //! Notices when files are removed, moved or replaced, without looking at them from time to time.
 //!
-//! What is written to a watched file is not noticed, so watching costs nothing while nobody meddles. A file that is
-//! replaced must be watched anew.
+//! What is written to a watched file is noticed only where that is asked for, so watching costs nothing while nobody
+//! meddles. A file that is replaced must be watched anew.
 
 use nix::errno::Errno;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
@@ -25,6 +25,15 @@ impl Watch {
     pub fn add(&self, path: &Path) -> Result<(), Errno> {
         // The last name of an open file going away shows as a change of its attributes.
         let events = AddWatchFlags::IN_ATTRIB
+            | AddWatchFlags::IN_DELETE_SELF
+            | AddWatchFlags::IN_MOVE_SELF
+            | AddWatchFlags::IN_DONT_FOLLOW;
+        self.inotify.add_watch(path, events).map(drop)
+    }
+
+    /// As [`Watch::add`], and notices what is written to the file as well.
+    pub fn add_growing(&self, path: &Path) -> Result<(), Errno> {
+        let events = AddWatchFlags::IN_MODIFY
             | AddWatchFlags::IN_DELETE_SELF
             | AddWatchFlags::IN_MOVE_SELF
             | AddWatchFlags::IN_DONT_FOLLOW;
@@ -84,6 +93,21 @@ mod tests {
             watch.drain();
             assert!(!has_news(&watch));
         }
+    }
+
+    #[test]
+    fn writing_and_emptying_are_noticed_where_they_are_asked_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        let mut file = fs::File::create(&path).unwrap();
+        let watch = Watch::new().unwrap();
+        watch.add_growing(&path).unwrap();
+        assert!(!has_news(&watch));
+        file.write_all(b"line\n").unwrap();
+        assert!(has_news(&watch));
+        watch.drain();
+        file.set_len(0).unwrap();
+        assert!(has_news(&watch));
     }
 
     #[test]

@@ -8,7 +8,9 @@
 //! all of this for writers of other clients.
 
 mod codec;
+mod environment;
 mod frame;
+mod listener;
 mod message;
 mod plan;
 mod request;
@@ -19,7 +21,9 @@ mod story;
 mod wording;
 
 pub use codec::{DEPTH_MAX, DecodeError, EncodeError, decode, encode, request_id};
+pub use environment::{EnvironmentReply, Variable, VariableOrigin};
 pub use frame::{FrameBuffer, FrameError, HELLO_BYTES_MAX, REPLY_BYTES_MAX, REQUEST_BYTES_MAX};
+pub use listener::{ListenerState, ListenerStatus};
 pub use message::{
     Hello, Notice, PROTOCOL_VERSION, RequestFrame, ServerFrame, SubscriptionEnd, Topic,
 };
@@ -27,7 +31,7 @@ pub use plan::{Plan, PlannedGroup, PlannedKey, PlannedProcess, PlannedStep};
 pub use request::{Channel, Request};
 pub use response::{
     AvailRow, Change, ChangeKind, Diagnostic, ExitStatus, Failure, GroupAnswer, GroupResult,
-    ListenerState, ListenerStatus, LogChunk, LogState, NamedResult, Outcome, PidRow, ProcessState,
-    Refusal, Response, StatusReply, StatusRow, Step, Trouble,
+    LogChunk, LogState, NamedResult, Outcome, PidRow, ProcessState, Refusal, Response, StatusReply,
+    StatusRow, Step, Trouble,
 };
 pub use story::{Key, Life, Story, Wanted};

@@ -68,6 +68,11 @@ pub enum Request {
         /// Which process.
         target: String,
     },
+    /// The variables that a process would get at its next start, without secrets. Answered by `Environment`.
+    Environment {
+        /// Which process.
+        target: String,
+    },
     /// Every configured process. Answered by `Avail`.
     Avail,
     /// Read the file and say what differs; change nothing. Answered by `Changes`.

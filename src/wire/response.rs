@@ -3,6 +3,8 @@
 //! The only wording here is `Display` of [`Failure`], [`Trouble`] and [`ExitStatus`], because the daemon's log and the
 //! console must use the same words for them.
 
+use super::environment::EnvironmentReply;
+use super::listener::ListenerStatus;
 use super::plan::Plan;
 use super::story::Story;
 use serde::{Deserialize, Serialize};
@@ -30,6 +32,8 @@ pub enum Response {
     Log(LogChunk),
     /// To `Why`.
     Story(Box<Story>),
+    /// To `Environment`.
+    Environment(Box<EnvironmentReply>),
     /// To `Avail`.
     Avail(Vec<AvailRow>),
     /// To `Reread` and `Update`: in the order removed, changed, added, each sorted by name.
@@ -163,47 +167,6 @@ pub struct StatusRow {
     /// What it does as an event listener; absent for programs that are none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub listener: Option<ListenerStatus>,
-}
-
-/// An event listener and its pool.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ListenerStatus {
-    /// What it does; absent while it has no process.
-    pub state: Option<ListenerState>,
-    /// Events that wait in its pool.
-    pub waiting: u64,
-    /// How many may wait.
-    pub buffer_size: u64,
-    /// Events that its pool discarded since it exists, because too many waited.
-    pub discarded: u64,
-    /// Times that an event was rejected in its pool.
-    pub rejected: u64,
-}
-
-/// Supervisor's states of event listeners.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
-pub enum ListenerState {
-    /// It has yet to say that it takes an event.
-    Acknowledged,
-    /// It takes the next event.
-    Ready,
-    /// It has an event.
-    Busy,
-    /// It broke the protocol, and gets no events any more.
-    Unknown,
-}
-
-impl ListenerState {
-    /// The word that is shown.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Acknowledged => "ACKNOWLEDGED",
-            Self::Ready => "READY",
-            Self::Busy => "BUSY",
-            Self::Unknown => "UNKNOWN",
-        }
-    }
 }
 
 /// A log and its health.
@@ -382,6 +345,9 @@ pub enum Step {
     Exec,
     /// Seeing to it that no process of an earlier daemon runs beside it: `subject` is its pid.
     Orphan,
+    /// Reading the files of variables, the first step of all. Where no system call failed, the subject is a sentence
+    /// that begins with `FILE:LINE:COLUMN:`.
+    Environment,
 }
 
 /// One result.

@@ -4,11 +4,11 @@
 //! there; its name then belongs into [`VARIANTS`], and a test demands the sample.
 
 use super::{
-    AvailRow, Change, ChangeKind, Channel, Diagnostic, ExitStatus, Failure, GroupAnswer,
-    GroupResult, Hello, Key, Life, ListenerState, ListenerStatus, LogChunk, LogState, NamedResult,
-    Notice, Outcome, PidRow, Plan, PlannedGroup, PlannedKey, PlannedProcess, PlannedStep,
-    ProcessState, Refusal, Request, RequestFrame, Response, ServerFrame, StatusReply, StatusRow,
-    Step, Story, SubscriptionEnd, Topic, Trouble, Wanted,
+    AvailRow, Change, ChangeKind, Channel, Diagnostic, EnvironmentReply, ExitStatus, Failure,
+    GroupAnswer, GroupResult, Hello, Key, Life, ListenerState, ListenerStatus, LogChunk, LogState,
+    NamedResult, Notice, Outcome, PidRow, Plan, PlannedGroup, PlannedKey, PlannedProcess,
+    PlannedStep, ProcessState, Refusal, Request, RequestFrame, Response, ServerFrame, StatusReply,
+    StatusRow, Step, Story, SubscriptionEnd, Topic, Trouble, Variable, VariableOrigin, Wanted,
 };
 
 /// One message.
@@ -36,6 +36,7 @@ pub const VARIANTS: &[&str] = &[
     "request-tail",
     "request-maintail",
     "request-why",
+    "request-environment",
     "request-avail",
     "request-reread",
     "request-update",
@@ -58,6 +59,7 @@ pub const VARIANTS: &[&str] = &[
     "reply-daemonpid",
     "reply-log",
     "reply-story",
+    "reply-environment",
     "reply-avail",
     "reply-changes",
     "reply-groups",
@@ -100,6 +102,7 @@ fn variant_of_request(request: &Request) -> &'static str {
         Request::Tail { .. } => "request-tail",
         Request::MainTail { .. } => "request-maintail",
         Request::Why { .. } => "request-why",
+        Request::Environment { .. } => "request-environment",
         Request::Avail => "request-avail",
         Request::Reread => "request-reread",
         Request::Update { .. } => "request-update",
@@ -133,6 +136,7 @@ fn variant_of_response(response: &Response) -> &'static str {
         Response::DaemonPid(_) => "reply-daemonpid",
         Response::Log(_) => "reply-log",
         Response::Story(_) => "reply-story",
+        Response::Environment(_) => "reply-environment",
         Response::Avail(_) => "reply-avail",
         Response::Changes(_) => "reply-changes",
         Response::Groups(_) => "reply-groups",
@@ -247,6 +251,31 @@ impl Fill<'_> {
         i64::from_ne_bytes(self.number.to_ne_bytes())
     }
 
+    fn environment(&self) -> EnvironmentReply {
+        let origins = [
+            VariableOrigin::Inherited,
+            VariableOrigin::Daemon,
+            VariableOrigin::Account,
+            VariableOrigin::EnvFile,
+            VariableOrigin::Key,
+        ];
+        let variable = |origin| Variable {
+            name: self.text(),
+            value: self.text(),
+            masked: matches!(origin, VariableOrigin::EnvFile),
+            origin,
+            file: matches!(origin, VariableOrigin::EnvFile | VariableOrigin::Key)
+                .then(|| self.text()),
+            line: self.small(),
+        };
+        EnvironmentReply {
+            name: self.text(),
+            variables: origins.into_iter().map(variable).collect(),
+            failure: Some(self.failure(Step::Environment)),
+            ignored: self.names(),
+        }
+    }
+
     fn hellos(&self) -> Vec<(String, Sample)> {
         let hello = |identifier| Hello {
             protocol: self.small(),
@@ -295,6 +324,9 @@ impl Fill<'_> {
             },
             Request::MainTail { bytes: self.number },
             Request::Why {
+                target: self.text(),
+            },
+            Request::Environment {
                 target: self.text(),
             },
             Request::Avail,
@@ -508,6 +540,7 @@ impl Fill<'_> {
                 size: self.number,
             }),
             Response::Story(Box::new(self.story())),
+            Response::Environment(Box::new(self.environment())),
             Response::Avail(vec![AvailRow {
                 name: self.text(),
                 group: self.text(),

@@ -12,6 +12,8 @@ impl fmt::Display for Failure {
         let errno = Errno::from_raw(self.errno);
         let reason = lower_first(errno.desc());
         match (self.step, errno) {
+            (Step::Environment, _) if self.errno == 0 => write!(f, "bad env_file: {subject}"),
+            (Step::Environment, _) => write!(f, "can't read env_file {subject}: {reason}"),
             (Step::Lookup, Errno::ENOENT) => write!(f, "can't find command '{subject}'"),
             (Step::Lookup, Errno::EISDIR) => write!(f, "command at '{subject}' is a directory"),
             (Step::Lookup, Errno::EACCES) => write!(f, "command at '{subject}' is not executable"),
@@ -98,6 +100,14 @@ mod tests {
             }
             .to_string()
         };
+        assert_eq!(
+            words(Step::Environment, "/etc/x", Errno::ENOENT),
+            "can't read env_file /etc/x: no such file or directory"
+        );
+        assert_eq!(
+            words(Step::Environment, "/etc/x:3:1: oh", Errno::from_raw(0)),
+            "bad env_file: /etc/x:3:1: oh"
+        );
         assert_eq!(
             words(Step::Lookup, "/nope", Errno::ENOENT),
             "can't find command '/nope'"

@@ -20,6 +20,8 @@ pub trait Peer {
     fn prepare(&self, sandbox: &Sandbox, count: usize, program: &str);
     /// What starts it in the foreground.
     fn start(&self, sandbox: &Sandbox) -> Command;
+    /// Whether all of so many programs run. To look for them in `/proc` would keep the supervisor from starting them.
+    fn is_up(&self, sandbox: &Sandbox, count: usize) -> bool;
     /// What shows all programs.
     fn status(&self, sandbox: &Sandbox) -> Command;
     /// What shows the first one.
@@ -36,9 +38,16 @@ pub fn installed() -> Vec<Box<dyn Peer>> {
     if on_path("dinit") && on_path("dinitctl") {
         found.push(Box::new(dinit::Dinit));
     }
-    if ["s6-svscan", "s6-supervise", "s6-svc", "s6-svstat", "s6-log"]
-        .iter()
-        .all(|name| on_path(name))
+    if [
+        "s6-svscan",
+        "s6-supervise",
+        "s6-svc",
+        "s6-svstat",
+        "s6-svwait",
+        "s6-log",
+    ]
+    .iter()
+    .all(|name| on_path(name))
     {
         found.push(Box::new(s6::S6));
     }
@@ -91,7 +100,9 @@ impl<'p> Running<'p> {
 
     /// Waits until so many programs run.
     pub fn wait_up(&self, count: usize) {
-        wait_programs(self.process.id(), count);
+        wait::for_condition(format!("{count} programs"), || {
+            self.peer.is_up(&self.sandbox, count)
+        });
     }
 
     /// Ends it.
@@ -110,38 +121,28 @@ pub fn quiet(mut command: Command) -> Command {
     command
 }
 
-/// Waits until so many descendants of a process have become `sleep`.
-pub fn wait_programs(root: u32, count: usize) {
-    wait::for_condition(format!("{count} programs"), || programs(root) >= count);
-}
-
-/// How many descendants of a process are `sleep`.
-pub fn programs(root: u32) -> usize {
-    descendants(root)
-        .iter()
-        .filter(|pid| {
-            fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name == "sleep\n")
-        })
-        .count()
-}
-
 /// Every process below another.
 pub fn descendants(root: u32) -> Vec<u32> {
     let mut all = Vec::new();
     let mut unseen = vec![root];
     while let Some(pid) = unseen.pop() {
-        let path = PathBuf::from(format!("/proc/{pid}/task"));
-        let Ok(tasks) = fs::read_dir(path) else {
-            continue;
-        };
-        for task in tasks.filter_map(Result::ok) {
-            let children = fs::read_to_string(task.path().join("children")).unwrap_or_default();
-            let children = children
-                .split_whitespace()
-                .filter_map(|pid| pid.parse::<u32>().ok());
-            unseen.extend(children.clone());
-            all.extend(children);
-        }
+        let children = children(pid);
+        unseen.extend(&children);
+        all.extend(children);
     }
     all
+}
+
+/// The children of a process.
+fn children(pid: u32) -> Vec<u32> {
+    let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else {
+        return Vec::new();
+    };
+    tasks
+        .filter_map(|task| fs::read_to_string(task.ok()?.path().join("children")).ok())
+        .flat_map(|list| {
+            let pids = list.split_whitespace().map(str::parse);
+            pids.filter_map(Result::ok).collect::<Vec<u32>>()
+        })
+        .collect()
 }

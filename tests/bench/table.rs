@@ -72,11 +72,11 @@ impl Row {
                 self.ratio(whom).map(|ratio| ratio >= limit),
             ),
             Aim::AtMost(limit) => (
-                format!("<= {limit} {}", self.unit),
+                format!("<= {} {}", short(limit), self.unit),
                 ours.map(|ours| ours <= limit),
             ),
             Aim::AtLeast(limit) => (
-                format!(">= {limit} {}", self.unit),
+                format!(">= {} {}", short(limit), self.unit),
                 ours.map(|ours| ours >= limit),
             ),
         }

@@ -21,7 +21,7 @@ mod zoo;
 
 pub use client::{Client, body, framed, read_frame};
 pub use console::Said;
-pub use daemon::Daemon;
+pub use daemon::{Builder, Daemon};
 pub use sandbox::Sandbox;
 
 /// Whether the tests run as root; some behaviours exist only then.

@@ -127,10 +127,14 @@ fn unit(key: &Key) -> &'static str {
         | ValueType::LogLevel
         | ValueType::EditMode
         | ValueType::ExitWhen
-        | ValueType::OnOrphans => "word",
+        | ValueType::StandardOutput
+        | ValueType::LineFormat
+        | ValueType::OnOrphans
+        | ValueType::Timestamps => "word",
         ValueType::Path | ValueType::MainLog | ValueType::ChildLog | ValueType::Socket => "path",
         ValueType::Environment
         | ValueType::Events
+        | ValueType::EnvFiles
         | ValueType::ExitCodes
         | ValueType::Names
         | ValueType::Patterns => "list",

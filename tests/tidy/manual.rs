@@ -19,9 +19,9 @@ const PAGES: &[&str] = &[
 
 /// The actions of the console: the 22 of the contract, and those that came later.
 const ACTIONS: &[&str] = &[
-    "add", "avail", "clear", "exit", "fg", "help", "maintail", "open", "pid", "quit", "reload",
-    "remove", "reread", "restart", "shutdown", "signal", "start", "status", "stop", "tail",
-    "update", "upgrade", "version", "wait", "why",
+    "add", "avail", "clear", "env", "exit", "fg", "help", "maintail", "open", "pid", "quit",
+    "reload", "remove", "reread", "restart", "shutdown", "signal", "start", "status", "stop",
+    "tail", "update", "upgrade", "version", "wait", "why",
 ];
 
 fn page(name: &str) -> String {
@@ -88,6 +88,7 @@ fn every_option_has_its_item() {
             "taskmaster.1",
             taskmaster::cli::check_config("check-config"),
         ),
+        ("taskmaster.1", taskmaster::cli::run("run")),
         ("taskmasterd.8", taskmaster::cli::daemon("taskmasterd")),
         ("taskmasterctl.1", taskmaster::cli::ctl("taskmasterctl")),
     ] {
@@ -296,7 +297,7 @@ fn every_message_field_and_variant_is_in_the_protocol_page() {
         .collect();
     let mut faults = Vec::new();
     let mut count = 0;
-    for file in ["message", "plan", "request", "response"] {
+    for file in ["environment", "message", "plan", "request", "response"] {
         let path = format!("src/wire/{file}.rs");
         for name in declared_names(&read(&path)) {
             count += 1;

@@ -17,6 +17,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("events", &["config::model", "engine::action", "engine::view", "types"]),
     ("ctl", &["cli", "config", "types", "wire"]),
     ("check_config", &["cli", "config", "types"]),
+    ("run", &["cli", "config", "daemon", "types"]),
     ("daemon", &["check_config::render", "cli", "config", "engine", "events", "sys", "types", "wire"]),
 ];
 

@@ -95,6 +95,14 @@ fn every_key_that_differs_is_named_with_its_line() {
         between(BASE, &BASE.replace("/bin/cat", "/bin/cat -v")),
         ["command /bin/cat /bin/cat -v 4"]
     );
+    // A program that writes its log itself has one without a size.
+    assert_eq!(
+        between(BASE, &format!("{BASE}stdout_direct=true\n")),
+        [
+            "stdout_logfile_maxbytes! 50MB 0 3",
+            "stdout_direct false true 5"
+        ]
+    );
     // What says its default, and what only moved, differs in nothing.
     let same = BASE.replace(
         "[program.a]\n",

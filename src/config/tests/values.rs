@@ -110,7 +110,9 @@ fn is_right(key: &Key, value: &str) -> bool {
         ValueType::Account => ["www", "33", "1000"].contains(&value),
         ValueType::Command => !["", "\"open"].contains(&value),
         ValueType::Environment => ["", "A=1"].contains(&value),
-        ValueType::Events | ValueType::PayloadLength => false,
+        ValueType::StandardOutput | ValueType::Timestamps => value.eq_ignore_ascii_case("none"),
+        ValueType::Events | ValueType::PayloadLength | ValueType::LineFormat => false,
+        ValueType::EnvFiles => value != "-",
         ValueType::Listen => value == "unix:///tmp/x",
         ValueType::Url => ["AUTO", "unix:///tmp/x"].contains(&value),
     }

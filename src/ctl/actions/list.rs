@@ -1,64 +1,9 @@
 //! The table of actions. Its sentences are what `help` prints.
 
-use super::flags::Flag;
+use super::options::{ALL, DIFF, DRY_RUN, FAIL_IF, FOR, LONG, NO_WAIT, TIMEOUT, WATCH};
 use super::{
-    Action, Arguments, Chapter, Check, control, foreground, groups, inspect, local, logs, server,
-    waiting, why,
-};
-
-const NO_WAIT: Flag = Flag {
-    long: "--no-wait",
-    short: None,
-    value: None,
-    about: "do not wait for the outcome",
-};
-const TIMEOUT: Flag = Flag {
-    long: "--timeout",
-    short: None,
-    value: Some("TIME"),
-    about: "wait no longer than this; then the exit status is 124",
-};
-const LONG: Flag = Flag {
-    long: "--long",
-    short: Some("-l"),
-    value: None,
-    about: "with restarts, last exit, processor, memory and logs",
-};
-const WATCH: Flag = Flag {
-    long: "--watch",
-    short: Some("-w"),
-    value: None,
-    about: "keep it up to date until Ctrl-C",
-};
-const FAIL_IF: Flag = Flag {
-    long: "--fail-if",
-    short: None,
-    value: Some("STATE,..."),
-    about: "exit with 1 if a process is in one of these states, else with 0",
-};
-const FOR: Flag = Flag {
-    long: "--for",
-    short: None,
-    value: Some("STATE,..."),
-    about: "the states to wait for; running unless given",
-};
-const DRY_RUN: Flag = Flag {
-    long: "--dry-run",
-    short: None,
-    value: None,
-    about: "tell what would happen to each process, and why; change nothing",
-};
-const DIFF: Flag = Flag {
-    long: "--diff",
-    short: None,
-    value: None,
-    about: "tell what an update would do to each process, and why",
-};
-const ALL: Flag = Flag {
-    long: "--all",
-    short: None,
-    value: None,
-    about: "wait for all processes",
+    Action, Arguments, Chapter, Check, control, env, foreground, groups, inspect, local, logs,
+    server, waiting, why,
 };
 
 /// All actions, sorted by name.
@@ -105,6 +50,21 @@ pub static ACTIONS: &[Action] = &[
         check: Check::Checked,
         confirmation: None,
         run: control::clear,
+    },
+    Action {
+        name: "env",
+        usage: &[(
+            "env NAME...",
+            "Show the variables that a process gets at its next start, and where each comes from; secrets are masked",
+        )],
+        summary: "show the environment of its next start",
+        example: "env web",
+        chapter: Chapter::Processes,
+        flags: &[],
+        arguments: Arguments::Processes,
+        check: Check::Checked,
+        confirmation: None,
+        run: env::env,
     },
     Action {
         name: "exit",

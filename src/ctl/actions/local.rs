@@ -157,10 +157,10 @@ mod tests {
                 "",
                 "default commands (type help <topic>):",
                 "=====================================",
-                "add    fg        quit    restart   status  upgrade",
-                "avail  maintail  reload  shutdown  stop    version",
-                "clear  open      remove  signal    tail    wait   ",
-                "exit   pid       reread  start     update  why    ",
+                "add    exit      pid     reread    start   update   why",
+                "avail  fg        quit    restart   status  upgrade",
+                "clear  maintail  reload  shutdown  stop    version",
+                "env    open      remove  signal    tail    wait   ",
                 "",
             ]
         );

@@ -4,6 +4,7 @@
 //! added by a row there and a function in one of the files beside this one.
 
 mod control;
+mod env;
 pub mod flags;
 mod foreground;
 mod groups;
@@ -11,6 +12,7 @@ mod inspect;
 mod list;
 mod local;
 mod logs;
+mod options;
 mod server;
 mod waiting;
 mod why;
@@ -252,7 +254,7 @@ mod tests {
         let names: Vec<&str> = ACTIONS.iter().map(|action| action.name).collect();
         assert_eq!(
             names.join(" "),
-            "add avail clear exit fg help maintail open pid quit reload remove reread restart shutdown signal start \
+            "add avail clear env exit fg help maintail open pid quit reload remove reread restart shutdown signal start \
              status stop tail update upgrade version wait why"
         );
         for action in ACTIONS {

@@ -682,7 +682,7 @@ fn json_is_one_document_with_the_same_exit_status() {
     );
     assert_eq!(
         json(&socket, "help").0["actions"].as_array().unwrap().len(),
-        25
+        26
     );
 }
 

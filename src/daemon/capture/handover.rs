@@ -6,11 +6,12 @@
 
 use super::file::{Limits, LogFile};
 use super::queue::{Attach, Command, Reading, Restored};
-use super::stream::Account;
+use super::stream::{Account, Health};
 use super::strip::AnsiStripper;
 use super::taps::{Taps, Wishes};
 use super::thread::Worker;
 use super::{Capture, FollowTarget, StreamId};
+use crate::daemon::lines::{FeedState, Lines};
 use crate::types::Pid;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -19,7 +20,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How the thread ended.
 #[derive(Debug)]
@@ -60,6 +61,8 @@ struct StreamState {
     /// Where in an escape sequence it is, if such are removed.
     stripper: Option<AnsiStripper>,
     taps: Option<Box<Taps>>,
+    /// Where its lines are shown, and the line that is not complete.
+    feed: Option<FeedState>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -105,6 +108,24 @@ impl FileState {
 }
 
 impl Worker {
+    /// Takes in what is known of a file from whoever wrote it before.
+    pub(super) fn restore(
+        &mut self,
+        file: Option<u32>,
+        stream: Option<&StreamId>,
+        health: &Arc<Health>,
+        restored: Option<Restored>,
+        now: Instant,
+    ) {
+        let log = file.and_then(|file| self.files.get_mut(file));
+        if let (Some(log), Some(restored)) = (log, restored) {
+            log.restore(restored);
+            if log.is_stalled() {
+                self.stall(file, stream.cloned(), Arc::clone(health), now);
+            }
+        }
+    }
+
     /// Stops where it is.
     pub(super) fn into_work(mut self) -> Work {
         let mut work = Work::default();
@@ -130,6 +151,7 @@ impl Worker {
                     stream: source.stream,
                     stripper: source.stripper,
                     taps: source.taps,
+                    feed: source.feed.map(|feed| feed.export()),
                 });
                 work.pipes.push(source.pipe);
             }
@@ -195,20 +217,22 @@ impl Capture {
         pipes: impl IntoIterator<Item = Option<OwnedFd>>,
         followed: Vec<(u64, FollowTarget)>,
         inflight: Option<&Path>,
+        lines: Lines,
     ) -> io::Result<Self> {
         let mut capture = Self::prepare(PathBuf::from(super::syslog::SOCKET), identity)?;
+        capture.lines = Some(lines);
         let WorkState {
             streams,
             main,
             main_account,
             accounts,
-            lines,
+            lines: own_lines,
             main_to_syslog,
             syslog,
         } = state;
         capture.main_health.restore(main_account);
         for (stream, account) in accounts {
-            let health = super::Health::default();
+            let health = Health::default();
             health.restore(account);
             capture.healths.insert(stream, Arc::new(health));
         }
@@ -229,7 +253,7 @@ impl Capture {
         };
         let commands = capture.commands_for(work, followed);
         capture.shared.put_first(commands);
-        for line in lines {
+        for line in own_lines {
             capture.shared.write_main(line);
         }
         capture.start_thread(inflight)?;
@@ -243,6 +267,8 @@ impl Capture {
             limits: file.limits(),
             restored: Some(file.restored()),
         });
+        let lines = self.lines.clone();
+        let show = lines.clone().map(Command::ShowOn);
         let own = i32::try_from(std::process::id()).ok().and_then(Pid::new);
         let attaches = state
             .streams
@@ -259,11 +285,16 @@ impl Capture {
                         maxbytes: 0,
                         backups: 0,
                     }),
-                    stream: source.stream,
                     // What these would ask for is in what is restored.
                     pid: own?,
                     strip_ansi: false,
                     wishes: Wishes::default(),
+                    feed: source
+                        .feed
+                        .zip(lines.as_ref())
+                        .and_then(|(state, lines)| lines.restore(&source.stream, state))
+                        .map(Box::new),
+                    stream: source.stream,
                     pipe,
                     restored: Some(Box::new(Reading {
                         stripper: source.stripper,
@@ -285,6 +316,7 @@ impl Capture {
         let to_syslog = state.main_to_syslog.then_some(Command::MainToSyslog);
         let syslog = Command::RestoreSyslog(state.syslog);
         main.into_iter()
+            .chain(show)
             .chain(to_syslog)
             .chain([syslog])
             .chain(follows)

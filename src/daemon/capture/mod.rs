@@ -17,6 +17,8 @@
 //!   queues may hold.
 //! - With nothing to do the thread sleeps.
 //!
+//! Lines for the daemon's own standard streams are [`super::lines`]' matter, which is fed here.
+//!
 //! Not here: which streams are captured and where they go (the configuration says so), what events are worded as, and
 //! how fast a client may take what it follows.
 
@@ -37,8 +39,10 @@ mod taps;
 #[cfg(test)]
 mod tests;
 mod thread;
+mod watched;
 
 use crate::config::model::LogSettings;
+use crate::daemon::lines::Lines;
 use crate::sys::poller::Poller;
 use crate::types::{ByteSize, Pid, ProcessKey};
 use crate::wire::Channel;
@@ -103,6 +107,8 @@ pub enum LogRef {
 pub enum FollowTarget {
     /// A stream, whether or not its process runs; and its file, which is what is followed if it is a regular one.
     Stream(StreamId, Option<PathBuf>),
+    /// A stream whose log the program writes itself, and its file.
+    Written(StreamId, PathBuf),
     /// The daemon's own log.
     Main,
 }
@@ -215,6 +221,8 @@ pub struct Capture {
     main_health: Arc<Health>,
     /// The system log, and how the daemon is called there.
     syslog: (PathBuf, String),
+    /// Where lines are shown; nowhere when it is absent.
+    pub(super) lines: Option<Lines>,
 }
 
 /// Writes what a daemon that was killed had read and not written. Says how many bytes of which log that was.
@@ -260,6 +268,7 @@ impl Capture {
             healths: BTreeMap::new(),
             main_health: Arc::new(Health::default()),
             syslog: (syslog, identity.to_owned()),
+            lines: None,
         })
     }
 
@@ -279,6 +288,12 @@ impl Capture {
         self.thread = Some(thread);
         self.ended = ended;
         Ok(())
+    }
+
+    /// Shows the lines of the streams whose settings say so.
+    pub fn show_on(&mut self, lines: Lines) {
+        self.shared.ask(Command::ShowOn(lines.clone()));
+        self.lines = Some(lines);
     }
 
     /// Readable when [`Capture::events`] has something.
@@ -314,6 +329,11 @@ impl Capture {
     ) {
         let health = Arc::clone(self.healths.entry(stream.clone()).or_default());
         let path = settings.target.path().map(Path::to_owned);
+        let feed = self
+            .lines
+            .as_ref()
+            .and_then(|lines| lines.feed(&stream.key, stream.channel, settings.shown))
+            .map(Box::new);
         self.shared.ask(Command::Attach(Box::new(Attach {
             stream,
             pid,
@@ -322,9 +342,15 @@ impl Capture {
             path,
             limits: Limits::of(settings),
             strip_ansi: options.strip_ansi,
+            feed,
             wishes: Wishes::of(settings),
             restored: None,
         })));
+    }
+
+    /// Tells that a process was started that writes the log of a stream itself.
+    pub fn renew(&self, stream: StreamId) {
+        self.shared.ask(Command::Renew(stream));
     }
 
     /// Says which events of the programs' output are to be posted from now on; at first none.
@@ -344,6 +370,9 @@ impl Capture {
         for channel in [Channel::Stdout, Channel::Stderr] {
             let key = key.clone();
             self.healths.remove(&StreamId { key, channel });
+        }
+        if let Some(lines) = &self.lines {
+            lines.forget(key);
         }
         self.shared.forget_posted(key);
     }
@@ -450,6 +479,12 @@ impl Drop for Capture {
             }
         }
     }
+}
+
+/// Opens the log that a program is to write itself. For a file, its directory and name are as safe as for one that is
+/// written here; what cannot be opened at once, such as a FIFO without a reader, is refused.
+pub fn open_for_program(path: &Path) -> io::Result<OwnedFd> {
+    Ok(open::for_program(path)?)
 }
 
 impl Limits {

@@ -5,12 +5,12 @@
 //! followed when it is a link, opening it never blocks (a FIFO without a reader is an error), and what was opened must
 //! be a regular file with one name, a FIFO or a character device, and in a directory for all not somebody else's. A
 //! link in the directory's path leads root only where its maker could go himself ([`dirs::open_unled`]). The daemon's
-//! own descriptors are the exception: a few names under `/dev` are followed, by exact spelling.
+//! own descriptors are the exception: a few names under `/dev` are followed, by exact spelling. Its standard output and error
+//! are not among what comes here: [`crate::daemon::lines`] writes them.
 
 use crate::sys::dirs;
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, open, openat};
-use nix::libc;
+use nix::fcntl::{AtFlags, FcntlArg, OFlag, fcntl, open, openat};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
 use nix::unistd::{geteuid, write};
@@ -22,9 +22,6 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Instant;
-
-/// Bytes that a pipe or socket which says it is writable takes without blocking.
-const CERTAIN: usize = libc::PIPE_BUF;
 
 /// A directory that logs are in, shared by all of them.
 #[derive(Debug)]
@@ -81,9 +78,6 @@ enum Kind {
     Regular,
     /// Something else that is ours to open, without blocking.
     Special,
-    /// A copy of a descriptor of the daemon that cannot be opened by name. It is shared with others, so it cannot be
-    /// made non-blocking.
-    Shared,
 }
 
 /// Something open for writing.
@@ -146,27 +140,11 @@ impl Opened {
             | OFlag::O_NONBLOCK
             | OFlag::O_NOCTTY
             | OFlag::O_CLOEXEC;
-        let (fd, kind) = match open(path, flags, Mode::empty()) {
-            Ok(fd) => (fd, Kind::Special),
-            // A socket, as a service manager gives it, or the terminal of the user we no longer are: only a copy will do.
-            Err(errno @ (Errno::ENXIO | Errno::EACCES | Errno::EPERM)) => {
-                let copy = match path.to_str() {
-                    Some("/dev/stdout" | "/dev/fd/1") => {
-                        std::io::stdout().as_fd().try_clone_to_owned()
-                    }
-                    Some("/dev/stderr" | "/dev/fd/2") => {
-                        std::io::stderr().as_fd().try_clone_to_owned()
-                    }
-                    _ => return Err(errno),
-                };
-                (copy.map_err(|_| errno)?, Kind::Shared)
-            }
-            Err(errno) => return Err(errno),
-        };
+        let fd = open(path, flags, Mode::empty())?;
         let stat = fstat(&fd)?;
         Ok(Self {
             fd,
-            kind,
+            kind: Kind::Special,
             device: stat.st_dev,
             inode: stat.st_ino,
             size: u64::try_from(stat.st_size).unwrap_or(0),
@@ -199,14 +177,7 @@ impl Opened {
 
     /// Writes what can be written without waiting for a reader; `EAGAIN` when that is nothing.
     pub(super) fn write(&self, data: &[u8]) -> Result<usize, Errno> {
-        match self.kind {
-            Kind::Regular | Kind::Special => retrying(|| write(&self.fd, data)),
-            Kind::Shared => {
-                self.wait_writable(Instant::now())?;
-                let certain = data.get(..CERTAIN).unwrap_or(data);
-                retrying(|| write(&self.fd, certain))
-            }
-        }
+        retrying(|| write(&self.fd, data))
     }
 
     /// Waits until a reader has made room; `EAGAIN` when none has by then.
@@ -258,8 +229,16 @@ pub(super) fn look(directory: &Directory, name: &OsStr) -> Result<FileStat, Errn
     fstatat(directory.handle()?, name, AtFlags::AT_SYMLINK_NOFOLLOW)
 }
 
-/// The last bytes of the regular file at `path`, at most `count`, and its size.
-pub(super) fn read_end(path: &Path, count: u64) -> Result<(Vec<u8>, u64), Errno> {
+/// A regular file that is open for reading.
+#[derive(Debug)]
+pub(super) struct Readable {
+    file: File,
+    device: u64,
+    inode: u64,
+}
+
+/// Opens the regular file at `path` to read it.
+pub(super) fn readable(path: &Path) -> Result<Readable, Errno> {
     let flags = OFlag::O_RDONLY
         | OFlag::O_NOFOLLOW
         | OFlag::O_NONBLOCK
@@ -274,7 +253,36 @@ pub(super) fn read_end(path: &Path, count: u64) -> Result<(Vec<u8>, u64), Errno>
     if file_type(&stat) != SFlag::S_IFREG {
         return Err(Errno::ESPIPE);
     }
-    let size = u64::try_from(stat.st_size).unwrap_or(0);
+    Ok(Readable {
+        file,
+        device: stat.st_dev,
+        inode: stat.st_ino,
+    })
+}
+
+impl Readable {
+    /// Its size now.
+    pub(super) fn size(&self) -> u64 {
+        fstat(&self.file).map_or(0, |stat| u64::try_from(stat.st_size).unwrap_or(0))
+    }
+
+    /// Whether both are the same file.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        (self.device, self.inode) == (other.device, other.inode)
+    }
+
+    /// Reads once.
+    pub(super) fn read_at(&self, buffer: &mut [u8], position: u64) -> Result<usize, Errno> {
+        self.file
+            .read_at(buffer, position)
+            .map_err(|error| errno_of(&error))
+    }
+}
+
+/// The last bytes of the regular file at `path`, at most `count`, and its size.
+pub(super) fn read_end(path: &Path, count: u64) -> Result<(Vec<u8>, u64), Errno> {
+    let file = readable(path)?;
+    let size = file.size();
     let length = usize::try_from(size.min(count)).map_err(|_| Errno::EFBIG)?;
     let mut data = vec![0; length];
     let mut filled = 0;
@@ -285,13 +293,24 @@ pub(super) fn read_end(path: &Path, count: u64) -> Result<(Vec<u8>, u64), Errno>
         match file.read_at(rest, begin + filled as u64) {
             Ok(0) => break,
             Ok(more) => filled += more,
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(errno_of(&error)),
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno),
         }
     }
     // Somebody may have cut the file short meanwhile.
     data.truncate(filled);
     Ok((data, size))
+}
+
+/// Opens what a program is to write by itself: for appending, and so that a full pipe or terminal makes it wait.
+pub(super) fn for_program(path: &Path) -> Result<OwnedFd, Errno> {
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(Errno::EISDIR);
+    };
+    let opened = Opened::entry(&Directory::new(parent), name, Creation::IfAbsent)?;
+    // Nobody but the program has it.
+    fcntl(&opened.fd, FcntlArg::F_SETFL(OFlag::O_APPEND))?;
+    Ok(opened.fd)
 }
 
 /// The kernel's number for an error of the standard library.
@@ -327,38 +346,6 @@ fn retrying(mut call: impl FnMut() -> Result<usize, Errno>) -> Result<usize, Err
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Read;
-    use std::os::unix::net::UnixStream;
-    use std::time::Duration;
-
-    #[test]
-    fn a_descriptor_shared_with_others_is_written_without_blocking_or_changing_it() {
-        let (mut reader, writer) = UnixStream::pair().unwrap();
-        let stat = fstat(&writer).unwrap();
-        let opened = Opened {
-            fd: writer.into(),
-            kind: Kind::Shared,
-            device: stat.st_dev,
-            inode: stat.st_ino,
-            size: 0,
-        };
-        let flood = vec![b'x'; 1 << 20];
-        let mut sent = 0;
-        let errno = loop {
-            match opened.write(&flood) {
-                Ok(count) => sent += count,
-                Err(errno) => break errno,
-            }
-        };
-        assert_eq!(errno, Errno::EAGAIN);
-        assert!(sent > 0);
-        let soon = Instant::now() + Duration::from_millis(1);
-        assert_eq!(opened.wait_writable(soon), Err(Errno::EAGAIN));
-        reader.read_exact(&mut vec![0; sent]).unwrap();
-        assert_eq!(opened.wait_writable(soon), Ok(()));
-        drop(reader);
-        assert_eq!(opened.write(b"x"), Err(Errno::EPIPE));
-    }
 
     #[test]
     fn own_descriptors_are_opened_by_name_and_never_regular() {

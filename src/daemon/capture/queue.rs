@@ -9,6 +9,7 @@ use super::stream::Health;
 use super::strip::AnsiStripper;
 use super::taps::{Taps, Wishes};
 use super::{CaptureEvent, FollowTarget, LogRef, StreamId, Wanted};
+use crate::daemon::lines::{Feed, Lines};
 use crate::sys::waker::Waker;
 use crate::types::{Pid, ProcessKey};
 use std::collections::{BTreeMap, VecDeque};
@@ -42,6 +43,8 @@ pub(super) enum Command {
         stream: StreamId,
         limits: Limits,
     },
+    /// A process was started that writes the log of this stream itself.
+    Renew(StreamId),
     ReopenAll,
     Clear {
         job: u64,
@@ -71,6 +74,8 @@ pub(super) enum Command {
     WriteMain(Vec<u8>),
     /// Lines of so many bytes were dropped at this place.
     MainLost(u64),
+    /// Where lines are shown.
+    ShowOn(Lines),
     Finish {
         deadline: Instant,
     },
@@ -107,6 +112,8 @@ pub(super) struct Attach {
     pub(super) path: Option<PathBuf>,
     pub(super) limits: Limits,
     pub(super) strip_ansi: bool,
+    /// Shows its lines.
+    pub(super) feed: Option<Box<Feed>>,
     pub(super) wishes: Wishes,
     /// What is known from whoever read it before.
     pub(super) restored: Option<Box<Reading>>,
@@ -261,6 +268,8 @@ impl Shared {
             Command::Attach(_)
             | Command::Relimit { .. }
             | Command::ReopenAll
+            | Command::Renew(_)
+            | Command::ShowOn(_)
             | Command::Clear { .. }
             | Command::Tail { .. }
             | Command::Follow { .. }
@@ -363,6 +372,16 @@ impl Shared {
         });
         drop(outbox);
         if was_empty {
+            self.outbox_bell.wake();
+        }
+    }
+
+    /// Says that a follower does not get so many bytes.
+    pub(super) fn skip_for_follower(&self, subscription: u64, bytes: u64) {
+        let mut outbox = lock(&self.outbox);
+        if let Some(waiting) = outbox.followers.get_mut(&subscription) {
+            waiting.skipped = waiting.skipped.saturating_add(bytes);
+            drop(outbox);
             self.outbox_bell.wake();
         }
     }

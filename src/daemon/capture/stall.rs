@@ -7,7 +7,7 @@
 
 use super::StreamId;
 use super::stream::Health;
-use super::thread::{BELL, Worker, tell};
+use super::thread::{BELL, WRITTEN, Worker, tell};
 use crate::sys::poller::Interest;
 use nix::errno::Errno;
 use std::sync::Arc;
@@ -34,7 +34,7 @@ pub(super) struct Stall {
 
 /// The number of the file that a token stands for, if it does.
 pub(super) fn stalled_file(token: u64) -> Option<u32> {
-    if matches!(token, BELL | SYSLOG) {
+    if matches!(token, BELL | WRITTEN | SYSLOG) {
         return None;
     }
     u32::try_from(token.checked_sub(STALLED)?).ok()

@@ -5,14 +5,18 @@
 
 use super::file::LogFile;
 use super::inflight::Inflight;
+use super::queue::Shared;
 use super::strip::AnsiStripper;
 use super::taps::Taps;
+use super::thread::tell;
 use super::{LogHealth, StreamId};
+use crate::daemon::lines::Feed;
 use crate::sys::pipe;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde::{Deserialize, Serialize};
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -29,6 +33,8 @@ pub(super) struct Source {
     /// Number of its file; `None` discards.
     pub(super) file: Option<u32>,
     pub(super) stripper: Option<AnsiStripper>,
+    /// Shows its lines on the daemon's standard streams.
+    pub(super) feed: Option<Box<Feed>>,
     /// What else is done with its bytes; most streams ask for nothing else.
     pub(super) taps: Option<Box<Taps>>,
 }
@@ -88,6 +94,30 @@ impl Source {
             Some(events) if events.contains(PollFlags::POLLIN) => Intake::Nothing,
             Some(events) if events.intersects(ended) => Intake::End,
             Some(_) | None => Intake::Nothing,
+        }
+    }
+}
+
+/// What a stream's trouble is told of when only its lines are shown.
+const SHOWN: &str = "/dev/stdout";
+
+impl Source {
+    /// Shows the lines of what was read, if they are shown. Trouble is told of streams that have no file besides.
+    pub(super) fn show(&mut self, data: &[u8], shared: &Shared, now: Instant) {
+        let Some(feed) = &mut self.feed else {
+            return;
+        };
+        self.health.not_shown(feed.push(data));
+        if self.file.is_none() {
+            let notice = self.health.settle(feed.trouble(), now);
+            tell(shared, Some(&self.stream), Path::new(SHOWN), notice);
+        }
+    }
+
+    /// Shows what is left when nothing more comes.
+    pub(super) fn end_lines(&mut self) {
+        if let Some(feed) = &mut self.feed {
+            self.health.not_shown(feed.finish());
         }
     }
 }
@@ -183,6 +213,11 @@ impl Health {
     /// Counts bytes that were lost before they came to a file.
     pub(super) fn lost_elsewhere(&self, bytes: u64) {
         self.lose(&mut self.episode(), bytes);
+    }
+
+    /// Counts bytes that were not shown. Where they are missing is said there.
+    pub(super) fn not_shown(&self, bytes: u64) {
+        self.lost.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// Takes in what is wrong with the stream's file now.

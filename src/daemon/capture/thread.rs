@@ -9,14 +9,16 @@ use super::follow::Followers;
 use super::handover::Ended;
 use super::inflight::Inflight;
 use super::open::{errno_of, read_end};
-use super::queue::{Attach, Command, Restored, Shared};
+use super::queue::{Attach, Command, Shared};
 use super::slab::Slab;
 use super::stall::{SYSLOG, Stall, stalled_file};
 use super::stream::{Health, Intake, Notice, Source};
 use super::strip::AnsiStripper;
 use super::syslog::Syslog;
 use super::taps::Taps;
+use super::watched::Watched;
 use super::{CaptureEvent, LogRef, StreamId};
+use crate::daemon::lines::Lines;
 use crate::sys::poller::{Interest, Poller};
 use nix::errno::Errno;
 use std::collections::{BTreeMap, VecDeque};
@@ -35,6 +37,8 @@ const TURN_READS: u32 = 16;
 const PREDECESSOR_BYTES: usize = 1024 * 1024;
 /// Token of the loop's bell; sources have their number, stalled files one between.
 pub(super) const BELL: u64 = u64::MAX;
+/// Token of what tells that a program has written to its own log.
+pub(super) const WRITTEN: u64 = u64::MAX - 2;
 
 /// Why the thread ends.
 enum Stop {
@@ -56,7 +60,9 @@ pub(super) struct Worker {
     pub(super) main: Option<u32>,
     main_health: Arc<Health>,
     pub(super) stalls: BTreeMap<u32, Stall>,
-    followers: Followers,
+    pub(super) followers: Followers,
+    lines: Option<Lines>,
+    pub(super) watched: Watched,
     pub(super) syslog: Syslog,
     pub(super) main_to_syslog: bool,
     /// Lent to whoever reads.
@@ -84,6 +90,8 @@ impl Worker {
             main_health,
             stalls: BTreeMap::new(),
             followers: Followers::default(),
+            lines: None,
+            watched: Watched::default(),
             syslog,
             main_to_syslog: false,
             buffer: Some(buffer),
@@ -110,7 +118,9 @@ impl Worker {
             }
             let now = Instant::now();
             for event in &ready {
-                if let Ok(number) = u32::try_from(event.token) {
+                if event.token == WRITTEN {
+                    self.watched.serve(&self.shared);
+                } else if let Ok(number) = u32::try_from(event.token) {
                     self.serve(number, now);
                 } else if let Some(file) = stalled_file(event.token) {
                     self.flush(file, now);
@@ -160,17 +170,12 @@ impl Worker {
                     subscription,
                     target,
                     backlog,
-                } => {
-                    let main = self.main_path();
-                    self.followers.add(
-                        &self.shared,
-                        subscription,
-                        target,
-                        main.as_deref(),
-                        backlog,
-                    );
+                } => self.follow(subscription, target, backlog),
+                Command::Unfollow { subscription } => {
+                    self.followers.remove(subscription);
+                    self.watched.remove(&self.poller, WRITTEN, subscription);
                 }
-                Command::Unfollow { subscription } => self.followers.remove(subscription),
+                Command::Renew(stream) => self.watched.renew(&self.shared, &stream),
                 Command::OpenMain {
                     path,
                     limits,
@@ -197,6 +202,7 @@ impl Worker {
                     self.main_health.lost_elsewhere(bytes);
                     self.write_main(&[], now);
                 }
+                Command::ShowOn(lines) => self.lines = Some(lines),
                 Command::Finish { deadline } => return Some(Stop::Finish(deadline)),
                 Command::HandOver { claimed } => {
                     if !claimed.swap(true, Ordering::AcqRel) {
@@ -241,6 +247,7 @@ impl Worker {
             health: attach.health,
             file,
             stripper,
+            feed: attach.feed,
             taps,
         };
         let stream = source.stream.clone();
@@ -249,24 +256,6 @@ impl Worker {
             self.watch(number, now);
             // What is asked next may be about what it has already.
             self.read(number, now);
-        }
-    }
-
-    /// Takes in what is known of a file from whoever wrote it before.
-    fn restore(
-        &mut self,
-        file: Option<u32>,
-        stream: Option<&StreamId>,
-        health: &Arc<Health>,
-        restored: Option<Restored>,
-        now: Instant,
-    ) {
-        let log = file.and_then(|file| self.files.get_mut(file));
-        if let (Some(log), Some(restored)) = (log, restored) {
-            log.restore(restored);
-            if log.is_stalled() {
-                self.stall(file, stream.cloned(), Arc::clone(health), now);
-            }
         }
     }
 
@@ -367,6 +356,7 @@ impl Worker {
         }
         self.followers
             .deliver(&self.shared, Some(&source.stream), path, log);
+        source.show(log, &self.shared, now);
         if stalled {
             let (stream, health) = (source.stream.clone(), Arc::clone(&source.health));
             let file = source.file;
@@ -375,9 +365,10 @@ impl Worker {
     }
 
     fn close(&mut self, number: u32) {
-        let Some(source) = self.sources.remove(number) else {
+        let Some(mut source) = self.sources.remove(number) else {
             return;
         };
+        source.end_lines();
         // A child that is just being made has a copy of the pipe until it executes its program, so closing ours would
         // not end its being watched. It is not watched while it is paused.
         self.poller.remove(&source.pipe).unwrap_or_default();
@@ -404,7 +395,7 @@ impl Worker {
         }
     }
 
-    fn main_path(&mut self) -> Option<Rc<Path>> {
+    pub(super) fn main_path(&mut self) -> Option<Rc<Path>> {
         self.main.and_then(|main| self.files.path(main))
     }
 
@@ -445,6 +436,12 @@ impl Worker {
     /// Reads what is in the pipes, in turns, until all are empty.
     fn drain(&mut self, deadline: Instant) -> bool {
         // At the end there is nobody left to be fair to: slow readers are waited for.
+        if let Some(lines) = &self.lines {
+            // Half of the time: a reader that is stuck must not keep the others' last words from their files.
+            lines.be_patient(
+                Instant::now() + deadline.saturating_duration_since(Instant::now()) / 2,
+            );
+        }
         let mut whole = self.flush_all_by(deadline);
         let mut waiting = self.sources.numbers();
         while !waiting.is_empty() {
@@ -460,6 +457,9 @@ impl Worker {
         }
         for number in self.sources.numbers() {
             self.finish_taps(number, Instant::now());
+            if let Some(source) = self.sources.get_mut(number) {
+                source.end_lines();
+            }
         }
         whole &= self.flush_all_by(deadline);
         whole && self.syslog.flush_by(deadline)

@@ -17,10 +17,12 @@ use nix::errno::Errno;
 use std::convert::Infallible;
 use std::os::fd::{AsFd, BorrowedFd, RawFd};
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long logs may take to come to a point at which somebody else can go on.
 const CAPTURE_PATIENCE: Duration = Duration::from_secs(2);
+/// How long whoever reads the daemon's standard streams may take to read what waits for it.
+const LINES_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What belongs to the process and not to the loop.
 #[derive(Debug, Default)]
@@ -78,6 +80,9 @@ impl Daemon {
         let begun = bytes.and_then(|bytes| {
             let memory = handover::sealed(&bytes).map_err(|error| error.to_string())?;
             ask_now(&upgrade.program, &memory)?;
+            if !residue.lines().settle(Instant::now() + LINES_PATIENCE) {
+                return Err("the daemon's standard output is not read".into());
+            }
             let number = luggage.pack(&memory).map_err(packed)?;
             let errno = origin.go_on_as(&upgrade.program, number)?;
             Err(format!("it cannot be executed: {}", errno.desc()))
@@ -182,13 +187,19 @@ pub(super) fn followed(jobs: &Jobs, engine: &Engine) -> Vec<(u64, FollowTarget)>
             SubscribedTo::DaemonLog => FollowTarget::Main,
             SubscribedTo::Output(key, channel) => {
                 let path = engine.process(key).and_then(|process| {
-                    status::log_path(&process.settings, *channel).map(ToOwned::to_owned)
+                    let settings = &process.settings;
+                    let path = status::log_path(settings, *channel)?.to_owned();
+                    Some((path, status::is_direct(settings, *channel)))
                 });
                 let stream = StreamId {
                     key: key.clone(),
                     channel: *channel,
                 };
-                FollowTarget::Stream(stream, path)
+                match path {
+                    Some((path, true)) => FollowTarget::Written(stream, path),
+                    Some((path, false)) => FollowTarget::Stream(stream, Some(path)),
+                    None => FollowTarget::Stream(stream, None),
+                }
             }
         };
         Some((number, target))

@@ -79,7 +79,7 @@ impl Daemon {
         }
         let executable = self.executable.clone();
         let begun = self
-            .is_without_listeners()
+            .can_be_handed_over()
             .and_then(|()| {
                 Program::open(&executable)
                     .map_err(|errno| format!("{}: {}", executable.display(), errno.desc()))
@@ -102,8 +102,12 @@ impl Daemon {
         }
     }
 
-    /// What listeners were told and what still waits for them is not part of the state.
-    pub(super) fn is_without_listeners(&self) -> Result<(), String> {
+    /// What listeners were told and what still waits for them is not part of the state, and neither is a configuration
+    /// that no file holds.
+    pub(super) fn can_be_handed_over(&self) -> Result<(), String> {
+        if self.loader.is_in_memory() {
+            return Err("there is no file to go on by".into());
+        }
         if self.listeners.outputs.is_empty() {
             return Ok(());
         }
@@ -159,10 +163,7 @@ impl Daemon {
         let Some(check) = check else {
             return false;
         };
-        if let Err(reason) = check
-            .judge(status)
-            .and_then(|()| self.is_without_listeners())
-        {
+        if let Err(reason) = check.judge(status).and_then(|()| self.can_be_handed_over()) {
             self.give_up_upgrade(&reason, now);
         }
         true

@@ -7,11 +7,12 @@ use crate::config::model::{Config, DaemonSettings};
 use crate::daemon::capture::Capture;
 use crate::daemon::children::Children;
 use crate::daemon::cleanup::LogDirectory;
-use crate::daemon::clients::Client;
+use crate::daemon::clients::{Client, ClientState};
 use crate::daemon::event_loop::{Daemon, Parts, Wake};
 use crate::daemon::inputs::{InputState, Inputs};
 use crate::daemon::journal::Journal;
 use crate::daemon::launch::Launcher;
+use crate::daemon::lines::Lines;
 use crate::daemon::loader::Loader;
 use crate::daemon::manager::Manager;
 use crate::daemon::meeting::rights;
@@ -28,10 +29,11 @@ use crate::sys::pidfile::Pidfile;
 use crate::sys::poller::Interest;
 use crate::sys::signals::SignalSource;
 use crate::sys::socket::Lock;
+use crate::types::{Pid, ProcessKey};
 use crate::wire::Response;
 use nix::sys::resource::Resource;
 use nix::sys::stat::Mode;
-use std::os::fd::OwnedFd;
+use std::os::fd::{OwnedFd, RawFd};
 use std::os::unix::net::UnixListener;
 
 /// Limits by the name that they have in a state.
@@ -104,9 +106,18 @@ pub fn take_over(
     let inflight = socket.map(inflight_beside);
     let engine = Engine::import(engine);
     let followed = followed(&jobs, &engine);
-    let capture = Capture::resume(called_as, capture, pipes, followed, inflight.as_deref())
-        .map_err(Failure::surroundings)?;
-    let logger = open_log(&capture, &started_with)?;
+    let lines = Lines::new(&started_with).map_err(Failure::surroundings)?;
+    lines.make_room(engine.config());
+    let capture = Capture::resume(
+        called_as,
+        capture,
+        pipes,
+        followed,
+        inflight.as_deref(),
+        lines.clone(),
+    )
+    .map_err(Failure::surroundings)?;
+    let logger = open_log(&capture, &started_with, lines.clone())?;
     let record = socket.map(Journal::path_beside);
     let journal = Journal::import(record.as_deref(), journal).map_err(Failure::surroundings)?;
     let limits: Vec<Limit> = limits.into_iter().filter_map(limit_of).collect();
@@ -135,23 +146,15 @@ pub fn take_over(
     daemon.counters = counters;
     daemon.welcome_inputs(inputs);
     daemon.watch_starts();
-    for (key, pid, ticks, number) in adopted {
-        if let Some(handle) = handover::inherit(number) {
-            daemon.watch_adopted(key, PidFd::inherit(pid, ticks, handle));
-        }
-    }
-    for state in clients {
-        let id = state.id;
-        if let Some(client) = Client::import(state) {
-            daemon.welcome_back(id, client);
-        }
-    }
+    daemon.welcome_adopted(adopted);
+    daemon.welcome_clients(clients);
     log::info!(
         "{called_as} upgraded from {written_by} to {}, still with pid {}",
         env!("CARGO_PKG_VERSION"),
         std::process::id()
     );
-    let residue = Residue::new(move_pidfile(pidfile, wanted_pidfile), logger, limits, logs);
+    let pidfile = move_pidfile(pidfile, wanted_pidfile);
+    let residue = Residue::new(pidfile, logger, limits, logs, lines);
     daemon.open_pools();
     daemon.tell_askers(&written_by, &askers);
     // Ends of children that were told in between are told once only.
@@ -201,6 +204,23 @@ impl Daemon {
         self.inputs = inputs;
         for key in waiting {
             self.watch_input(&key);
+        }
+    }
+
+    fn welcome_adopted(&mut self, adopted: Vec<(ProcessKey, Pid, u64, RawFd)>) {
+        for (key, pid, ticks, number) in adopted {
+            if let Some(handle) = handover::inherit(number) {
+                self.watch_adopted(key, PidFd::inherit(pid, ticks, handle));
+            }
+        }
+    }
+
+    fn welcome_clients(&mut self, clients: Vec<ClientState>) {
+        for state in clients {
+            let id = state.id;
+            if let Some(client) = Client::import(state) {
+                self.welcome_back(id, client);
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 //! dinit: one service a program, with a log file each, written by the program itself.
 
-use super::{Peer, find};
+use super::{Peer, find, quiet};
 use crate::harness::Sandbox;
 use std::fmt::Write as _;
 use std::fs;
@@ -48,6 +48,13 @@ impl Peer for Dinit {
             .arg("-p")
             .arg(sandbox.path("run/dinit.sock"));
         command
+    }
+
+    fn is_up(&self, sandbox: &Sandbox, _count: usize) -> bool {
+        quiet(control(sandbox, &["is-started", "boot"]))
+            .status()
+            .unwrap()
+            .success()
     }
 
     fn status(&self, sandbox: &Sandbox) -> Command {

@@ -1,6 +1,6 @@
 //! s6: one service directory a program, each with a logger of its own.
 
-use super::{Peer, find};
+use super::{Peer, find, quiet};
 use crate::harness::Sandbox;
 use std::fs;
 use std::process::Command;
@@ -44,6 +44,15 @@ impl Peer for S6 {
         let mut command = sandbox.command(find("s6-svscan"));
         command.arg("-c").arg("20000").arg(sandbox.path("scan"));
         command
+    }
+
+    fn is_up(&self, sandbox: &Sandbox, _count: usize) -> bool {
+        let wait = find("s6-svwait");
+        let wait = wait.display();
+        quiet(script(sandbox, &format!("exec {wait} -t 60000 -u *")))
+            .status()
+            .unwrap()
+            .success()
     }
 
     fn status(&self, sandbox: &Sandbox) -> Command {

@@ -45,6 +45,11 @@ impl Peer for Supervisor {
         command
     }
 
+    fn is_up(&self, sandbox: &Sandbox, count: usize) -> bool {
+        let log = sandbox.read("log/supervisord.log");
+        log.matches("entered RUNNING state").count() >= count
+    }
+
     fn status(&self, sandbox: &Sandbox) -> Command {
         control(sandbox, &["status"])
     }

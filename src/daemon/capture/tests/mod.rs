@@ -172,6 +172,8 @@ fn log(path: &Path, maxbytes: u64, backups: u32) -> LogSettings {
         },
         maxbytes: ByteSize(maxbytes),
         backups,
+        shown: crate::config::model::ShownOn::default(),
+        direct: false,
         capture_maxbytes: ByteSize(0),
         events_enabled: false,
         syslog: false,

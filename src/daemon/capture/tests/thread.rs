@@ -91,6 +91,7 @@ fn with_nothing_to_do_the_thread_sleeps() {
                 backups: 1,
             },
             strip_ansi: false,
+            feed: None,
             wishes: Wishes::default(),
             restored: None,
         })));

@@ -1,8 +1,8 @@
 //! Values that are one of a few words.
 
-use super::model::{Autorestart, EditMode, ExitWhen, LogLevel, OnOrphans, PayloadLength};
-use super::value::{boolean, empty, unknown_word, word};
-use super::value_type::ValueFault;
+use super::{boolean, empty, unknown_word, word};
+use crate::config::model::{Autorestart, EditMode, ExitWhen, LogLevel, OnOrphans, PayloadLength};
+use crate::config::value_type::ValueFault;
 
 /// `emacs` or `vi`.
 pub fn edit_mode(text: &str) -> Result<EditMode, ValueFault> {
