@@ -105,6 +105,7 @@ fn what_is_not_essential_or_was_stopped_ends_nothing() {
     daemon.signal(Signal::SIGHUP);
     daemon.wait_log("received SIGHUP");
     daemon.ctl("update").code(0);
+    assert_eq!(daemon.count_log("`reload` makes them take effect"), 0);
     daemon.ctl("signal KILL web").code(0);
     daemon.close();
 }

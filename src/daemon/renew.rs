@@ -75,5 +75,9 @@ fn waits_for_reload(active: &DaemonSettings, read: &DaemonSettings) -> bool {
     updated.environment.clone_from(&read.environment);
     updated.env_files.clone_from(&read.env_files);
     updated.childlogdir.clone_from(&read.childlogdir);
+    updated.auto_logs = read.auto_logs;
+    // The engine takes these from what is active.
+    updated.exit_when = read.exit_when;
+    updated.shutdown_timeout = read.shutdown_timeout;
     updated != *read
 }

@@ -21,12 +21,13 @@ pub struct Sandbox {
 }
 
 impl Sandbox {
-    /// Makes one. The path is short: a socket's must stay below 108 bytes.
+    /// Makes one, in `/tmp` or in the directory that `TASKMASTER_TEST_DIRECTORY` names. The path is short: a socket's must
+    /// stay below 108 bytes.
     pub fn new() -> Self {
         let directory = tempfile::Builder::new()
             .prefix("tm")
             .rand_bytes(8)
-            .tempdir_in("/tmp")
+            .tempdir_in(std::env::var_os("TASKMASTER_TEST_DIRECTORY").unwrap_or("/tmp".into()))
             .unwrap();
         let sandbox = Self {
             directory,
