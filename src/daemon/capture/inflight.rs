@@ -201,8 +201,14 @@ fn mark() -> [u8; MARK_BYTES] {
 
 fn map(path: &Path, length: usize) -> io::Result<Mapping> {
     let file = open(path, true)?;
-    file.set_len(0)?;
-    Ok(Mapping::of_file(&file, length)?)
+    let mapped = file
+        .set_len(0)
+        .and_then(|()| Ok(Mapping::of_file(&file, length)?));
+    if mapped.is_err() {
+        // It is of no use. That it could not be made is told already.
+        let _removed = std::fs::remove_file(path);
+    }
+    mapped
 }
 
 fn open(path: &Path, write: bool) -> io::Result<File> {
