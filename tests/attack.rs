@@ -28,6 +28,21 @@ fn is_order(content: &[u8]) -> bool {
     })
 }
 
+/// Whether the daemon would find an order among the frames that these bytes make.
+fn holds_order(mut bytes: &[u8]) -> bool {
+    while let Some((length, rest)) = bytes.split_at_checked(4) {
+        let length = u32::from_be_bytes([length[0], length[1], length[2], length[3]]);
+        let Some((content, rest)) = rest.split_at_checked(length as usize) else {
+            return false;
+        };
+        if is_order(content) {
+            return true;
+        }
+        bytes = rest;
+    }
+    false
+}
+
 /// Every kept frame of the protocol, the daemon's own too.
 fn corpus() -> Vec<Vec<u8>> {
     let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/wire/v1");
@@ -108,13 +123,7 @@ impl Attacker {
 
     /// What goes over the wire for it: now and then the length lies as well.
     fn sent(&mut self) -> Vec<u8> {
-        let content = loop {
-            let content = self.damaged();
-            if !is_order(&content) {
-                break content;
-            }
-        };
-        let mut bytes = framed(&content);
+        let mut bytes = framed(&self.damaged());
         match self.below(12) {
             0 => bytes[..4].copy_from_slice(&self.rng.next().to_be_bytes()[..4]),
             1 => bytes.truncate(self.below(bytes.len())),
@@ -122,6 +131,17 @@ impl Attacker {
             _ => {}
         }
         bytes
+    }
+
+    /// Everything that one connection sends after its greeting. It is judged as a whole, because a length that lies makes
+    /// other frames of the same bytes.
+    fn conversation(&mut self) -> Vec<Vec<u8>> {
+        loop {
+            let frames: Vec<Vec<u8>> = (0..=self.below(16)).map(|_| self.sent()).collect();
+            if !holds_order(&frames.concat()) {
+                return frames;
+            }
+        }
     }
 
     /// One connection: perhaps a greeting, some frames, perhaps a look at the answers, and gone.
@@ -138,8 +158,7 @@ impl Attacker {
         if self.below(8) > 0 {
             let _sent = stream.write_all(&framed(&body(&Client::greeting())));
         }
-        for _ in 0..=self.below(16) {
-            let bytes = self.sent();
+        for bytes in self.conversation() {
             let pieces = 1 + self.below(3);
             for piece in bytes.chunks(bytes.len().div_ceil(pieces).max(1)) {
                 // The daemon may have cut the connection already.
