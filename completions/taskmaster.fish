@@ -49,6 +49,7 @@ complete -c taskmaster -n "__fish_taskmaster_using_subcommand daemon" -s k -l no
 complete -c taskmaster -n "__fish_taskmaster_using_subcommand daemon" -s t -l strip_ansi -d 'Remove ANSI escape sequences from the programs\' output'
 complete -c taskmaster -n "__fish_taskmaster_using_subcommand daemon" -l no-socket -d 'Listen on no socket, and write nothing to be found by'
 complete -c taskmaster -n "__fish_taskmaster_using_subcommand daemon" -l container -d 'Defaults for a container: foreground, no files, own log to stderr at warn, end with the essential programs'
+complete -c taskmaster -n "__fish_taskmaster_using_subcommand daemon" -l handoff-check -d 'Say whether the state on the standard input can be gone on with; asked by a daemon before an upgrade'
 complete -c taskmaster -n "__fish_taskmaster_using_subcommand daemon" -s v -l version -d 'Print the version and exit'
 complete -c taskmaster -n "__fish_taskmaster_using_subcommand daemon" -s h -l help -d 'Print help'
 complete -c taskmaster -n "__fish_taskmaster_using_subcommand ctl" -s c -l configuration -d 'Configuration file that names the socket; without it the usual places are searched' -r -F

@@ -23,7 +23,7 @@ _taskmasterd() {
 
     case "${cmd}" in
         taskmasterd)
-            opts="-c -n -s -u -m -d -l -y -z -e -j -i -q -k -t -a -v -h --configuration --nodaemon --silent --user --umask --directory --logfile --logfile_maxbytes --logfile_backups --loglevel --pidfile --identifier --childlogdir --nocleanup --strip_ansi --minfds --minprocs --no-socket --container --version --help"
+            opts="-c -n -s -u -m -d -l -y -z -e -j -i -q -k -t -a -v -h --configuration --nodaemon --silent --user --umask --directory --logfile --logfile_maxbytes --logfile_backups --loglevel --pidfile --identifier --childlogdir --nocleanup --strip_ansi --minfds --minprocs --no-socket --container --handoff-check --version --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

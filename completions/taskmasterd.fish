@@ -17,5 +17,6 @@ complete -c taskmasterd -s k -l nocleanup -d 'Keep the AUTO logs of programs tha
 complete -c taskmasterd -s t -l strip_ansi -d 'Remove ANSI escape sequences from the programs\' output'
 complete -c taskmasterd -l no-socket -d 'Listen on no socket, and write nothing to be found by'
 complete -c taskmasterd -l container -d 'Defaults for a container: foreground, no files, own log to stderr at warn, end with the essential programs'
+complete -c taskmasterd -l handoff-check -d 'Say whether the state on the standard input can be gone on with; asked by a daemon before an upgrade'
 complete -c taskmasterd -s v -l version -d 'Print the version and exit'
 complete -c taskmasterd -s h -l help -d 'Print help'

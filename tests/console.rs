@@ -56,7 +56,7 @@ fn help_knows_all_actions() {
     for action in [
         "add", "avail", "clear", "env", "exit", "fg", "help", "maintail", "open", "pid", "quit",
         "reload", "remove", "reread", "restart", "shutdown", "signal", "start", "status", "stop",
-        "tail", "update", "version", "wait", "why",
+        "tail", "update", "upgrade", "version", "wait", "why",
     ] {
         assert!(
             said.stdout.split_whitespace().any(|word| word == action),

@@ -17,6 +17,7 @@
 
 mod harness;
 
+mod adoption;
 mod attack;
 mod check_config;
 mod child;
@@ -60,6 +61,7 @@ mod subscriptions;
 mod supervisor;
 mod survival;
 mod tidy;
+mod upgrade;
 mod values;
 mod waiting;
 mod why;

@@ -73,6 +73,9 @@ pub struct DaemonOptions {
     /// Defaults for a container: foreground, no files, own log to stderr at warn, end with the essential programs
     #[arg(long)]
     pub container: bool,
+    /// Say whether the state on the standard input can be gone on with; asked by a daemon before an upgrade
+    #[arg(long = "handoff-check", hide = true)]
+    pub handoff_check: bool,
 }
 
 /// What `--container` puts in place of the defaults. Each is a key of its own, and the file beats it.

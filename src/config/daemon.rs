@@ -109,6 +109,11 @@ pub fn daemon(context: &mut Context<'_>, table: &Table<'_>, sockets: &Sockets) -
             .unwrap_or_default(),
         identifier: text(context, table, "identifier").unwrap_or_default(),
         environment,
+        on_orphans: context
+            .value(table, "on_orphans", &Variables::default(), |text, _| {
+                value::on_orphans(text)
+            })
+            .unwrap_or_default(),
         env_files: env_files(context, table, &Variables::default()),
         stdout: context
             .value(table, "stdout", &Variables::default(), |text, _| {

@@ -1,10 +1,11 @@
 //! The socket of a `FastCGI` program, as plain data: part of [`super::model`], which names it.
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::PathBuf;
 
 /// A socket that the daemon listens on for a program.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListenSettings {
     /// Where.
     pub address: ListenAddress,
@@ -13,7 +14,7 @@ pub struct ListenSettings {
 }
 
 /// Where a program is connected to. Shown as it is written.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ListenAddress {
     /// `tcp://HOST:PORT`.
     Tcp {
@@ -55,7 +56,7 @@ impl fmt::Display for ListenAddress {
 }
 
 /// Whom a file is given to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Owner {
     /// User id.
     pub uid: u32,

@@ -20,6 +20,7 @@ mod environment;
 mod expand;
 mod fcgi;
 mod find;
+pub mod fingerprint;
 mod group;
 mod host;
 mod include;

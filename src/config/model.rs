@@ -4,24 +4,27 @@
 //! and the only positions in a file are those of each program's section and keys, which messages name.
 
 mod environment;
+mod origin;
 mod output;
 mod pool;
 mod role;
 
 pub use super::listen::{ListenAddress, ListenSettings, Owner};
 pub use environment::{EnvFile, EnvLayers, Environment};
+pub use origin::KeyOrigin;
 pub use output::{LineFormat, LogSettings, LogTarget, ShownOn, StandardOutput, Timestamps};
 pub use pool::{GroupKind, PayloadLength, PoolSettings};
 pub use role::{Class, Role, Scope};
 
 use crate::types::{ByteSize, GroupName, ProcessKey, ProcessName, ProgramName, Signal};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// A whole configuration: the daemon's settings, the console's, and every process in its group.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Config {
     /// The `[taskmasterd]` section, with the command line's overrides applied.
     pub daemon: DaemonSettings,
@@ -32,6 +35,7 @@ pub struct Config {
     /// Every file that was read, the main one first. Absolute paths.
     pub files: Vec<PathBuf>,
     /// Where each key of the daemon's section stands, sorted by key; what is not here has its default or is a flag's.
+    #[serde(deserialize_with = "origin::known")]
     pub origins: Arc<[KeyOrigin]>,
     /// What others than root and the daemon's user may ask for; nothing, where there is none.
     pub roles: Vec<Role>,
@@ -45,7 +49,7 @@ impl Config {
 }
 
 /// The daemon's own settings. Paths are absolute.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DaemonSettings {
     /// The control socket (`[taskmasterctl] serverurl` of a native file).
     pub socket: PathBuf,
@@ -107,10 +111,24 @@ pub struct DaemonSettings {
     pub exit_when: ExitWhen,
     /// How long an orderly shutdown may take before everything is killed; zero for ever. `None` leaves it to the daemon.
     pub shutdown_timeout: Option<Duration>,
+    /// What becomes of the programs that a killed daemon left.
+    pub on_orphans: OnOrphans,
+}
+
+/// What becomes of programs that outlived the daemon, because it was killed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum OnOrphans {
+    /// They are taken over and go on.
+    #[default]
+    Adopt,
+    /// They are stopped, and started anew if they start by themselves.
+    Stop,
+    /// They are left alone; their programs are not started beside them.
+    Leave,
 }
 
 /// When the daemon ends by itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 pub enum ExitWhen {
     /// Never: it ends when it is told to.
     #[default]
@@ -144,7 +162,7 @@ impl ExitWhen {
 }
 
 /// Severity from which the daemon's log is written, in Supervisor's words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum LogLevel {
     /// Everything.
     Blather,
@@ -163,7 +181,7 @@ pub enum LogLevel {
 }
 
 /// The console's settings.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConsoleSettings {
     /// Socket to connect to.
     pub socket: PathBuf,
@@ -184,7 +202,7 @@ pub struct ConsoleSettings {
 }
 
 /// Keys of the shell's line editor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum EditMode {
     /// As Emacs has them.
     #[default]
@@ -194,13 +212,14 @@ pub enum EditMode {
 }
 
 /// A group of processes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Group {
     /// Rank among groups: low starts first and stops last.
     pub priority: i32,
     /// Whether it stands in a `[group.NAME]` section of its own.
     pub explicit: bool,
     /// Where each key of that section stands, sorted by key.
+    #[serde(deserialize_with = "origin::known")]
     pub origins: Arc<[KeyOrigin]>,
     /// What its processes are to each other.
     pub kind: GroupKind,
@@ -209,7 +228,7 @@ pub struct Group {
 }
 
 /// Everything about one process.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessSettings {
     /// Group and name.
     pub key: ProcessKey,
@@ -220,6 +239,7 @@ pub struct ProcessSettings {
     /// Where its section begins: `FILE:LINE`, for messages.
     pub origin: String,
     /// Where each key that a file gives stands, sorted by key; what is not here has its default. Shared by all copies.
+    #[serde(deserialize_with = "origin::known")]
     pub origins: Arc<[KeyOrigin]>,
     /// What takes effect when the process is started: a change restarts it.
     pub launch: Launch,
@@ -262,19 +282,8 @@ impl ProcessSettings {
     }
 }
 
-/// Where a key was given its value.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeyOrigin {
-    /// The key's own name, whatever spelling the file uses.
-    pub key: &'static str,
-    /// The file.
-    pub file: Arc<Path>,
-    /// Its line, from 1.
-    pub line: u32,
-}
-
 /// What a process is started with.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Launch {
     /// Program and arguments, already split into words. Never empty.
     pub argv: Vec<String>,
@@ -303,7 +312,7 @@ pub struct Launch {
 }
 
 /// What is decided about a process while it runs.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Policy {
     /// Start it when the daemon starts, or when it is added.
     pub autostart: bool,
@@ -330,7 +339,7 @@ pub struct Policy {
 }
 
 /// When a process that ended by itself is started again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Autorestart {
     /// Never.
     Never,
@@ -341,7 +350,7 @@ pub enum Autorestart {
 }
 
 /// An account, resolved when the file was loaded.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct User {
     /// Login name; the number as text where the account has no name.
     pub name: String,

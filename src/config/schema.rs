@@ -7,8 +7,8 @@
 use super::value_type::ValueType::{
     self, Account, Autorestart, Boolean, ChildLog, Command, EditMode, EnvFiles, Environment,
     Events, ExitCodes, ExitWhen, InetAddress, Integer, LineFormat, Listen, LogLevel, MainLog, Mode,
-    Name, Names, Owner, Path, Patterns, PayloadLength, Signal, Size, Socket, StandardOutput, Text,
-    Timestamps, Url,
+    Name, Names, OnOrphans, Owner, Path, Patterns, PayloadLength, Signal, Size, Socket,
+    StandardOutput, Text, Timestamps, Url,
 };
 use std::collections::BTreeMap;
 use std::fmt;
@@ -215,6 +215,7 @@ pub static KEYS: &[Key] = {
         key(Daemon, "strip_ansi", Boolean, "Remove ANSI escape sequences from the programs' output").or("false", "false"),
         key(Daemon, "identifier", Text, "Name of this daemon in its answers").or("taskmaster", "supervisor"),
         key(Daemon, "environment", Environment, "Variables that every program gets").or("", ""),
+        key(Daemon, "on_orphans", OnOrphans, "What becomes of the programs that a killed daemon left: adopt, stop or leave").or("adopt", "adopt"),
         key(Daemon, "control_socket", Boolean, "Listen for the console; without it nothing is written for others to find the daemon").or("true", "true"),
         key(Daemon, "auto_logs", Boolean, "Write a file for a log that is AUTO; false makes AUTO mean NONE").or("true", "true"),
         key(Daemon, "log_to_stderr", Boolean, "In the foreground, copy the daemon's log to the standard error").or("false", "false"),

@@ -6,7 +6,7 @@
 mod choices;
 mod lists;
 
-pub use choices::{autorestart, edit_mode, exit_when, log_level, payload_length};
+pub use choices::{autorestart, edit_mode, exit_when, log_level, on_orphans, payload_length};
 pub use lists::{env_files, line_format, log_targets, standard_output, timestamps};
 
 use super::environment::{self, ListError};

@@ -35,6 +35,8 @@ pub enum ValueType {
     LogLevel,
     /// Keys of the line editor.
     EditMode,
+    /// What becomes of programs that a killed daemon left.
+    OnOrphans,
     /// When the daemon ends by itself.
     ExitWhen,
     /// Whose lines are shown.
@@ -153,6 +155,7 @@ impl ValueType {
             | Self::Autorestart
             | Self::LogLevel
             | Self::EditMode
+            | Self::OnOrphans
             | Self::ExitWhen
             | Self::StandardOutput
             | Self::LineFormat
@@ -188,6 +191,7 @@ impl ValueType {
             Self::Autorestart => "`true`, `false` or `unexpected`".into(),
             Self::LogLevel => "a log level".into(),
             Self::EditMode => "`emacs` or `vi`".into(),
+            Self::OnOrphans => "`adopt`, `stop` or `leave`".into(),
             Self::ExitWhen => {
                 "`never`, `essential-failed`, `essential-exited` or `all-exited`".into()
             }
@@ -229,6 +233,7 @@ impl ValueType {
             Self::Autorestart => value::autorestart(text).map(drop),
             Self::LogLevel => value::log_level(text).map(drop),
             Self::EditMode => value::edit_mode(text).map(drop),
+            Self::OnOrphans => value::on_orphans(text).map(drop),
             Self::ExitWhen => value::exit_when(text).map(drop),
             Self::StandardOutput => value::standard_output(text).map(drop),
             Self::LineFormat => value::line_format(text).map(drop),

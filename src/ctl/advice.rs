@@ -42,7 +42,7 @@ fn killed(status: &ExitStatus) -> Option<String> {
             "somebody killed it; where nobody did, the machine ran out of memory (see dmesg)"
                 .to_owned(),
         ),
-        ExitStatus::Signal { .. } | ExitStatus::Code(_) => None,
+        ExitStatus::Signal { .. } | ExitStatus::Code(_) | ExitStatus::Unknown => None,
     }
 }
 
@@ -114,6 +114,9 @@ fn about_spawn(story: &Story, failure: &Failure) -> String {
         (Step::Fork | Step::Exec, Errno::ENOMEM) => {
             "the machine is out of memory; it tries again by itself".to_owned()
         }
+        (Step::Orphan, _) => format!(
+            "stop it (kill {subject}), and this one starts by itself; or set on_orphans=adopt, and a daemon takes it over"
+        ),
         (
             Step::Lookup
             | Step::Pipe

@@ -186,6 +186,7 @@ fn owner_of(path: &Path) -> String {
 fn refusal_of_connection(refusal: &Refusal) -> String {
     match refusal {
         Refusal::Busy => "the daemon has too many clients; try again later".to_owned(),
+        Refusal::NotUpgraded(reason) => reason.clone(),
         Refusal::Forbidden => "the daemon does not accept commands from this user".to_owned(),
         Refusal::ShuttingDown => "the daemon is shutting down".to_owned(),
         Refusal::Protocol { supported } => format!(

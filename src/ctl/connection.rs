@@ -353,6 +353,7 @@ fn waits(request: &Request) -> bool {
         | Request::Stop { .. }
         | Request::Restart { .. }
         | Request::Update { .. }
+        | Request::Upgrade
         | Request::Remove { .. } => true,
         Request::Status { .. }
         | Request::Signal { .. }

@@ -192,6 +192,7 @@ pub fn row(name: &str, state: ProcessState) -> StatusRow {
         failures: 0,
         next_attempt_ms: None,
         restarts: 0,
+        adopted: false,
         stdout_log: LogState::default(),
         stderr_log: LogState::default(),
         listener: None,

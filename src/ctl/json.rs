@@ -19,6 +19,7 @@
 //! | `logs` | `tail`, `maintail` | `name`, `size` of the file, and `text`, or `base64` where the bytes are not UTF-8 |
 //! | `version`, `console`, `protocol` | `version` | versions of both sides and of what they speak |
 //! | `accepted` | `reload`, `shutdown` | true |
+//! | `from`, `to` | `upgrade` | versions of the daemon before and after |
 //! | `actions` | `help` | `name`, `usage`, `summary`, `example` |
 //! | `groups`, `processes` | `update --dry-run`, `reread --diff` | `group`, `change`, `stopped`, `keys`; `name`, `group`, `process`, `program`, `state`, `step`, `section`, `keys` of `key`, `old`, `new`, `file`, `line`, `live` |
 //! | `error` | any | `kind`, `message`; `diagnostics` for a file with errors |
@@ -30,8 +31,9 @@
 //! A row of `status` has `name`, `group`, `process`, `program`, `state`, `code` (Supervisor's number), `description`
 //! (as in the table, in local time), `pid`, `uptime_ms`, `started_at` and `stopped_at` (seconds since 1970), `trouble`,
 //! `last_exit` (`code` or `signal`, `name`, `core_dumped`; `text`), `failures`, `next_attempt_ms`, `restarts`,
-//! `stdout_log` and `stderr_log` (`path`, `lost`, `errno`), `listener` of an event listener (`state`, `waiting`,
-//! `buffer_size`, `discarded`, `rejected`). What does not apply is null. Keys may be added.
+//! `adopted` (taken over from a daemon that was killed), `stdout_log` and `stderr_log` (`path`, `lost`, `errno`),
+//! `listener` of an event listener (`state`, `waiting`, `buffer_size`, `discarded`, `rejected`). What does not apply
+//! is null. Keys may be added.
 //! With `--long` it has `resources` of its tree of processes: `processes`, `cpu_ms`, `cpu_percent`, `memory` (bytes).
 //!
 //! A story has `process` (a row as above), `since_ms` (in its state), `wanted` (`up`, `by_operator`), `failed_step`
@@ -210,6 +212,7 @@ where
         "failures": row.failures,
         "next_attempt_ms": row.next_attempt_ms,
         "restarts": row.restarts,
+        "adopted": row.adopted,
         "stdout_log": log_state(&row.stdout_log),
         "stderr_log": log_state(&row.stderr_log),
         "listener": row.listener.as_ref().map(listener),
@@ -226,6 +229,7 @@ fn exit_status(status: &ExitStatus) -> Value {
         } => {
             json!({ "signal": number, "name": name, "core_dumped": core_dumped, "text": status.to_string() })
         }
+        ExitStatus::Unknown => json!({ "unknown": true, "text": status.to_string() }),
     }
 }
 
@@ -439,6 +443,7 @@ pub fn refusal(action: &str, refusal: &Refusal, rendered: &Rendered) -> Value {
         Refusal::TooLarge => "too_large",
         Refusal::Busy => "busy",
         Refusal::Forbidden => "forbidden",
+        Refusal::NotUpgraded(_) => "not_upgraded",
         Refusal::NotUnderstood(_) => "not_understood",
         Refusal::Protocol { .. } => "protocol",
     };

@@ -77,7 +77,10 @@ fn cells(row: &StatusRow, usage: Option<&Usage>) -> [String; 8] {
     [
         escape::line(&row.name),
         row.state.name().to_owned(),
-        row.pid.map_or_else(none, |pid| pid.to_string()),
+        row.pid.map_or_else(none, |pid| {
+            let mark = if row.adopted { " (adopted)" } else { "" };
+            format!("{pid}{mark}")
+        }),
         row.uptime_ms
             .map_or_else(none, |millis| table::uptime(millis / 1000)),
         row.restarts.to_string(),
@@ -232,6 +235,7 @@ mod tests {
                     pid: Some(4711),
                     uptime_ms: Some(3_600_000),
                     restarts: 12,
+                    adopted: false,
                     last_exit: Some(ExitStatus::Code(3)),
                     stdout_log: LogState {
                         path: Some("/var/log/web.log".to_owned()),

@@ -330,11 +330,18 @@ pub fn refusal(action: &str, refusal: &Refusal) -> Rendered {
     match refusal {
         Refusal::ShuttingDown => match action {
             "avail" | "reread" => Rendered::line("ERROR: supervisor shutting down", 1),
-            "update" | "reload" => Rendered::line("ERROR: already shutting down", 1),
+            "update" | "reload" | "upgrade" => Rendered::line("ERROR: already shutting down", 1),
             "shutdown" => Rendered::line("ERROR: already shutting down", 0),
             "add" => Rendered::line("ERROR: shutting down", 1),
             _ => Rendered::line("error: the daemon is shutting down", 1),
         },
+        Refusal::NotUpgraded(reason) => Rendered::line(
+            format!(
+                "ERROR: not upgraded, and nothing changed: {}",
+                super::escape::line(reason)
+            ),
+            1,
+        ),
         Refusal::BadConfig(diagnostics) => bad_config(diagnostics),
         Refusal::NoSuchGroup(group) => Rendered::line(format!("ERROR: no such group: {group}"), 1),
         Refusal::BadSignal(signal) => {

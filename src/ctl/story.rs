@@ -105,7 +105,15 @@ fn reasons(story: &Story) -> Vec<String> {
     let row = &story.row;
     let mut reasons = Vec::new();
     match row.state {
-        ProcessState::Running => reasons.push(format!("It runs as pid {}.", row.pid.unwrap_or(0))),
+        ProcessState::Running => reasons.push(format!(
+            "It runs as pid {}{}.",
+            row.pid.unwrap_or(0),
+            if row.adopted {
+                ", adopted from a daemon that was killed"
+            } else {
+                ""
+            }
+        )),
         ProcessState::Starting => reasons.push(format!(
             "It counts as started once it has been up for {}: {}.",
             whole_seconds(story, "startsecs"),
@@ -227,6 +235,11 @@ fn unexpected(story: &Story, status: &ExitStatus) -> String {
         ),
         ExitStatus::Signal { .. } => {
             format!("It was {status}; a death by signal is never expected.")
+        }
+        ExitStatus::Unknown => {
+            "It ended, and how is not known: it was adopted from a daemon that was killed. \
+                                That counts as unexpected."
+                .to_owned()
         }
     }
 }

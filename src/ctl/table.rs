@@ -134,9 +134,10 @@ where
 {
     match row.state {
         ProcessState::Running => format!(
-            "pid {}, uptime {}",
+            "pid {}, uptime {}{}",
             row.pid.unwrap_or(0),
-            uptime(row.uptime_ms.unwrap_or(0) / 1000)
+            uptime(row.uptime_ms.unwrap_or(0) / 1000),
+            if row.adopted { ", adopted" } else { "" }
         ),
         ProcessState::Fatal | ProcessState::Backoff => match &row.trouble {
             Some(trouble) => trouble.to_string(),

@@ -4,12 +4,13 @@
 //! mode of the socket says so. The mode of the file itself does not count: somebody may have loosened it.
 
 use crate::sys::peer::Peer;
+use serde::{Deserialize, Serialize};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// The rule for this daemon's socket.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Access {
     /// The daemon's effective user id.
     pub uid: u32,

@@ -8,6 +8,7 @@ use super::clients::ClientId;
 use super::convert;
 use super::event_loop::Daemon;
 use super::jobs::Tail;
+use super::upgrade::concerns_daemon_alone;
 use crate::daemon::capture::LogRef;
 use crate::engine::event::{Command, GroupChangeKind, Reply};
 use crate::engine::{self, Resolution};
@@ -16,12 +17,13 @@ use crate::sys::clock;
 use crate::types::{Monotonic, Signal, SignalError, Ticket};
 use crate::wire::{Diagnostic, Refusal, Request, RequestFrame, Response, SubscriptionEnd};
 use nix::unistd::AccessFlags;
+use serde::{Deserialize, Serialize};
 
 /// Most targets in one request, and most processes that they name where the daemon has not more of them.
 const TARGETS_MAX: usize = 4096;
 
 /// Who is to be answered when a command is done.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Waiter {
     /// A client.
     Client {
@@ -83,12 +85,7 @@ impl Daemon {
                     .map(Response::Refused);
             }
             Request::MainTail { bytes } => {
-                let tail = Tail {
-                    client,
-                    request: id,
-                    name: self.started_with.identifier.clone(),
-                };
-                self.queue_tail(tail, LogRef::Main, bytes);
+                self.main_tail(client, id, bytes);
                 return None;
             }
             Request::Clear { targets } => return self.clear(client, id, &targets),
@@ -133,13 +130,13 @@ impl Daemon {
                 Ok(config) => Command::Update { config, groups },
                 Err(faults) => return Some(Response::Refused(Refusal::BadConfig(faults))),
             },
-            // The file, and what is to be executed, are tried before anything is stopped for it.
-            Request::Reload => match self
-                .loader
-                .load_and_log()
-                .and_then(|_| self.check_executable())
-            {
-                Ok(()) => Command::Reload,
+            Request::Upgrade => {
+                self.ask_for_upgrade(client, id, now);
+                return None;
+            }
+            Request::Reload => match self.reload(client, id, now) {
+                Ok(Some(command)) => command,
+                Ok(None) => return None,
                 Err(faults) => return Some(Response::Refused(Refusal::BadConfig(faults))),
             },
         };
@@ -156,6 +153,34 @@ impl Daemon {
         );
         self.feed(engine::Event::Command { ticket, command });
         None
+    }
+
+    fn main_tail(&mut self, client: ClientId, request: u64, bytes: u64) {
+        let tail = Tail {
+            client,
+            request,
+            name: self.started_with.identifier.clone(),
+        };
+        self.queue_tail(tail, LogRef::Main, bytes);
+    }
+
+    /// The command that stops everything and starts anew; none where only the daemon's own settings are new, which takes
+    /// no stop. The file, and what is to be executed, are tried before anything is stopped for it.
+    fn reload(
+        &mut self,
+        client: ClientId,
+        id: u64,
+        now: Monotonic,
+    ) -> Result<Option<Command>, Vec<Diagnostic>> {
+        let config = self.loader.load_and_log()?;
+        self.check_executable()?;
+        if self.can_be_handed_over().is_err()
+            || !concerns_daemon_alone(&self.started_with, self.engine.config(), &config)
+        {
+            return Ok(Some(Command::Reload));
+        }
+        self.ask_for_settings(client, id, config.daemon.clone(), now);
+        Ok(None)
     }
 
     fn start_command(&self, targets: Vec<String>, wait: bool) -> Command {
@@ -252,6 +277,7 @@ fn targets_of(request: &Request) -> Option<&[String]> {
         | Request::Avail
         | Request::Reread
         | Request::Reload
+        | Request::Upgrade
         | Request::Shutdown
         | Request::Version
         | Request::Input { .. }

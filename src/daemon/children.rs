@@ -9,17 +9,28 @@
 use super::launch::{self, Launched, Launcher};
 use crate::config::model::ProcessSettings;
 use crate::engine::event::{Event, SpawnFailure};
+use crate::sys::handover::{self, Luggage};
 use crate::sys::spawn::{self, ExecStatus};
 use crate::types::{ExitStatus, Generation, Pid, ProcessKey};
+use nix::errno::Errno;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
 
 /// Processes made in one turn of the loop, so that clients and ends are served in between.
 pub const SPAWNS_PER_TURN: usize = 16;
 
+/// Children, written down.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ChildrenState {
+    waiting: Vec<Waiting>,
+    executing: Vec<(Pid, Waiting, RawFd)>,
+    failures: BTreeMap<Pid, SpawnFailure>,
+}
+
 /// A spawn that waits for its turn.
-#[derive(Debug)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Waiting {
     /// Whose.
     pub key: ProcessKey,
@@ -56,6 +67,39 @@ impl Children {
             executing: BTreeMap::new(),
             failures: BTreeMap::new(),
         }
+    }
+
+    /// What is to be written down of it, for the next image.
+    pub fn export(&self, luggage: &mut Luggage) -> Result<ChildrenState, Errno> {
+        let executing = self.executing.iter().map(|(&pid, executing)| {
+            let spawn = executing.spawn.clone();
+            Ok((pid, spawn, luggage.pack(&executing.status)?))
+        });
+        Ok(ChildrenState {
+            waiting: self.waiting.iter().cloned().collect(),
+            executing: executing.collect::<Result<_, _>>()?,
+            failures: self.failures.clone(),
+        })
+    }
+
+    /// Goes on where another image was.
+    pub fn import(launcher: Launcher, looks_first: bool, state: ChildrenState) -> Self {
+        let mut children = Self::new(launcher, looks_first);
+        children.waiting = state.waiting.into();
+        children.failures = state.failures;
+        for (pid, spawn, status) in state.executing {
+            if let Some(status) = handover::inherit(status) {
+                children.watch(pid, spawn, status);
+            }
+        }
+        children
+    }
+
+    /// The status pipes that have not told anything yet.
+    pub fn statuses(&self) -> impl Iterator<Item = (Pid, BorrowedFd<'_>)> {
+        self.executing
+            .iter()
+            .map(|(&pid, executing)| (pid, executing.status.as_fd()))
     }
 
     /// Takes a spawn into the queue.
@@ -97,7 +141,8 @@ impl Children {
         journal: BorrowedFd<'_>,
         listener: Option<BorrowedFd<'_>>,
     ) -> Result<Launched, SpawnFailure> {
-        self.launcher.launch(&spawn.settings, journal, listener)
+        self.launcher
+            .launch(&spawn.settings, spawn.generation, journal, listener)
     }
 
     /// Keeps the status pipe of a process just made, until it tells.

@@ -10,6 +10,7 @@ use crate::config::model::Config;
 use std::collections::BTreeSet;
 use std::fs::{self, File, TryLockError};
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -21,10 +22,22 @@ const SHARED_LOCK_PAUSE: Duration = Duration::from_millis(10);
 /// The use of a `childlogdir`. Ends when it is dropped.
 #[derive(Debug)]
 pub struct LogDirectory {
-    _lock: File,
+    lock: File,
 }
 
 impl LogDirectory {
+    /// The use that an earlier image of this process has made of it.
+    pub fn inherit(lock: OwnedFd) -> Self {
+        Self {
+            lock: File::from(lock),
+        }
+    }
+
+    /// The descriptor that holds it.
+    pub fn descriptor(&self) -> BorrowedFd<'_> {
+        self.lock.as_fd()
+    }
+
     /// Takes the directory into use, and first cleans it up unless the configuration says not to, or somebody else
     /// uses it.
     pub fn take(config: &Config) -> io::Result<Self> {
@@ -46,7 +59,7 @@ impl LogDirectory {
             }
             std::thread::sleep(SHARED_LOCK_PAUSE);
         }
-        Ok(Self { _lock: lock })
+        Ok(Self { lock })
     }
 }
 

@@ -5,10 +5,15 @@
 //! neither reads nor finishes what it began is cut off, and notices it is too slow for are counted and left out.
 //! What requests *mean* is not decided here.
 
+mod handover;
+
+pub use handover::ClientState;
+
 use crate::sys::peer::Peer;
 use crate::sys::poller::Interest;
 use crate::types::{Monotonic, Ticket};
 use crate::wire::{self, FrameBuffer, Hello, Notice, RequestFrame, Response, ServerFrame};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -29,7 +34,7 @@ const FRAME_DEADLINE: Duration = Duration::from_secs(10);
 const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Identifies a connection for the daemon's life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ClientId(pub u64);
 
 /// One connection.
@@ -239,7 +244,7 @@ impl Client {
         self.closing = true;
     }
 
-    fn queue<T: serde::Serialize>(&mut self, message: &T, now: Monotonic) {
+    fn queue<T: Serialize>(&mut self, message: &T, now: Monotonic) {
         match wire::encode(message) {
             Ok(frame) => {
                 if self.output.is_empty() {

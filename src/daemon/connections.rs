@@ -136,6 +136,15 @@ impl Daemon {
         }
     }
 
+    /// Goes on with a connection that another image had.
+    pub(super) fn welcome_back(&mut self, id: ClientId, client: Client) {
+        let wake = Wake::Client(id);
+        match self.poller.add(&client, wake.token(), Interest::READABLE) {
+            Ok(()) => drop(self.clients.insert(id, client)),
+            Err(error) => log::error!("can't watch a connection: {error}"),
+        }
+    }
+
     pub(super) fn on_client(&mut self, id: ClientId, ready: SocketReady, now: Monotonic) {
         let Some(client) = self.clients.get(&id) else {
             return;

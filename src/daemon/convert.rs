@@ -50,6 +50,7 @@ pub fn exit_status(status: types::ExitStatus) -> wire::ExitStatus {
             name: signal.to_string(),
             core_dumped,
         },
+        types::ExitStatus::Unknown => wire::ExitStatus::Unknown,
     }
 }
 
@@ -68,6 +69,7 @@ pub fn failure(failure: &SpawnFailure) -> wire::Failure {
         SpawnStep::UserId => wire::Step::UserId,
         SpawnStep::Directory => wire::Step::Directory,
         SpawnStep::Exec => wire::Step::Exec,
+        SpawnStep::Orphan => wire::Step::Orphan,
     };
     wire::Failure {
         step,

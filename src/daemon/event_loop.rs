@@ -13,18 +13,21 @@ use super::clients::{Client, ClientId};
 use super::connections::SocketReady;
 use super::inputs::Inputs;
 use super::jobs::Jobs;
-use super::journal::Journal;
+use super::journal::{Birth, Journal};
 use super::listeners::Listeners;
 use super::loader::Loader;
 use super::manager::Manager;
 use super::runtime_files::RuntimeFiles;
 use super::sockets::Sockets;
+use super::upgrade::Upgrade;
 use crate::config::model::DaemonSettings;
 use crate::engine::{Engine, Event};
+use crate::sys::pidfd::PidFd;
 use crate::sys::poller::{Interest, Poller, Ready};
 use crate::sys::signals::SignalSource;
 use crate::sys::{clock, reap};
 use crate::types::{Monotonic, Pid, ProcessKey, Ticket};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::os::unix::net::UnixListener;
@@ -60,6 +63,11 @@ pub struct Daemon {
     pub(super) executable: PathBuf,
     pub(super) access: Access,
     pub(super) manager: Manager,
+    /// Handles on programs that were taken over and are no children.
+    pub(super) adopted: BTreeMap<ProcessKey, PidFd>,
+    /// Programs of a killed daemon that are left alone.
+    pub(super) left: BTreeMap<ProcessKey, Birth>,
+    pub(super) upgrade: Option<Upgrade>,
     pub(super) listeners: Listeners,
     queue: VecDeque<Event>,
     more_ends: bool,
@@ -68,7 +76,7 @@ pub struct Daemon {
 }
 
 /// Numbers that are handed out once.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone, Serialize, Deserialize)]
 pub struct Counters {
     client: u64,
     ticket: u64,
@@ -147,6 +155,8 @@ pub(super) enum Wake {
     ExecStatus(Pid),
     /// A program's standard input has room.
     Input(u64),
+    /// A program that is no child has ended.
+    Adopted(Pid),
     /// An event listener has written something.
     Said(u64),
 }
@@ -162,6 +172,7 @@ impl Wake {
             Self::ExecStatus(pid) => (2 << 60) | u64::from(pid.as_raw().unsigned_abs()),
             Self::Input(id) => (3 << 60) | id,
             Self::Said(id) => (4 << 60) | id,
+            Self::Adopted(pid) => (5 << 60) | u64::from(pid.as_raw().unsigned_abs()),
         }
     }
 
@@ -173,15 +184,17 @@ impl Wake {
             (0, 2) => Some(Self::Capture),
             (0, 3) => Some(Self::RuntimeFiles),
             (1, id) => Some(Self::Client(ClientId(id))),
-            (2, pid) => i32::try_from(pid)
-                .ok()
-                .and_then(Pid::new)
-                .map(Self::ExecStatus),
+            (2, pid) => as_pid(pid).map(Self::ExecStatus),
             (3, id) => Some(Self::Input(id)),
             (4, id) => Some(Self::Said(id)),
+            (5, pid) => as_pid(pid).map(Self::Adopted),
             _ => None,
         }
     }
+}
+
+fn as_pid(number: u64) -> Option<Pid> {
+    i32::try_from(number).ok().and_then(Pid::new)
 }
 
 impl Daemon {
@@ -241,6 +254,9 @@ impl Daemon {
             executable,
             access,
             manager,
+            adopted: BTreeMap::new(),
+            left: BTreeMap::new(),
+            upgrade: None,
             listeners,
             queue: VecDeque::new(),
             more_ends: false,
@@ -249,16 +265,24 @@ impl Daemon {
         })
     }
 
-    /// Serves until the engine says that it is over.
-    pub fn serve(&mut self) -> io::Result<Ending> {
+    /// Starts what is to start by itself.
+    pub fn boot(&mut self) {
         self.open_pools();
         self.feed(Event::Boot);
+    }
+
+    /// Serves until the engine says that it is over, or until another image is to go on: `None`.
+    pub fn serve(&mut self) -> io::Result<Option<Ending>> {
+        self.want_events();
         let mut ready = Vec::new();
         loop {
             if let Some(ending) = &self.ending {
                 let ending = ending.clone();
                 self.say_goodbye();
-                return Ok(ending);
+                return Ok(Some(ending));
+            }
+            if self.is_handover_due() {
+                return Ok(None);
             }
             ready.clear();
             self.capture.let_go();
@@ -294,6 +318,7 @@ impl Daemon {
                     }
                     Some(Wake::ExecStatus(pid)) => self.on_exec_status(pid),
                     Some(Wake::Input(id)) => self.on_input_room(id),
+                    Some(Wake::Adopted(pid)) => self.on_adopted_end(pid),
                     Some(Wake::Said(id)) => self.on_listener_output(id),
                     None => log::error!("bug: unknown wake-up {token:#x}"),
                 }
@@ -304,6 +329,7 @@ impl Daemon {
             self.spawn_some();
             self.tend_clients(now);
             self.tend_listener(now);
+            self.tend_upgrade(now);
             self.tend_sockets();
             self.tend_listeners(now);
         }
@@ -337,6 +363,7 @@ impl Daemon {
         self.queue.push_back(event);
         while let Some(event) = self.queue.pop_front() {
             let actions = self.engine.step(clock::now(), event);
+            self.write_down();
             self.follow_engine();
             for action in actions {
                 self.execute(action);
@@ -363,6 +390,7 @@ impl Daemon {
             .filter_map(Client::deadline)
             .chain(self.engine.next_deadline())
             .chain(self.listener_rests_until)
+            .chain(self.upgrade_deadline())
             .chain(self.listeners.next_deadline())
             .min()
             .map(|deadline| deadline.since(now))
@@ -374,6 +402,11 @@ impl Daemon {
             let Some((pid, status)) = next else {
                 return;
             };
+            if self.is_end_of_check(pid, status, clock::now()) {
+                reap::collect(pid);
+                next = reap::peek();
+                continue;
+            }
             self.on_exec_status(pid);
             if let Some(pipe) = self.children.forget(pid) {
                 self.unwatch(&pipe);
@@ -448,6 +481,7 @@ mod tests {
             Wake::ExecStatus(Pid::new(1).unwrap()),
             Wake::ExecStatus(Pid::new(i32::MAX).unwrap()),
             Wake::Input(9),
+            Wake::Adopted(Pid::new(77).unwrap()),
             Wake::Said(9),
         ] {
             assert_eq!(Wake::from_token(wake.token()), Some(wake));

@@ -1,5 +1,6 @@
 //! Carries out the engine's actions, one system call each, and tells it what came of them.
 
+use super::adoption::runs_beside;
 use super::capture::{AttachOptions, StreamId};
 use super::children::Waiting;
 use super::event_loop::{Daemon, Ending, Wake};
@@ -34,14 +35,17 @@ impl Daemon {
                 pid,
                 scope,
                 signal,
-            } => send_signal(&key, pid, scope, signal),
+            } => self.send_signal(&key, pid, scope, signal),
             Action::Reap { pid } => self.reap(pid),
             Action::ProbeGroup {
                 key,
                 generation,
                 group,
             } => {
-                let alive = kill::group_exists(group);
+                let alive = match self.adopted(&key, group) {
+                    Some(handle) => handle.group_exists(),
+                    None => kill::group_exists(group),
+                };
                 self.follow_up(Event::GroupProbed {
                     key,
                     generation,
@@ -95,10 +99,13 @@ impl Daemon {
         let (key, generation) = (spawn.key.clone(), spawn.generation);
         let settings = spawn.settings.clone();
         let (children, journal) = (&mut self.children, self.journal.fd());
-        let launched = self
-            .sockets
-            .acquire(&settings)
-            .and_then(|listener| children.launch(&spawn, journal, listener));
+        let launched = match runs_beside(&mut self.left, &key) {
+            Some(failure) => Err(failure),
+            None => self
+                .sockets
+                .acquire(&settings)
+                .and_then(|listener| children.launch(&spawn, journal, listener)),
+        };
         let launched = match launched {
             Ok(launched) => launched,
             Err(failure) => {
@@ -110,6 +117,7 @@ impl Daemon {
             }
         };
         let pid = launched.spawned.pid;
+        self.journal.born(key.clone(), pid, launched.details);
         let captures = [
             (Channel::Stdout, launched.stdout, &settings.stdout),
             (Channel::Stderr, launched.stderr, &settings.stderr),
@@ -157,27 +165,26 @@ impl Daemon {
     }
 
     fn reap(&mut self, pid: Pid) {
-        reap::collect(pid);
-        if let Err(error) = self.journal.ended(pid) {
-            log::error!("can't record the end of pid {pid}: {error}");
+        if self.adopted.values().all(|handle| handle.pid() != pid) || reap::peek_at(pid).is_some() {
+            reap::collect(pid);
         }
-        if self.journal.is_long() && !self.children.has_executing() {
-            let alive = self.recordable(Some(pid));
-            if let Err(error) = self.journal.compact(&alive) {
-                log::error!("can't rewrite the record of processes: {error}");
-            }
+        self.journal.ended(pid);
+        if self.journal.is_long()
+            && !self.children.has_executing()
+            && let Err(error) = self.journal.write_anew()
+        {
+            log::error!("can't rewrite the record of processes: {error}");
         }
     }
 
-    /// Every process that runs, except one that has just been collected.
-    pub(super) fn recordable(&self, collected: Option<Pid>) -> Vec<(ProcessKey, Pid)> {
-        self.engine
-            .processes()
-            .filter_map(|process| {
-                let pid = process.pid.filter(|&live| Some(live) != collected)?;
-                Some((process.key, pid))
-            })
-            .collect()
+    /// Puts on record what the engine has decided, before it is done.
+    pub(super) fn write_down(&mut self) {
+        for (key, memo) in self.engine.take_memos() {
+            self.journal.remember(&key, memo.as_ref());
+        }
+        if self.engine.is_shutting_down() {
+            self.journal.close();
+        }
     }
 
     fn publish(&mut self, change: &StateChange) {
@@ -189,6 +196,7 @@ impl Daemon {
             State::Stopped | State::Exited | State::Backoff | State::Fatal
         ) {
             self.close_input(key);
+            self.release_adopted(key);
             self.sockets.look_again();
         }
         self.publish_state(change);
@@ -242,16 +250,18 @@ impl Daemon {
         }
         drop(self.inputs.close(key));
     }
-}
 
-fn send_signal(key: &ProcessKey, pid: Pid, scope: Scope, signal: Signal) {
-    let sent = match scope {
-        Scope::Leader => kill::process(pid, signal),
-        Scope::Group => kill::group(pid, signal),
-    };
-    match sent {
-        // It has ended just now: its end is on the way.
-        Ok(()) | Err(Errno::ESRCH) => {}
-        Err(errno) => log::error!("{key}: can't send {signal} to pid {pid}: {}", errno.desc()),
+    fn send_signal(&self, key: &ProcessKey, pid: Pid, scope: Scope, signal: Signal) {
+        let sent = match (self.adopted(key, pid), scope) {
+            (Some(handle), Scope::Leader) => handle.signal(signal),
+            (Some(handle), Scope::Group) => handle.signal_group(signal),
+            (None, Scope::Leader) => kill::process(pid, signal),
+            (None, Scope::Group) => kill::group(pid, signal),
+        };
+        match sent {
+            // It has ended just now: its end is on the way.
+            Ok(()) | Err(Errno::ESRCH) => {}
+            Err(errno) => log::error!("{key}: can't send {signal} to pid {pid}: {}", errno.desc()),
+        }
     }
 }

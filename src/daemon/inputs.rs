@@ -3,10 +3,12 @@
 //! A program that does not read can neither block the daemon nor make it hold more than [`PENDING_MAX`] bytes: input
 //! beyond that is refused whole. An event for a listener is taken whatever its length: a listener has only one at a time.
 
+use crate::sys::handover::{self, Luggage};
 use crate::types::ProcessKey;
 use nix::errno::Errno;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 
 /// Bytes held for one program.
 pub const PENDING_MAX: usize = 64 * 1024;
@@ -15,6 +17,15 @@ pub const PENDING_MAX: usize = 64 * 1024;
 #[derive(Debug, Default)]
 pub struct Inputs {
     pipes: BTreeMap<ProcessKey, Input>,
+}
+
+/// One of them, written down.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct InputState {
+    key: ProcessKey,
+    pipe: RawFd,
+    #[serde(with = "serde_bytes")]
+    pending: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -33,6 +44,33 @@ pub enum Progress {
 }
 
 impl Inputs {
+    /// What is to be written down of them, for the next image.
+    pub fn export(&self, luggage: &mut Luggage) -> Result<Vec<InputState>, Errno> {
+        let pipes = self.pipes.iter().map(|(key, input)| {
+            Ok(InputState {
+                key: key.clone(),
+                pipe: luggage.pack(&input.pipe)?,
+                pending: input.pending.clone(),
+            })
+        });
+        pipes.collect()
+    }
+
+    /// Those of another image. Returns the processes whose pipes wait for room.
+    pub fn import(state: Vec<InputState>) -> (Self, Vec<ProcessKey>) {
+        let mut inputs = Self::default();
+        let mut waiting = Vec::new();
+        for InputState { key, pipe, pending } in state {
+            if let Some(pipe) = handover::inherit(pipe) {
+                if !pending.is_empty() {
+                    waiting.push(key.clone());
+                }
+                inputs.pipes.insert(key, Input { pipe, pending });
+            }
+        }
+        (inputs, waiting)
+    }
+
     /// A process was spawned: its pipe replaces that of the one before.
     pub fn open(&mut self, key: ProcessKey, pipe: OwnedFd) {
         self.pipes.insert(

@@ -4,10 +4,11 @@ use super::capture::LogRef;
 use super::clients::ClientId;
 use crate::types::ProcessKey;
 use crate::wire::{Channel, NamedResult};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 
 /// Books of what is owed to whom.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone, Serialize, Deserialize)]
 pub struct Jobs {
     last: u64,
     tails: BTreeMap<u64, Tail>,
@@ -21,7 +22,7 @@ pub struct Jobs {
 }
 
 /// A read of a log.
-#[derive(Debug)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Tail {
     /// Who asked.
     pub client: ClientId,
@@ -32,7 +33,7 @@ pub struct Tail {
 }
 
 /// A read for the capture thread.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Read {
     /// The number to report by.
     pub job: u64,
@@ -43,7 +44,7 @@ pub struct Read {
 }
 
 /// A request that empties logs.
-#[derive(Debug)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Clearing {
     /// Who asked.
     pub client: ClientId,
@@ -56,7 +57,7 @@ pub struct Clearing {
 }
 
 /// A subscription and where its notices go.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Subscription {
     /// Who asked.
     pub client: ClientId,
@@ -67,7 +68,7 @@ pub struct Subscription {
 }
 
 /// What a subscription is about.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SubscribedTo {
     /// State changes.
     States,
@@ -178,6 +179,11 @@ impl Jobs {
         self.subscriptions
             .extract_if(.., |_, subscription| ends(subscription))
             .collect()
+    }
+
+    /// Everybody who follows something.
+    pub fn subscriptions(&self) -> impl Iterator<Item = (u64, &Subscription)> {
+        self.subscriptions.iter().map(|(&number, it)| (number, it))
     }
 
     /// Those who want to hear of states.

@@ -1,28 +1,35 @@
-//! Which processes a daemon made, on disk, so that the next one finds those of a daemon that was killed.
+//! Which processes a daemon made and what it knew of them, on disk, so that the next one finds what a killed one left.
 //!
 //! The file lies beside the socket, belongs to the holder of the lock and is only ever appended to while the daemon
-//! runs: each child writes its own line (`+ GROUP PROCESS PID STARTTICKS`) between fork and exec, so that no moment
-//! exists at which a program runs unrecorded; the daemon adds `- PID` when the process is gone. The first line names
-//! the boot: after a reboot no pid means anything. A line cut short by a crash is ignored.
+//! runs. Its first line names the boot and the set of pids: of others no number means anything. A line is
 //!
-//! A process is only ever touched when its start time proves that it is the recorded one.
+//! - `b GROUP PROCESS GENERATION STARTED PIPES SETTINGS`, and in the same write `+ GROUP PROCESS PID STARTTICKS`: a
+//!   process was made. The child writes it between fork and exec, so that no program ever runs unrecorded.
+//! - `- PID`: it is gone.
+//! - `m GROUP PROCESS MEMO`: what the engine knows of a process, as JSON, written before what it has decided is done.
+//! - `x GROUP PROCESS`: it is no longer configured.
+//! - `closing`: a shutdown has begun; whoever comes next starts from the file alone.
+//!
+//! A line that was cut short is ignored, and so is one that this version does not know. Earlier versions wrote `+` and
+//! `-` alone and ignore the rest, so both directions of a change of version are covered. There is no environment and no
+//! value of a setting in the file, only hashes; and nobody but the daemon's user may read it.
 
-use crate::sys::{kill, proc};
-use crate::types::{GroupName, Pid, ProcessKey, ProcessName, Signal};
+use crate::config::fingerprint::Fingerprint;
+use crate::engine::Memo;
+use crate::sys::proc;
+use crate::types::{Generation, GroupName, Monotonic, Pid, ProcessKey, ProcessName};
 use nix::fcntl::{FallocateFlags, FcntlArg, OFlag, fallocate, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
-/// Size above which the file is written anew with only what is alive.
+/// Size above which the file is written anew with only what still counts, unless that alone is half of it.
 const COMPACT_BYTES: u64 = 256 << 10;
-/// Room that is reserved on the disk for it, so that a disk that fills up later keeps no process off the record.
-const RESERVED_BYTES: i64 = 512 << 10;
 
 /// The open journal.
 #[derive(Debug)]
@@ -30,28 +37,204 @@ pub struct Journal {
     /// None for one that is kept in memory, since the daemon is not to be found by anybody.
     path: Option<PathBuf>,
     file: File,
+    births: BTreeMap<Pid, Birth>,
+    memos: BTreeMap<ProcessKey, String>,
+    closing: bool,
+    /// Size of the file when it was last written anew.
+    compacted: u64,
+    /// A write has failed, and that was told.
+    complained: bool,
 }
 
-/// A recorded process that still runs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Survivor {
-    /// Which process of the configuration it was.
+/// A journal, written down.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct JournalState {
+    births: BTreeMap<Pid, Birth>,
+    memos: BTreeMap<ProcessKey, String>,
+    closing: bool,
+}
+
+/// A process that was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Birth {
+    /// Which process of the configuration it is.
     pub key: ProcessKey,
-    /// Its pid, proved by its start time.
+    /// Its pid.
     pub pid: Pid,
-    ticks: u64,
+    /// When it started, in clock ticks since boot: proves the pid.
+    pub ticks: u64,
+    /// What else is known; a daemon of an earlier version did not write it down.
+    pub details: Option<Details>,
 }
 
-impl Survivor {
-    fn is_alive(&self) -> bool {
+/// What is written down about a process that is made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Details {
+    /// Of its spawn.
+    pub generation: Generation,
+    /// When it was spawned.
+    pub started_at: Monotonic,
+    /// Its pipes: standard input, output and error, where they are pipes of the daemon's.
+    pub pipes: [Option<u64>; 3],
+    /// What it was started with.
+    pub fingerprint: Fingerprint,
+}
+
+impl Birth {
+    /// Whether it has not ended.
+    pub fn is_alive(&self) -> bool {
         proc::survives(self.pid, self.ticks)
     }
 
-    /// Whether it has ended and left members of its group behind, who keep the number from being given to others.
-    fn left_members(&self) -> bool {
-        let is_free = proc::start_ticks(self.pid).is_none_or(|ticks| ticks == self.ticks);
-        is_free && !self.is_alive() && kill::group_exists(self.pid)
+    fn line(&self) -> String {
+        let Self {
+            key,
+            pid,
+            ticks,
+            details,
+        } = self;
+        let prefix = details
+            .as_ref()
+            .map_or_else(|| born_prefix(key), |details| details.line(key));
+        format!("{prefix} {pid} {ticks}\n")
     }
+}
+
+impl Details {
+    /// The beginning of the lines that the child writes. The line before may have been cut short by a full disk.
+    pub fn line(&self, key: &ProcessKey) -> String {
+        let Self {
+            generation,
+            started_at,
+            pipes,
+            fingerprint,
+        } = self;
+        let pipes = pipes.map(|pipe| pipe.map_or_else(|| "-".to_owned(), |it| it.to_string()));
+        format!(
+            "\nb {} {} {} {} {} {fingerprint}\n{}",
+            key.group,
+            key.process,
+            generation.0,
+            started_at.as_nanos(),
+            pipes.join(","),
+            born_prefix(key)
+        )
+    }
+}
+
+fn born_prefix(key: &ProcessKey) -> String {
+    format!("+ {} {}", key.group, key.process)
+}
+
+/// What the last daemon left on record.
+#[derive(Debug, Default, PartialEq)]
+pub struct Record {
+    /// Processes that were made and not told to be gone.
+    pub births: Vec<Birth>,
+    /// What it knew of its processes.
+    pub memos: BTreeMap<ProcessKey, Memo>,
+    /// The generation of the last process that was made for each.
+    pub last_born: BTreeMap<ProcessKey, Generation>,
+    /// It was shutting down.
+    pub closing: bool,
+}
+
+impl Record {
+    /// Reads the file. A missing one means nothing.
+    pub fn read(path: &Path) -> io::Result<Self> {
+        let mut text = Vec::new();
+        match open(path, false) {
+            Ok(mut file) => file.read_to_end(&mut text)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
+            Err(error) => return Err(error),
+        };
+        Ok(Self::parse(&String::from_utf8_lossy(&text), &this_run()))
+    }
+
+    fn parse(text: &str, boot: &str) -> Self {
+        let mut record = Self::default();
+        let mut births = BTreeMap::new();
+        let mut this_boot = false;
+        let mut details = None;
+        let lines = text.split_inclusive('\n');
+        for line in lines.filter_map(|line| line.strip_suffix('\n')) {
+            let words: Vec<&str> = line.splitn(4, ' ').collect();
+            let announced = details.take();
+            match *words.as_slice() {
+                ["boot", id] => this_boot = boot == id,
+                _ if !this_boot => {}
+                ["closing"] => record.closing = true,
+                ["-", pid] => {
+                    if let Some(pid) = pid.parse().ok().and_then(Pid::new) {
+                        births.remove(&pid);
+                    }
+                }
+                ["b", group, process, rest] => {
+                    details = key(group, process).zip(parse_details(rest));
+                }
+                ["+", group, process, rest] => {
+                    if let Some((key, (pid, ticks))) = key(group, process).zip(parse_proof(rest)) {
+                        let details = announced
+                            .filter(|(of, _)| *of == key)
+                            .map(|(_, details)| details);
+                        if let Some(Details { generation, .. }) = &details {
+                            let last = record.last_born.entry(key.clone()).or_default();
+                            *last = (*last).max(*generation);
+                        }
+                        let birth = Birth {
+                            key,
+                            pid,
+                            ticks,
+                            details,
+                        };
+                        births.insert(pid, birth);
+                    }
+                }
+                ["m", group, process, json] => {
+                    if let (Some(key), Ok(memo)) = (key(group, process), serde_json::from_str(json))
+                    {
+                        record.memos.insert(key, memo);
+                    }
+                }
+                ["x", group, process] => {
+                    if let Some(key) = key(group, process) {
+                        record.memos.remove(&key);
+                    }
+                }
+                _ => {}
+            }
+        }
+        record.births = births.into_values().collect();
+        record
+    }
+}
+
+fn key(group: &str, process: &str) -> Option<ProcessKey> {
+    Some(ProcessKey {
+        group: GroupName::new(group).ok()?,
+        process: ProcessName::new(process).ok()?,
+    })
+}
+
+fn parse_proof(text: &str) -> Option<(Pid, u64)> {
+    let (pid, ticks) = text.split_once(' ')?;
+    // Start time 0 was written by a child that could not read its own: it proves nothing.
+    let ticks = ticks.parse().ok().filter(|&ticks| ticks > 0)?;
+    Some((Pid::new(pid.parse().ok()?)?, ticks))
+}
+
+fn parse_details(text: &str) -> Option<Details> {
+    let words: Vec<&str> = text.split(' ').collect();
+    let [generation, started_at, pipes, fingerprint] = *words.as_slice() else {
+        return None;
+    };
+    let pipes: Vec<Option<u64>> = pipes.split(',').map(|pipe| pipe.parse().ok()).collect();
+    Some(Details {
+        generation: Generation(generation.parse().ok()?),
+        started_at: Monotonic::from_nanos(started_at.parse().ok()?),
+        pipes: pipes.try_into().ok()?,
+        fingerprint: fingerprint.parse().unwrap_or_default(),
+    })
 }
 
 impl Journal {
@@ -62,38 +245,56 @@ impl Journal {
         PathBuf::from(name)
     }
 
-    /// Reads what the last daemon left and returns what of it still runs. A missing file means nothing.
-    pub fn survivors(path: &Path) -> io::Result<Vec<Survivor>> {
-        let mut text = Vec::new();
-        match open(path, false) {
-            Ok(mut file) => file.read_to_end(&mut text)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(error),
-        };
-        let recorded = parse(&String::from_utf8_lossy(&text), &this_run());
-        Ok(recorded.into_values().filter(Survivor::is_alive).collect())
-    }
-
-    /// Begins a new journal in place of the old one.
-    pub fn create(path: &Path) -> io::Result<Self> {
+    /// Begins a new journal in place of the old one, with processes that live on and what is known.
+    pub fn create<'a>(
+        path: &Path,
+        births: Vec<Birth>,
+        memos: impl Iterator<Item = (&'a ProcessKey, &'a Memo)>,
+    ) -> io::Result<Self> {
+        let memos = memos.filter_map(|(key, memo)| {
+            let json = serde_json::to_string(memo).ok()?;
+            Some((key.clone(), json))
+        });
         let mut journal = Self {
             path: Some(path.to_owned()),
             file: open(path, true)?,
+            births: births.into_iter().map(|birth| (birth.pid, birth)).collect(),
+            memos: memos.collect(),
+            closing: false,
+            compacted: 0,
+            complained: false,
         };
-        journal.restart(&[])?;
+        journal.write_anew()?;
+        Ok(journal)
+    }
+
+    /// What is to be written down of it, for the next image.
+    pub fn export(&self) -> JournalState {
+        JournalState {
+            births: self.births.clone(),
+            memos: self.memos.clone(),
+            closing: self.closing,
+        }
+    }
+
+    /// Goes on with the journal of another image; without a path, in memory.
+    pub fn import(path: Option<&Path>, state: JournalState) -> io::Result<Self> {
+        let mut journal = Self {
+            path: path.map(Path::to_owned),
+            file: path.map_or_else(memory, |path| open(path, true))?,
+            births: state.births,
+            memos: state.memos,
+            closing: state.closing,
+            compacted: 0,
+            complained: false,
+        };
+        journal.write_anew()?;
         Ok(journal)
     }
 
     /// A journal that ends with the daemon, for one that leaves nothing behind: a container's, with which all ends.
     pub fn in_memory() -> io::Result<Self> {
-        let file = memfd_create(c"journal", MFdFlags::MFD_CLOEXEC)?;
-        fcntl(&file, FcntlArg::F_SETFL(OFlag::O_APPEND))?;
-        let mut journal = Self {
-            path: None,
-            file: file.into(),
-        };
-        journal.restart(&[])?;
-        Ok(journal)
+        Self::import(None, JournalState::default())
     }
 
     /// Where children append their line.
@@ -101,17 +302,66 @@ impl Journal {
         self.file.as_fd()
     }
 
-    /// A recorded process is gone.
-    pub fn ended(&mut self, pid: Pid) -> io::Result<()> {
-        let line = format!("- {pid}\n");
-        self.file.write_all(line.as_bytes())
+    /// A process was made, which writes its own line.
+    pub fn born(&mut self, key: ProcessKey, pid: Pid, details: Details) {
+        let birth = Birth {
+            key,
+            pid,
+            ticks: 0,
+            details: Some(details),
+        };
+        self.births.insert(pid, birth);
     }
 
-    /// Whether it has grown enough to be worth compacting.
+    /// A recorded process is gone.
+    pub fn ended(&mut self, pid: Pid) {
+        self.births.remove(&pid);
+        self.append(&format!("- {pid}\n"));
+    }
+
+    /// What the engine knows of a process; `None` when it is no longer configured. Writes nothing that is written already.
+    pub fn remember(&mut self, key: &ProcessKey, memo: Option<&Memo>) {
+        let (group, process) = (&key.group, &key.process);
+        match memo.map(serde_json::to_string) {
+            Some(Ok(json)) => {
+                if self.memos.get(key) != Some(&json) {
+                    self.append(&format!("m {group} {process} {json}\n"));
+                    self.memos.insert(key.clone(), json);
+                }
+            }
+            Some(Err(error)) => log::error!("bug: {key} can't be written down: {error}"),
+            None => {
+                if self.memos.remove(key).is_some() {
+                    self.append(&format!("x {group} {process}\n"));
+                }
+            }
+        }
+    }
+
+    /// A shutdown has begun.
+    pub fn close(&mut self) {
+        if !std::mem::replace(&mut self.closing, true) {
+            self.append("closing\n");
+        }
+    }
+
+    fn append(&mut self, line: &str) {
+        match self.file.write_all(line.as_bytes()) {
+            Ok(()) => self.complained = false,
+            Err(error) => {
+                if !std::mem::replace(&mut self.complained, true) {
+                    log::error!("can't write the record of processes: {error}");
+                }
+            }
+        }
+    }
+
+    /// Whether it has grown enough to be worth writing anew.
     pub fn is_long(&self) -> bool {
+        let most = COMPACT_BYTES.max(self.compacted.saturating_mul(2));
         self.file
             .metadata()
-            .is_ok_and(|metadata| metadata.len() > COMPACT_BYTES)
+            .is_ok_and(|metadata| metadata.len() > most)
     }
 
     /// Whether the file is still the one at its path.
@@ -125,16 +375,24 @@ impl Journal {
         }
     }
 
-    /// Writes the journal anew with the processes that are alive. A child between fork and exec must be among them.
-    pub fn compact(&mut self, alive: &[(ProcessKey, Pid)]) -> io::Result<()> {
-        self.restart(alive)
-    }
-
-    fn restart(&mut self, alive: &[(ProcessKey, Pid)]) -> io::Result<()> {
+    /// Writes the journal anew with what still counts.
+    pub fn write_anew(&mut self) -> io::Result<()> {
         let mut text = format!("boot {}\n", this_run());
-        for (key, pid) in alive {
-            let ticks = proc::start_ticks(*pid).unwrap_or(0);
-            let line = format!("+ {} {} {pid} {ticks}\n", key.group, key.process);
+        if self.closing {
+            text.push_str("closing\n");
+        }
+        self.births.retain(|pid, birth| {
+            // One that was just made has not been looked at yet.
+            if birth.ticks == 0 {
+                birth.ticks = proc::start_ticks(*pid).unwrap_or(0);
+            }
+            birth.ticks == 0 || proc::start_ticks(*pid) == Some(birth.ticks)
+        });
+        for birth in self.births.values() {
+            text.push_str(&birth.line());
+        }
+        for (key, json) in &self.memos {
+            let line = format!("m {} {} {json}\n", key.group, key.process);
             text.push_str(&line);
         }
         let Some(path) = &self.path else {
@@ -150,16 +408,16 @@ impl Journal {
             Ok(()) | Err(_) => {}
         }
         let mut file = open(&fresh, true)?;
-        // Where there is no room, or the file system cannot reserve any, the writes themselves decide.
-        let _reserved = fallocate(
-            &file,
-            FallocateFlags::FALLOC_FL_KEEP_SIZE,
-            0,
-            RESERVED_BYTES,
-        );
+        let size = text.len() as u64;
+        // Room for all that comes before it is written anew, so that a disk that fills up later keeps nothing off the
+        // record. Where there is no room, or the file system cannot reserve any, the writes themselves decide.
+        let most = COMPACT_BYTES.max(size.saturating_mul(2));
+        let room = i64::try_from(most.saturating_mul(2)).unwrap_or(i64::MAX);
+        let _reserved = fallocate(&file, FallocateFlags::FALLOC_FL_KEEP_SIZE, 0, room);
         file.write_all(text.as_bytes())?;
         std::fs::rename(&fresh, path)?;
         self.file = file;
+        self.compacted = size;
         Ok(())
     }
 
@@ -167,6 +425,12 @@ impl Journal {
     pub fn remove(self) -> io::Result<()> {
         self.path.map_or(Ok(()), std::fs::remove_file)
     }
+}
+
+fn memory() -> io::Result<File> {
+    let file = memfd_create(c"journal", MFdFlags::MFD_CLOEXEC)?;
+    fcntl(&file, FcntlArg::F_SETFL(OFlag::O_APPEND))?;
+    Ok(file.into())
 }
 
 fn open(path: &Path, write: bool) -> io::Result<File> {
@@ -185,155 +449,93 @@ fn this_run() -> String {
     format!("{}/{namespace}", proc::boot_id().unwrap_or_default())
 }
 
-fn parse(text: &str, boot: &str) -> BTreeMap<Pid, Survivor> {
-    let mut alive = BTreeMap::new();
-    let mut this_boot = false;
-    for line in text
-        .split_inclusive('\n')
-        .filter_map(|line| line.strip_suffix('\n'))
-    {
-        let words: Vec<&str> = line.split(' ').collect();
-        match *words.as_slice() {
-            ["boot", id] => this_boot = boot == id,
-            ["+", group, process, pid, ticks] if this_boot => {
-                if let Some(survivor) = survivor(group, process, pid, ticks) {
-                    alive.insert(survivor.pid, survivor);
-                }
-            }
-            ["-", pid] => {
-                if let Some(pid) = pid.parse().ok().and_then(Pid::new) {
-                    alive.remove(&pid);
-                }
-            }
-            _ => {}
-        }
-    }
-    alive
-}
-
-fn survivor(group: &str, process: &str, pid: &str, ticks: &str) -> Option<Survivor> {
-    Some(Survivor {
-        key: ProcessKey {
-            group: GroupName::new(group).ok()?,
-            process: ProcessName::new(process).ok()?,
-        },
-        pid: Pid::new(pid.parse().ok()?)?,
-        // Start time 0 was written by a child that could not read its own: it proves nothing.
-        ticks: ticks.parse().ok().filter(|&ticks| ticks > 0)?,
-    })
-}
-
-/// How one survivor is to be stopped.
-#[derive(Debug, Clone)]
-pub struct Stop {
-    /// The process.
-    pub survivor: Survivor,
-    /// Signal that asks it.
-    pub signal: Signal,
-    /// How long it may take.
-    pub patience: Duration,
-}
-
-/// Stops processes that a killed daemon left, all at once: each is asked, then its group is killed when its time is
-/// over or it has ended and others of the group have not. Returns those that did not even die of that.
-pub fn stop_survivors(stops: &[Stop]) -> Vec<Survivor> {
-    /// Time for the kernel to carry out a KILL.
-    const KILL_GRACE: Duration = Duration::from_secs(5);
-    const GLANCE: Duration = Duration::from_millis(5);
-
-    let begin = Instant::now();
-    for stop in stops.iter().filter(|stop| stop.survivor.is_alive()) {
-        // An error means that it has just ended, or will show as one that is left.
-        let _asked = kill::group(stop.survivor.pid, stop.signal);
-        let _continued = kill::group(stop.survivor.pid, Signal::CONT);
-    }
-    let mut killed_at = BTreeMap::new();
-    loop {
-        let left: Vec<&Stop> = stops
-            .iter()
-            .filter(|stop| stop.survivor.is_alive() || stop.survivor.left_members())
-            .collect();
-        for stop in &left {
-            // Those who outlive their leader were asked as he was.
-            let overdue = begin.elapsed() >= stop.patience || stop.survivor.left_members();
-            if overdue && !killed_at.contains_key(&stop.survivor.pid) {
-                let _killed = kill::group(stop.survivor.pid, Signal::KILL);
-                killed_at.insert(stop.survivor.pid, Instant::now());
-            }
-        }
-        let given_up = |stop: &Stop| {
-            killed_at
-                .get(&stop.survivor.pid)
-                .is_some_and(|killed| killed.elapsed() > KILL_GRACE)
-        };
-        if left.iter().all(|stop| given_up(stop)) {
-            return left.into_iter().map(|stop| stop.survivor.clone()).collect();
-        }
-        std::thread::sleep(GLANCE);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn only_whole_lines_of_this_boot_count() {
-        let text =
-            "boot abc\n+ web web 10 500\n+ site web:0 11 501\n- 10\n+ junk\n+ a a 12 0\n+ b b 13 5";
-        let found: Vec<(String, i32)> = parse(text, "abc")
-            .into_values()
-            .map(|survivor| (survivor.key.to_string(), survivor.pid.as_raw()))
-            .collect();
-        assert_eq!(found, [("site:web:0".to_owned(), 11)]);
-        assert!(parse(text, "other").is_empty());
+    fn found(text: &str, boot: &str) -> Vec<(String, i32)> {
+        Record::parse(text, boot)
+            .births
+            .into_iter()
+            .map(|birth| (birth.key.to_string(), birth.pid.as_raw()))
+            .collect()
     }
 
     #[test]
-    fn a_process_is_found_by_its_start_time_and_stopped_with_its_group() {
-        use std::os::unix::process::CommandExt;
+    fn only_whole_lines_of_this_boot_count() {
+        // As an earlier version wrote it.
+        let text =
+            "boot abc\n+ web web 10 500\n+ site web:0 11 501\n- 10\n+ junk\n+ a a 12 0\n+ b b 13 5";
+        assert_eq!(found(text, "abc"), [("site:web:0".to_owned(), 11)]);
+        assert_eq!(Record::parse(text, "abc").births[0].details, None);
+        assert_eq!(Record::parse(text, "other"), Record::default());
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let web = key("site", "web:0").unwrap();
+        let details = Details {
+            generation: Generation(7),
+            started_at: Monotonic::from_nanos(123_456),
+            pipes: [Some(11), None, Some(12)],
+            fingerprint: "command=0011,umask=22".parse().unwrap(),
+        };
+        let birth = Birth {
+            key: web.clone(),
+            pid: Pid::new(42).unwrap(),
+            ticks: 99,
+            details: Some(details),
+        };
+        let text = format!("boot abc\nm site web:0 {{\"cut{}", birth.line());
+        let record = Record::parse(&text, "abc");
+        assert_eq!(record.births, std::slice::from_ref(&birth));
+        assert_eq!(record.last_born.get(&web), Some(&Generation(7)));
+        // A cut in the middle of the two lines leaves nothing half-known.
+        let line = birth.line();
+        for cut in 0..line.len() {
+            let text = format!("boot abc\n{}", &line[..cut]);
+            assert_eq!(found(&text, "abc"), [], "{text}");
+        }
+        let gone = Record::parse(&format!("{text}- 42\nclosing\n"), "abc");
+        assert_eq!((gone.births.len(), gone.closing), (0, true));
+        assert_eq!(gone.last_born.get(&web), Some(&Generation(7)));
+    }
+
+    #[test]
+    fn it_is_written_anew_with_what_still_counts() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("sock.children");
-        let mut journal = Journal::create(&path).unwrap();
-        let mut child = std::process::Command::new("sleep")
-            .arg("1000")
-            .process_group(0)
-            .spawn()
-            .unwrap();
-        let pid = Pid::new(i32::try_from(child.id()).unwrap()).unwrap();
-        let key = ProcessKey {
-            group: GroupName::new("web").unwrap(),
-            process: ProcessName::new("web").unwrap(),
+        let mut journal = Journal::create(&path, Vec::new(), std::iter::empty()).unwrap();
+        let web = key("web", "web").unwrap();
+        let own = Pid::new(nix::unistd::getpid().as_raw()).unwrap();
+        let details = Details {
+            generation: Generation(1),
+            started_at: Monotonic::from_nanos(1),
+            pipes: [None; 3],
+            fingerprint: Fingerprint::default(),
         };
-        journal.compact(&[(key.clone(), pid)]).unwrap();
-        let found = Journal::survivors(&path).unwrap();
-        assert_eq!(
-            found
-                .iter()
-                .map(|survivor| survivor.pid)
-                .collect::<Vec<_>>(),
-            [pid]
-        );
-
-        let other = Survivor {
-            ticks: found[0].ticks + 1,
-            ..found[0].clone()
-        };
-        assert!(!other.is_alive(), "another start time is another process");
-
-        // The zombie still shows its start time, so somebody has to reap it, as process 1 would.
-        let reaper = std::thread::spawn(move || child.wait().unwrap());
-        let stop = Stop {
-            survivor: found[0].clone(),
-            signal: Signal::TERM,
-            patience: Duration::from_secs(10),
-        };
-        assert_eq!(stop_survivors(&[stop]), []);
-        reaper.join().unwrap();
-
-        journal.ended(pid).unwrap();
-        assert_eq!(Journal::survivors(&path).unwrap(), []);
+        journal.born(web.clone(), own, details);
+        let memo: Memo = serde_json::from_str(
+            r#"{"wanted":{"up":true,"by_operator":false},"current":"Fatal","generation":3,"since":5}"#,
+        )
+        .unwrap();
+        journal.remember(&web, Some(&memo));
+        let size = std::fs::metadata(&path).unwrap().len();
+        journal.remember(&web, Some(&memo));
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), size, "twice");
+        journal.write_anew().unwrap();
+        let record = Record::read(&path).unwrap();
+        assert_eq!(record.births.len(), 1);
+        assert!(record.births[0].is_alive());
+        assert_eq!(record.memos, BTreeMap::from([(web.clone(), memo)]));
+        journal.remember(&web, None);
+        journal.ended(own);
+        journal.close();
+        let record = Record::read(&path).unwrap();
+        assert_eq!((record.births, record.memos.len()), (vec![], 0));
+        assert!(record.closing);
+        assert!(journal.is_intact() && !journal.is_long());
         journal.remove().unwrap();
-        assert!(!path.exists());
+        assert_eq!(Record::read(&path).unwrap(), Record::default());
     }
 }

@@ -5,13 +5,16 @@
 
 use super::capture;
 use super::environment::Variables;
+use super::journal::Details;
+use crate::config::fingerprint::Fingerprint;
 use crate::config::model::{LogSettings, ProcessSettings, User};
 use crate::engine::event::{SpawnFailure, SpawnStep};
 use crate::sys::limits::Limit;
 use crate::sys::lookup::{Lookups, lookup};
 use crate::sys::mounts::Mounts;
 use crate::sys::spawn::{self, Identity, Journal, SpawnSpec, Spawned, Spawner};
-use crate::sys::{limits, notify, pipe};
+use crate::sys::{clock, limits, notify, pipe};
+use crate::types::Generation;
 use nix::errno::Errno;
 use std::collections::BTreeMap;
 use std::ffi::{CString, OsString};
@@ -26,12 +29,13 @@ const DEFAULT_PATH: &str = "/bin:/usr/bin:/usr/local/bin";
 const RESERVED_DESCRIPTORS: u64 = 24;
 
 /// Variables that speak to the daemon alone: readiness and socket hand-over of a service manager.
-const NOT_FOR_CHILDREN: [&str; 5] = [
+const NOT_FOR_CHILDREN: [&str; 6] = [
     notify::VARIABLE,
     "LISTEN_FDS",
     "LISTEN_PID",
     "LISTEN_FDNAMES",
     super::reexec::MARKER,
+    super::reexec::HANDOVER,
 ];
 
 /// What all children have in common.
@@ -60,6 +64,8 @@ pub struct Launched {
     pub stdout: Option<OwnedFd>,
     /// Its standard error, where it is captured apart from its output.
     pub stderr: Option<OwnedFd>,
+    /// What it has written down about itself.
+    pub details: Details,
 }
 
 impl Launcher {
@@ -107,6 +113,7 @@ impl Launcher {
     pub fn launch(
         &mut self,
         settings: &ProcessSettings,
+        generation: Generation,
         journal: BorrowedFd<'_>,
         listener: Option<BorrowedFd<'_>>,
     ) -> Result<Launched, SpawnFailure> {
@@ -131,15 +138,7 @@ impl Launcher {
             .map(|word| c_string(word.into()))
             .collect::<Result<Vec<_>, _>>()
             .map_err(exec)?;
-        let envp = environment
-            .into_iter()
-            .map(|(mut name, value)| {
-                name.push("=");
-                name.push(value);
-                c_string(name)
-            })
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(exec)?;
+        let envp = variables(environment).map_err(exec)?;
         let directory = launch
             .directory
             .as_ref()
@@ -176,11 +175,17 @@ impl Launcher {
             }
         };
 
+        let numbers = [
+            stdin_writer.as_ref().and_then(pipe::identity),
+            stdout.child_end().and_then(pipe::identity),
+            stderr.child_end().and_then(pipe::identity),
+        ];
+        let details = details(settings, generation, numbers);
+        let prefix = details.line(&settings.key);
         let is_prompt = self
             .mounts
             .as_mut()
             .is_some_and(|mounts| mounts.can_start(&program, directory.as_deref()));
-        let prefix = format!("+ {} {}", settings.key.group, settings.key.process);
         let spec = SpawnSpec {
             program: &program,
             argv: &argv,
@@ -210,6 +215,7 @@ impl Launcher {
             stdin: stdin_writer,
             stdout: stdout.into_reader(),
             stderr: stderr.into_reader(),
+            details,
         })
     }
 
@@ -247,6 +253,26 @@ impl Launcher {
             },
             Err,
         )
+    }
+}
+
+/// Variables as the kernel takes them.
+fn variables(environment: BTreeMap<OsString, OsString>) -> Result<Vec<CString>, Errno> {
+    let lines = environment.into_iter().map(|(mut name, value)| {
+        name.push("=");
+        name.push(value);
+        c_string(name)
+    });
+    lines.collect()
+}
+
+/// What a process writes down about itself.
+fn details(settings: &ProcessSettings, generation: Generation, pipes: [Option<u64>; 3]) -> Details {
+    Details {
+        generation,
+        started_at: clock::now(),
+        pipes,
+        fingerprint: Fingerprint::of(settings),
     }
 }
 
@@ -327,7 +353,8 @@ pub fn subject(settings: &ProcessSettings, step: SpawnStep) -> String {
         | SpawnStep::Fork
         | SpawnStep::Session
         | SpawnStep::Descriptors
-        | SpawnStep::Limits => settings.key.to_string(),
+        | SpawnStep::Limits
+        | SpawnStep::Orphan => settings.key.to_string(),
     }
 }
 

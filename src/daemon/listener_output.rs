@@ -59,6 +59,11 @@ pub struct Turn {
 }
 
 impl ListenerOutputs {
+    /// Whether no listener has anything left to say.
+    pub fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
     /// A listener has a new process. Returns the end of our pipe that the capture thread is to read, if it is logged.
     pub fn open(
         &mut self,

@@ -8,11 +8,12 @@ use super::event_loop::Daemon;
 use super::logging::escape_controls;
 use crate::sys::clock;
 use crate::sys::notify::{self, NotifySocket};
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// What the daemon does, as far as a manager cares.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Phase {
     /// Does not serve yet.
     Starting,
     /// Serves.
@@ -75,6 +76,19 @@ impl Manager {
         Self {
             socket,
             phase: Phase::Starting,
+        }
+    }
+
+    /// What was told last.
+    pub fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// Goes on where another image was.
+    pub fn resume(phase: Phase) -> Self {
+        Self {
+            phase,
+            ..Self::from_environment()
         }
     }
 

@@ -9,6 +9,7 @@
 //! Not here: decisions about processes (the engine's), the meaning of a file (config's), wording for people (ctl's).
 
 mod access;
+mod adoption;
 mod api;
 pub mod capture;
 mod children;
@@ -48,7 +49,9 @@ mod startup;
 mod status;
 mod story;
 mod streams;
+mod survivors;
 mod ticks;
+mod upgrade;
 
 pub use exit::DaemonExit;
 
@@ -56,11 +59,11 @@ use crate::cli::DaemonOptions;
 use crate::config::MemoryHost;
 use crate::sys::signals::{self, SignalSource};
 use crate::types::Signal;
-use event_loop::Ending;
+use event_loop::{Daemon, Ending};
 use loader::Source;
 use readiness::{Readiness, Side};
 use reexec::Origin;
-use startup::{Failure, Prepared};
+use startup::{Failure, Prepared, Residue};
 use std::io::Write;
 
 /// Signals that the loop acts upon; all others do the daemon no harm.
@@ -75,6 +78,9 @@ const LISTENED: [Signal; 6] = [
 
 /// Runs the daemon to its end and returns the exit status of the process.
 pub fn run(options: &DaemonOptions, called_as: &str) -> u8 {
+    if options.handoff_check {
+        return upgrade::answer_check();
+    }
     run_on(Source::Options(options), called_as)
 }
 
@@ -94,12 +100,34 @@ fn run_on(source: Source<'_>, called_as: &str) -> u8 {
 }
 
 fn start(source: Source<'_>, called_as: &str) -> Result<u8, Failure> {
+    let incoming = upgrade::incoming();
+    let kept = incoming.as_ref().map(|state| state.descriptors.as_slice());
     // First of all: whatever is opened before would be taken for inherited and closed.
-    startup::secure_descriptors()?;
+    startup::secure_descriptors(kept.unwrap_or_default())?;
     let mut origin = Origin::remember().map_err(Failure::surroundings)?;
     // Blocked before anything is created, so that a signal during the start is acted upon when the loop runs.
-    let signals =
-        SignalSource::block_and_listen(&listened(&source)).map_err(Failure::surroundings)?;
+    let signals_of = listened(&source);
+    let listen = || SignalSource::block_and_listen(&signals_of).map_err(Failure::surroundings);
+    let signals = listen()?;
+    if let (Some(state), Source::Options(options)) = (incoming, &source) {
+        origin.set_executable(state.executable.clone());
+        if state.background {
+            origin.set_background();
+        }
+        match upgrade::take_over(state, options, signals, called_as) {
+            Ok((daemon, residue)) => return Ok(serve(daemon, residue, origin, called_as)),
+            // It starts like any other, and finds the programs by the record of them.
+            Err(failure) => complain(called_as, &format!("can't go on, starting anew: {failure}")),
+        }
+        let prepared = startup::prepare(source, called_as)?;
+        return begin(
+            prepared,
+            listen()?,
+            Readiness::foreground(),
+            origin,
+            called_as,
+        );
+    }
     let prepared = startup::prepare(source, called_as)?;
 
     let in_background = Origin::is_successor();
@@ -122,7 +150,7 @@ fn start(source: Source<'_>, called_as: &str) -> Result<u8, Failure> {
     if in_background {
         origin.set_background();
     }
-    serve(prepared, signals, readiness, origin, called_as)
+    begin(prepared, signals, readiness, origin, called_as)
 }
 
 /// The signals to act upon. A text in memory has nothing to be read again for, so that there HUP means the end, as it does
@@ -135,7 +163,7 @@ fn listened(source: &Source<'_>) -> Vec<Signal> {
         .collect()
 }
 
-fn serve(
+fn begin(
     prepared: Prepared,
     signals: SignalSource,
     readiness: Readiness,
@@ -155,14 +183,26 @@ fn serve(
     // The launching command ends at its word; a manager must know by then which process goes on.
     daemon.tell_ready(origin.is_in_background());
     readiness.ready();
-    let outcome = daemon.serve();
+    daemon.boot();
+    Ok(serve(daemon, residue, origin, called_as))
+}
+
+/// Serves until the daemon ends or another image goes on; returns the exit status.
+fn serve(mut daemon: Daemon, residue: Residue, origin: Origin, called_as: &str) -> u8 {
+    let outcome = loop {
+        match daemon.serve() {
+            Ok(None) => daemon.hand_over(&residue, &origin),
+            Ok(Some(ending)) => break Ok(ending),
+            Err(error) => break Err(error),
+        }
+    };
     let ending = match outcome {
         Ok(ending) => ending,
         Err(error) => {
             log::error!("the event loop failed: {error}");
-            // The programs run on, so the record of them stays, and the next daemon stops them first.
+            // The programs run on, so the record of them stays, and the next daemon takes them over.
             residue.tidy_up(daemon, true);
-            return Ok(DaemonExit::Internal.code(called_as));
+            return DaemonExit::Internal.code(called_as);
         }
     };
     let Ending {
@@ -180,17 +220,17 @@ fn serve(
     if reload && left.is_empty() {
         let error = origin.start_anew(&limits);
         complain(called_as, &format!("can't start anew: {error}"));
-        return Ok(DaemonExit::Internal.code(called_as));
+        return DaemonExit::Internal.code(called_as);
     }
     if let Some(status) = status {
-        return Ok(status);
+        return status;
     }
     let status = if left.is_empty() {
         DaemonExit::Clean
     } else {
         DaemonExit::ProcessesLeft
     };
-    Ok(status.code(called_as))
+    status.code(called_as)
 }
 
 fn complain(called_as: &str, message: &str) {

@@ -3,17 +3,22 @@
 //! The new image gets the arguments, the environment and the working directory that the daemon was first started
 //! with, and a marker in the environment that says not to go into the background a second time.
 
+use crate::sys::handover::Program;
 use crate::sys::limits::Limit;
 use crate::sys::{exec, lookup};
+use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 use std::ffi::{CString, OsString};
-use std::os::fd::OwnedFd;
+use std::os::fd::{OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// Variable that marks a process which is in the background already.
 pub const MARKER: &str = "TASKMASTER_RELOADED";
+
+/// Variable that says which descriptor holds what an earlier image hands over.
+pub const HANDOVER: &str = "TASKMASTER_HANDOVER";
 
 /// How this process was first started.
 #[derive(Debug)]
@@ -69,28 +74,56 @@ impl Origin {
         self.background = true;
     }
 
+    /// What is executed from now on, as an earlier image knows it.
+    pub fn set_executable(&mut self, executable: PathBuf) {
+        self.executable = executable;
+    }
+
+    /// Goes on as another program, which finds what is handed over in the descriptor of this number. Returns only when
+    /// that failed.
+    pub fn go_on_as(&self, program: &Program, number: RawFd) -> Result<Errno, String> {
+        let marker = (OsString::from(HANDOVER), OsString::from(number.to_string()));
+        let (words, variables) = self.strings([marker]).map_err(|error| error.to_string())?;
+        let here = std::env::current_dir();
+        nix::unistd::fchdir(&self.directory)
+            .map_err(|errno| format!("the directory of the start: {}", errno.desc()))?;
+        let errno = program.execute(&words, &variables);
+        if let Ok(here) = here {
+            // It was the directory a moment ago.
+            let _back = std::env::set_current_dir(here);
+        }
+        Ok(errno)
+    }
+
+    /// The arguments of the start, and its environment with these variables.
+    fn strings(
+        &self,
+        more: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Result<(Vec<CString>, Vec<CString>), std::ffi::NulError> {
+        let words = self
+            .arguments
+            .iter()
+            .map(|word| CString::new(word.as_bytes()));
+        let kept = std::env::vars_os().filter(|(name, _)| name != MARKER && name != HANDOVER);
+        let variables = kept
+            .chain(more)
+            .map(|(name, value)| CString::new([name.as_bytes(), b"=", value.as_bytes()].concat()));
+        Ok((
+            words.collect::<Result<_, _>>()?,
+            variables.collect::<Result<_, _>>()?,
+        ))
+    }
+
     /// Starts anew. Returns only when that failed.
     pub fn start_anew(self, original_limits: &[Limit]) -> std::io::Error {
         if let Err(errno) = nix::unistd::fchdir(&self.directory) {
             return errno.into();
         }
-        let mut environment: Vec<(OsString, OsString)> = std::env::vars_os()
-            .filter(|(name, _)| name != MARKER)
-            .collect();
-        if self.background {
-            environment.push((MARKER.into(), "1".into()));
-        }
+        let marker = self.background.then(|| (MARKER.into(), "1".into()));
         let strings = || {
-            let words = self
-                .arguments
-                .iter()
-                .map(|word| CString::new(word.as_bytes()));
-            let variables = environment.iter().map(|(name, value)| {
-                CString::new([name.as_bytes(), b"=", value.as_bytes()].concat())
-            });
             let program = CString::new(self.executable.as_os_str().as_bytes())?;
-            let words = words.collect::<Result<Vec<_>, _>>()?;
-            Ok::<_, std::ffi::NulError>((program, words, variables.collect::<Result<Vec<_>, _>>()?))
+            let (words, variables) = self.strings(marker)?;
+            Ok::<_, std::ffi::NulError>((program, words, variables))
         };
         match strings() {
             Ok((program, words, variables)) => {

@@ -184,6 +184,7 @@ impl Daemon {
             | Request::Add { .. }
             | Request::Remove { .. }
             | Request::Reload
+            | Request::Upgrade
             | Request::Shutdown
             | Request::Unsubscribe { .. } => {}
         }
@@ -305,6 +306,6 @@ fn class_of(request: &Request) -> Class {
         | Request::Add { .. }
         | Request::Remove { .. }
         | Request::Reload => Class::Config,
-        Request::Clear { .. } | Request::Shutdown => Class::Daemon,
+        Request::Clear { .. } | Request::Shutdown | Request::Upgrade => Class::Daemon,
     }
 }

@@ -40,6 +40,11 @@ impl RuntimeFiles {
         }
     }
 
+    /// The lock, to be taken along.
+    pub fn lock(&self) -> &Lock {
+        &self.lock
+    }
+
     /// What is readable when a file was meddled with.
     pub fn watch(&self) -> Option<&Watch> {
         self.watch.as_ref()
@@ -122,8 +127,7 @@ impl Daemon {
             ),
         }
         if !self.journal.is_intact() {
-            let alive = self.recordable(None);
-            match self.journal.compact(&alive) {
+            match self.journal.write_anew() {
                 Ok(()) => log::warn!("the record of processes was removed; it is there again"),
                 Err(error) => log::error!("can't rewrite the record of processes: {error}"),
             }

@@ -14,6 +14,10 @@ use log::Level;
 pub fn sentence(note: &Note) -> (Level, String) {
     match note {
         Note::Spawned { key, pid } => (Level::Info, format!("spawned: '{key}' with pid {pid}")),
+        Note::Adopted { key, pid } => (
+            Level::Info,
+            format!("adopted: '{key}' with pid {pid}, left by a daemon that was killed"),
+        ),
         Note::SpawnFailed { key, failure } => (
             Level::Info,
             format!("spawnerr: {} ({key})", convert::failure(failure)),

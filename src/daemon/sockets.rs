@@ -12,11 +12,14 @@ use super::event_loop::Daemon;
 use crate::config::model::{ListenAddress, ListenSettings, ProcessSettings};
 use crate::engine::event::{SpawnFailure, SpawnStep};
 use crate::engine::view::{ProcessView, State};
+use crate::sys::handover::{self, Luggage};
 use crate::sys::listen::{Access, Listening};
 use crate::types::{GroupName, ProgramName};
 use nix::errno::Errno;
+use serde::{Deserialize, Serialize};
+use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, RawFd};
 use std::sync::Arc;
 
 /// Every socket that is open.
@@ -43,7 +46,63 @@ impl Open {
     }
 }
 
+/// One of them, written down.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct SocketState {
+    group: GroupName,
+    program: ProgramName,
+    settings: Arc<ListenSettings>,
+    socket: RawFd,
+    node: Option<(RawFd, OsString, RawFd)>,
+}
+
+impl SocketState {
+    fn listening(&self) -> Option<Listening> {
+        let socket = handover::inherit(self.socket)?;
+        let node = self.node.as_ref().and_then(|(directory, name, handle)| {
+            let directory = handover::inherit(*directory)?;
+            Some((directory, name.clone(), handover::inherit(*handle)?))
+        });
+        Some(Listening::inherit((socket, node)))
+    }
+}
+
 impl Sockets {
+    /// What is to be written down of them, for the next image.
+    pub fn export(&self, luggage: &mut Luggage) -> Result<Vec<SocketState>, Errno> {
+        let states = self.open.iter().map(|open| {
+            let (socket, node) = open.listening.descriptors();
+            let node = node.map(|(directory, name, handle)| {
+                let directory = luggage.pack(directory)?;
+                Ok::<_, Errno>((directory, name.to_owned(), luggage.pack(handle)?))
+            });
+            Ok(SocketState {
+                group: open.group.clone(),
+                program: open.program.clone(),
+                settings: Arc::clone(&open.settings),
+                node: node.transpose()?,
+                socket: luggage.pack(socket)?,
+            })
+        });
+        states.collect()
+    }
+
+    /// Those of another image.
+    pub fn import(states: Vec<SocketState>) -> Self {
+        let open = states.into_iter().filter_map(|state| {
+            Some(Open {
+                listening: state.listening()?,
+                group: state.group,
+                program: state.program,
+                settings: state.settings,
+            })
+        });
+        Self {
+            open: open.collect(),
+            stale: true,
+        }
+    }
+
     /// The socket of a process that is about to start, if it is to have one. Made now unless another copy has it already.
     pub fn acquire(
         &mut self,

@@ -6,12 +6,13 @@
 //! what a killed daemon left.
 
 use super::access::Access;
-use super::capture::Capture;
+use super::adoption::Estate;
+use super::capture::{Capture, finish_inflight};
 use super::children::Children;
 use super::cleanup::LogDirectory;
 use super::event_loop::{Daemon, Parts};
 use super::exit::DaemonExit;
-use super::journal::{Journal, Stop, stop_survivors};
+use super::journal::{Journal, Record};
 use super::launch::Launcher;
 use super::lines::{Lines, Standard};
 use super::loader::{Loader, Source, find};
@@ -19,6 +20,7 @@ use super::logging::{self, Echo};
 use super::manager::Manager;
 use super::meeting::{Meeting, make_private, rights};
 use super::runtime_files::RuntimeFiles;
+use super::survivors::stop_survivors;
 use crate::check_config::render;
 use crate::config::model::{Config, DaemonSettings};
 use crate::config::schema::DEFAULT_DIRECTORY;
@@ -29,16 +31,14 @@ use crate::sys::pidfile::{Pidfile, PidfileError};
 use crate::sys::signals::SignalSource;
 use crate::sys::socket::{self, LockError};
 use crate::sys::{descriptors, dirs, identity, limits};
-use crate::types::Signal;
 use flexi_logger::LoggerHandle;
 use nix::sys::stat::Mode;
 use std::io::{self, Write};
+use std::os::fd::{BorrowedFd, RawFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How long a survivor of a killed daemon may take to stop when its program is no longer configured.
-const DEFAULT_PATIENCE: Duration = Duration::from_secs(10);
 /// How long pipes may be drained at the end.
 const DRAIN: Duration = Duration::from_secs(2);
 
@@ -131,10 +131,11 @@ impl Failure {
     }
 }
 
-/// Makes descriptors 0 to 2 something harmless where they are closed, and closes what else was inherited.
-pub fn secure_descriptors() -> Result<(), Failure> {
+/// Makes descriptors 0 to 2 something harmless where they are closed, and closes what else was inherited, but for those
+/// of `keep`.
+pub fn secure_descriptors(keep: &[RawFd]) -> Result<(), Failure> {
     descriptors::sanitize_standard().map_err(Failure::surroundings)?;
-    descriptors::close_inherited(&[]);
+    descriptors::close_inherited(keep);
     Ok(())
 }
 
@@ -258,13 +259,12 @@ impl Prepared {
         let socket = meeting.is_some().then_some(settings.socket.as_path());
         let ready = recorded.map_err(Failure::from).and_then(|()| {
             let launcher = Launcher::new(socket, limits.clone()).map_err(Failure::surroundings)?;
-            let mut capture = Capture::start(called_as).map_err(Failure::surroundings)?;
-            capture.show_on(lines.clone());
-            let logger = open_log(&capture, settings, lines.clone())?;
-            let journal = if meeting.is_some() {
-                put_away_survivors(&config)?
+            let (capture, logger) = begin_logs(settings, called_as, meeting.is_some(), &lines)?;
+            let (journal, estate) = if meeting.is_some() {
+                take_survivors(&config)?
             } else {
-                Journal::in_memory().map_err(Failure::surroundings)?
+                let journal = Journal::in_memory().map_err(Failure::surroundings)?;
+                (journal, Estate::default())
             };
             let logs = settings
                 .auto_logs
@@ -275,9 +275,9 @@ impl Prepared {
                     path: settings.childlogdir.clone(),
                     source,
                 })?;
-            Ok((launcher, capture, logger, journal, logs))
+            Ok((launcher, capture, logger, journal, estate, logs))
         });
-        let (launcher, capture, logger, journal, logs) = match ready {
+        let (launcher, capture, logger, journal, estate, logs) = match ready {
             Ok(ready) => ready,
             Err(failure) => {
                 lines.finish(Instant::now() + DRAIN);
@@ -293,7 +293,7 @@ impl Prepared {
                 (listener, files)
             })
             .unzip();
-        let daemon = Daemon::new(Parts {
+        let mut daemon = Daemon::new(Parts {
             engine: Engine::new(config.clone()),
             loader,
             signals,
@@ -312,6 +312,7 @@ impl Prepared {
             env!("CARGO_PKG_VERSION"),
             std::process::id()
         );
+        let leaves_some = !estate.births().is_empty();
         let mut residue = Residue {
             pidfile: None,
             logger,
@@ -323,16 +324,48 @@ impl Prepared {
             match Pidfile::write(path) {
                 Ok(pidfile) => residue.pidfile = Some(pidfile),
                 Err(error) => {
-                    residue.tidy_up(daemon, false);
+                    residue.tidy_up(daemon, leaves_some);
                     return Err(error.into());
                 }
             }
         }
+        daemon.inherit(estate);
         Ok((daemon, residue))
     }
 }
 
-fn open_log(
+/// Starts the capture of output, and logging, and before that writes what a daemon that was killed had not written.
+fn begin_logs(
+    settings: &DaemonSettings,
+    called_as: &str,
+    is_found: bool,
+    lines: &Lines,
+) -> Result<(Capture, LoggerHandle), Failure> {
+    let inflight = is_found.then(|| inflight_beside(&settings.socket));
+    let unwritten = inflight.as_deref().map(finish_inflight);
+    let mut capture =
+        Capture::start(called_as, inflight.as_deref()).map_err(Failure::surroundings)?;
+    capture.show_on(lines.clone());
+    let logger = open_log(&capture, settings, lines.clone())?;
+    match unwritten.transpose().map(Option::flatten) {
+        Ok(None) => {}
+        Ok(Some((log, bytes))) => log::info!(
+            "{}: wrote {bytes} bytes that a killed daemon had not written",
+            log.display()
+        ),
+        Err(error) => log::error!("can't write what a killed daemon had not written: {error}"),
+    }
+    Ok((capture, logger))
+}
+
+/// Where output is kept that has left its pipe and is not in its log yet.
+pub fn inflight_beside(socket: &Path) -> PathBuf {
+    let mut name = socket.as_os_str().to_owned();
+    name.push(".inflight");
+    PathBuf::from(name)
+}
+
+pub fn open_log(
     capture: &Capture,
     settings: &DaemonSettings,
     lines: Lines,
@@ -362,41 +395,25 @@ fn open_log(
     )?)
 }
 
-/// Stops what a daemon that was killed left running, so that no program ever runs twice, and begins a new record.
-fn put_away_survivors(config: &Config) -> Result<Journal, Failure> {
+/// Sorts out what a daemon that was killed left, so that no program ever runs twice, and begins a new record.
+fn take_survivors(config: &Config) -> Result<(Journal, Estate), Failure> {
     let path = Journal::path_beside(&config.daemon.socket);
     socket::check_own_file(&path)?;
     let failed = |source| Failure::Journal {
         path: path.clone(),
         source,
     };
-    let stops: Vec<Stop> = Journal::survivors(&path)
-        .map_err(failed)?
-        .into_iter()
-        .map(|survivor| {
-            log::warn!(
-                "stopping '{}' with pid {}, left by a daemon that was killed",
-                survivor.key,
-                survivor.pid
-            );
-            let policy = config
-                .process(&survivor.key)
-                .map(|settings| &settings.policy);
-            Stop {
-                signal: policy.map_or(Signal::TERM, |policy| policy.stopsignal),
-                patience: policy.map_or(DEFAULT_PATIENCE, |policy| policy.stopwaitsecs),
-                survivor,
-            }
-        })
-        .collect();
-    for survivor in stop_survivors(&stops) {
+    let record = Record::read(&path).map_err(failed)?;
+    let estate = Estate::sort_out(config, record);
+    for survivor in stop_survivors(&estate.stops) {
         log::error!(
             "'{}' with pid {} survived even SIGKILL",
             survivor.key,
             survivor.pid
         );
     }
-    Journal::create(&path).map_err(failed)
+    let journal = Journal::create(&path, estate.births(), estate.memos()).map_err(failed)?;
+    Ok((journal, estate))
 }
 
 /// What has to be put away at the end.
@@ -411,6 +428,43 @@ pub struct Residue {
 }
 
 impl Residue {
+    /// What another image of the daemon left to this one.
+    pub fn new(
+        pidfile: Option<Pidfile>,
+        logger: LoggerHandle,
+        limits: Vec<Limit>,
+        logs: Option<LogDirectory>,
+        lines: Lines,
+    ) -> Self {
+        Self {
+            pidfile,
+            logger,
+            limits,
+            logs,
+            lines,
+        }
+    }
+
+    /// The daemon's standard streams.
+    pub fn lines(&self) -> &Lines {
+        &self.lines
+    }
+
+    /// Where the pid file is.
+    pub fn pidfile_path(&self) -> Option<PathBuf> {
+        self.pidfile.as_ref().map(|it| it.path().to_owned())
+    }
+
+    /// Limits that the daemon was started with.
+    pub fn limits(&self) -> &[Limit] {
+        &self.limits
+    }
+
+    /// What holds the use of the directory of logs.
+    pub fn logs(&self) -> Option<BorrowedFd<'_>> {
+        self.logs.as_ref().map(LogDirectory::descriptor)
+    }
+
     /// Drains the logs, then removes what the daemon created to be found by. The lock goes last. Returns the limits
     /// that the daemon was started with. The record of processes stays where some are left.
     pub fn tidy_up(self, daemon: Daemon, processes_left: bool) -> Vec<Limit> {

@@ -44,6 +44,7 @@ pub fn row(
         failures: process.failures,
         next_attempt_ms: process.next_attempt.map(|at| millis(at.since(now))),
         restarts: process.restarts,
+        adopted: process.adopted,
         stdout_log: log(Channel::Stdout, stdout),
         stderr_log: log(Channel::Stderr, stderr),
         listener: listener.map(convert::listener),

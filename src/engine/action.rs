@@ -118,6 +118,13 @@ pub enum Note {
         /// The process.
         pid: Pid,
     },
+    /// A process that a killed daemon left is taken over.
+    Adopted {
+        /// Whose.
+        key: ProcessKey,
+        /// The process.
+        pid: Pid,
+    },
     /// An attempt failed.
     SpawnFailed {
         /// Whose.

@@ -364,7 +364,7 @@ impl Engine {
 
     /// Gives a process settings that need it to be started anew. What an operator said about it stands; where nobody
     /// said anything, `autostart` decides.
-    fn replace(
+    pub(super) fn replace(
         &mut self,
         now: Monotonic,
         settings: Arc<ProcessSettings>,

@@ -1,13 +1,21 @@
 //! What can happen to the engine.
 
+use super::process::memo::Memo;
 use crate::config::model::Config;
-use crate::types::{ExitStatus, Generation, GroupName, Pid, ProcessKey, Signal, Ticket};
+use crate::types::{ExitStatus, Generation, GroupName, Monotonic, Pid, ProcessKey, Signal, Ticket};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// One thing that happened. The shell makes these; the engine has no other input.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
+    /// What is known of processes from a daemon that was killed. Comes instead of [`Event::Boot`], or before it: nothing
+    /// is judged before everything is known and has started.
+    Recover {
+        /// One for each process of which anything is known.
+        found: Vec<Found>,
+    },
     /// The daemon serves: start what is to start by itself.
     Boot,
     /// A deadline may have passed.
@@ -74,6 +82,29 @@ pub enum Event {
     Terminate,
 }
 
+/// What is known of one process from a daemon that was killed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Found {
+    /// Which.
+    pub key: ProcessKey,
+    /// What that daemon wrote down about it last.
+    pub memo: Option<Memo>,
+    /// The generation of the last process that is known to have been made for it.
+    pub born: Option<Generation>,
+    /// That process, if it lives and is to be taken over.
+    pub survivor: Option<Survivor>,
+    /// Whether the survivor was started with settings that have changed since.
+    pub outdated: bool,
+}
+
+/// A process that outlived its daemon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Survivor {
+    /// The process; nobody but the kernel reaps it.
+    pub pid: Pid,
+    /// When it was spawned.
+    pub started_at: Monotonic,
+}
 /// Processes whose program is known not to run, with the failure that a start of it would have.
 pub type Unrunnable = BTreeMap<ProcessKey, SpawnFailure>;
 
@@ -141,7 +172,7 @@ pub enum Command {
 }
 
 /// Why a process could not be started, and at which step.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SpawnFailure {
     /// The step that failed.
     pub step: SpawnStep,
@@ -160,7 +191,7 @@ impl SpawnFailure {
 }
 
 /// Steps of a start, in the order in which they happen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum SpawnStep {
     /// Reading the files of variables. The subject says what is wrong where no system call failed.
     Environment,
@@ -188,10 +219,12 @@ pub enum SpawnStep {
     Directory,
     /// Executing the program.
     Exec,
+    /// Seeing to it that no process of an earlier daemon runs beside it.
+    Orphan,
 }
 
 /// A group that `update` or `reread` speaks of.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GroupChange {
     /// The group.
     pub group: GroupName,
@@ -202,7 +235,7 @@ pub struct GroupChange {
 }
 
 /// What happened, or would happen, to a group.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum GroupChangeKind {
     /// No longer in the file.
     Removed,
@@ -246,7 +279,7 @@ pub struct TargetResult {
 }
 
 /// What became of a request for one process.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Outcome {
     /// It runs (or, without waiting, its process was asked for).
     Started,

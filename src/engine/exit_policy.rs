@@ -15,6 +15,7 @@ use super::view::{ProcessView, State, Trouble};
 use super::{SpawnFailure, SpawnStep};
 use crate::config::model::ExitWhen;
 use crate::types::{ExitStatus, Monotonic, ProcessKey};
+use serde::{Deserialize, Serialize};
 
 /// Exit status for a program that cannot be found, as shells have it.
 const NOT_FOUND: u8 = 127;
@@ -26,7 +27,7 @@ const FAILED: u8 = 1;
 const SIGNAL_BASE: i32 = 128;
 
 /// Why the daemon ends by itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verdict {
     /// The program that decided.
     pub key: ProcessKey,
@@ -176,7 +177,7 @@ fn status(view: &ProcessView, fate: Fate) -> u8 {
         (_, Some(ExitStatus::Signaled { signal, .. })) => {
             u8::try_from(SIGNAL_BASE + signal.number()).unwrap_or(FAILED)
         }
-        (_, None) => FAILED,
+        (_, None | Some(ExitStatus::Unknown)) => FAILED,
     };
     match fate {
         // Its exit code is among the expected ones, so it stands for success, whatever the number.
@@ -200,6 +201,7 @@ fn of_failed_spawn(failure: &SpawnFailure) -> u8 {
         | SpawnStep::Groups
         | SpawnStep::GroupId
         | SpawnStep::UserId
-        | SpawnStep::Directory => FAILED,
+        | SpawnStep::Directory
+        | SpawnStep::Orphan => FAILED,
     }
 }

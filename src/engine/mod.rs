@@ -60,9 +60,11 @@ mod commands;
 pub mod event;
 mod exit_policy;
 pub mod forecast;
+pub mod handover;
 mod outbox;
 mod plan;
 mod process;
+mod recovery;
 mod requests;
 mod resolve;
 mod restart;
@@ -79,6 +81,7 @@ pub mod view;
 pub use action::Action;
 pub use event::Event;
 pub use exit_policy::Verdict;
+pub use process::memo::Memo;
 pub use resolve::Resolution;
 
 use crate::config::model::Config;
@@ -215,6 +218,10 @@ impl Engine {
 
     fn handle(&mut self, now: Monotonic, event: Event, out: &mut Outbox) {
         match event {
+            Event::Recover { found } => {
+                self.recover(now, found, out);
+                self.boot(now, out);
+            }
             Event::Boot => self.boot(now, out),
             Event::Tick => {}
             Event::Spawned {
@@ -367,6 +374,12 @@ impl Engine {
         out: &mut Outbox,
     ) -> Answer {
         let answer = self.table.step(now, key, input, out).unwrap_or_default();
+        self.apply_happenings(out);
+        answer
+    }
+
+    /// Tells everybody inside the engine what has happened.
+    fn apply_happenings(&mut self, out: &mut Outbox) {
         for (key, happening) in std::mem::take(&mut out.happenings) {
             self.requests.happened(&key, &happening, out);
             if let Some(closing) = &mut self.closing {
@@ -376,7 +389,6 @@ impl Engine {
                 self.forget(&key, out);
             }
         }
-        answer
     }
 
     /// Records what a process is to be.

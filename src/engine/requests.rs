@@ -11,10 +11,11 @@ use super::outbox::{Happening, Outbox};
 use super::process::Verdict;
 use super::resolve::Row;
 use crate::types::{ProcessKey, Ticket};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// The half of a request that an outcome belongs to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) enum Half {
     /// A stop or a signal.
     Stop,
@@ -23,7 +24,7 @@ pub(super) enum Half {
 }
 
 /// The form of an answer.
-#[derive(Debug)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) enum Form {
     /// The outcomes of one half.
     Results(Half, Vec<Row>),
@@ -34,7 +35,7 @@ pub(super) enum Form {
 }
 
 /// What is awaited.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 enum Need {
     /// That it is up.
     Running,
@@ -81,7 +82,7 @@ impl Need {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Request {
     form: Form,
     known: BTreeMap<(ProcessKey, Half), Outcome>,
@@ -90,7 +91,7 @@ struct Request {
 }
 
 /// Requests that are not answered yet.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone, Serialize, Deserialize)]
 pub(super) struct Requests {
     requests: BTreeMap<Ticket, Request>,
     waiting: BTreeMap<ProcessKey, BTreeMap<(Ticket, Half), Need>>,

@@ -8,6 +8,7 @@
 use super::event::Outcome;
 use super::table::Table;
 use crate::types::{GroupName, ProcessKey, ProcessName};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
 /// What a target means.
@@ -101,7 +102,7 @@ fn whole_group(table: &Table, name: &str) -> Resolution {
 }
 
 /// One line of the answer to a request.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) enum Row {
     /// What became of a process.
     Process {

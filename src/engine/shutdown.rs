@@ -19,6 +19,7 @@ use super::outbox::{Happening, Outbox};
 use super::process::{End, Input, Process, Then, Wanted};
 use crate::config::model::GroupKind;
 use crate::types::{GroupName, Monotonic, ProcessKey};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -32,7 +33,7 @@ const RESERVE_MAX: Duration = Duration::from_secs(1);
 pub(super) const REPORT_INTERVAL: Duration = Duration::from_secs(3);
 
 /// A shutdown that is under way.
-#[derive(Debug)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Closing {
     /// The daemon starts anew afterwards.
     reload: bool,
@@ -57,7 +58,7 @@ pub(super) struct Closing {
 }
 
 /// Whether event listeners have heard of everything.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 enum Hearing {
     /// Their turn has not come.
     NotYet,

@@ -30,6 +30,8 @@ pub(super) struct Table {
     /// The highest generation of all processes that were removed. One that comes back under an old name counts on from
     /// here, so that a late event of its predecessor does not pass for its own.
     generation: Generation,
+    /// Processes that something has happened to since somebody asked last.
+    touched: BTreeSet<ProcessKey>,
 }
 
 /// What the indices hold about a process.
@@ -90,6 +92,57 @@ impl Table {
         self.groups.get(&key.group)?.processes.get(&key.process)
     }
 
+    /// All groups with their processes, and the highest generation of all that were removed.
+    pub fn export(&self) -> (Vec<(GroupName, i32, Vec<Process>)>, Generation) {
+        let groups = self.groups.iter().map(|(name, members)| {
+            let processes = members.processes.values().cloned().collect();
+            (name.clone(), members.priority, processes)
+        });
+        (groups.collect(), self.generation)
+    }
+
+    /// A table with these, and the indices that belong to them.
+    pub fn import(groups: Vec<(GroupName, i32, Vec<Process>)>, generation: Generation) -> Self {
+        let mut table = Self {
+            generation,
+            ..Self::default()
+        };
+        for (group, priority, processes) in groups {
+            table.rank_group(&group, priority);
+            for process in processes {
+                let key = process.key().clone();
+                table.index(&key, &process);
+                if let Some(members) = table.groups.get_mut(&group) {
+                    members.processes.insert(key.process, process);
+                }
+            }
+        }
+        table
+    }
+
+    fn index(&mut self, key: &ProcessKey, process: &Process) {
+        let Indexed {
+            pid,
+            program,
+            deadline,
+        } = Indexed::of(process);
+        if let Some(pid) = pid {
+            self.by_pid.insert(pid, key.clone());
+        }
+        if let Some(at) = deadline {
+            self.deadlines.insert((at, key.clone()));
+        }
+        self.by_program
+            .entry(program)
+            .or_default()
+            .insert(key.clone());
+    }
+
+    /// Processes that something has happened to, or that were removed, since the last call.
+    pub fn take_touched(&mut self) -> BTreeSet<ProcessKey> {
+        std::mem::take(&mut self.touched)
+    }
+
     /// The process that a pid belongs to.
     pub fn find_pid(&self, pid: Pid) -> Option<&ProcessKey> {
         self.by_pid.get(&pid)
@@ -136,6 +189,7 @@ impl Table {
             .remove(&key.process)?;
         self.unindex(key, &Indexed::of(&process));
         self.generation = self.generation.max(process.generation());
+        self.touched.insert(key.clone());
         Some(process)
     }
 
@@ -165,6 +219,9 @@ impl Table {
         let result = change(process);
         let after = Indexed::of(process);
         self.reindex(key, &before, after);
+        if !self.touched.contains(key) {
+            self.touched.insert(key.clone());
+        }
         Some(result)
     }
 

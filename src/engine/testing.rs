@@ -2,8 +2,8 @@
 
 use crate::config::model::{
     Autorestart, Config, ConsoleSettings, DaemonSettings, EditMode, EnvLayers, Environment,
-    ExitWhen, Group, GroupKind, Launch, LineFormat, LogLevel, LogSettings, LogTarget, Policy,
-    ProcessSettings, ShownOn, StandardOutput,
+    ExitWhen, Group, GroupKind, Launch, LineFormat, LogLevel, LogSettings, LogTarget, OnOrphans,
+    Policy, ProcessSettings, ShownOn, StandardOutput,
 };
 use crate::types::{
     ByteSize, GroupName, Monotonic, Pid, ProcessKey, ProcessName, ProgramName, Signal,
@@ -122,6 +122,7 @@ pub fn config(processes: impl IntoIterator<Item = ProcessSettings>) -> Config {
             strip_ansi: false,
             identifier: "test".to_owned(),
             environment: Environment::default(),
+            on_orphans: OnOrphans::Adopt,
             env_files: Vec::new(),
             stdout: StandardOutput::default(),
             stdout_format: LineFormat::default(),

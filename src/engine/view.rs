@@ -3,10 +3,11 @@
 use super::event::SpawnFailure;
 use crate::config::model::ProcessSettings;
 use crate::types::{ExitStatus, Generation, Monotonic, Pid, ProcessKey, ProgramName};
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// The state of a process as users see it, with Supervisor's code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum State {
     /// Not started, or stopped on request.
     Stopped = 0,
@@ -55,6 +56,8 @@ pub struct ProcessView {
     pub next_attempt: Option<Monotonic>,
     /// Times it was started again by itself, after it had run, since the daemon started.
     pub restarts: u64,
+    /// Whether its process was taken over from a daemon that was killed.
+    pub adopted: bool,
 }
 
 /// One process and what led to its state.
@@ -73,7 +76,7 @@ pub struct StoryView {
 }
 
 /// A life of a program, from its spawn to its end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LifeView {
     /// When it was spawned.
     pub started_at: Monotonic,
@@ -105,7 +108,7 @@ pub struct AvailView {
 }
 
 /// What a FATAL, BACKOFF or unexpectedly EXITED process suffers from.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Trouble {
     /// A step before its program failed.
     Spawn(SpawnFailure),

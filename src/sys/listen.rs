@@ -48,7 +48,34 @@ struct Node {
     handle: OwnedFd,
 }
 
+/// A socket and its file, as descriptors and a name: for another image of the process.
+pub type Parts = (OwnedFd, Option<(OwnedFd, OsString, OwnedFd)>);
+
 impl Listening {
+    /// The socket and the descriptors of its file, to be taken along.
+    pub fn descriptors(
+        &self,
+    ) -> (
+        BorrowedFd<'_>,
+        Option<(BorrowedFd<'_>, &OsStr, BorrowedFd<'_>)>,
+    ) {
+        let node = self.node.as_ref().map(|node| {
+            let name = node.name.as_os_str();
+            (node.directory.as_fd(), name, node.handle.as_fd())
+        });
+        (self.socket.as_fd(), node)
+    }
+
+    /// What another image of the process listened on.
+    pub fn inherit((socket, node): Parts) -> Self {
+        let node = node.map(|(directory, name, handle)| Node {
+            directory,
+            name,
+            handle,
+        });
+        Self { socket, node }
+    }
+
     /// Listens on a TCP address. `backlog` connections may wait; as many as the system allows when that is `None`.
     pub fn tcp(address: SocketAddr, backlog: Option<u32>) -> Result<Self, Errno> {
         // The standard library allows an address that was just in use to be taken again, and listens; a second call to

@@ -2,13 +2,14 @@
 
 use nix::errno::Errno;
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
+use serde::{Deserialize, Serialize};
 use std::os::fd::{AsFd, AsRawFd};
 
 /// As many supplementary groups as Linux allows (`NGROUPS_MAX`).
 const GROUPS_MAX: usize = 65_536;
 
 /// The process that connected. The pid is for texts only: by now it may be somebody else's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Peer {
     /// Effective user.
     pub uid: u32,

@@ -45,6 +45,19 @@ impl Pidfile {
         }
     }
 
+    /// The one that an earlier image of this process wrote.
+    pub fn of_this_process(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            content: format!("{}\n", std::process::id()),
+        }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Removes the file, if it is still ours.
     pub fn remove(self) -> Result<(), Errno> {
         if read(&self.path).is_ok_and(|content| content == self.content) {

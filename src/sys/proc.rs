@@ -4,8 +4,10 @@
 //! A process is the same one when pid, start time and boot are the same. `/proc` may be missing; every answer is then
 //! `None`, never a guess.
 
+use super::reap::exit_status_of_wait;
 use super::spawn::start_ticks_in;
-use crate::types::Pid;
+use crate::types::{ExitStatus, Pid};
+use nix::errno::Errno;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 
@@ -16,6 +18,8 @@ struct Stat {
     group: i32,
     session: i32,
     start_ticks: u64,
+    /// As `wait` would tell it; 0 for who may not know.
+    exit_code: i32,
 }
 
 /// When the process started, in clock ticks since boot; `None` when it does not exist.
@@ -69,6 +73,65 @@ pub fn survives(pid: Pid, start_ticks: u64) -> bool {
     stat(pid).is_some_and(|stat| stat.start_ticks == start_ticks && lives(stat.state))
 }
 
+/// How a process ended that is not reaped; `None` unless it is the one with this start time, has ended, and the kernel
+/// lets us know.
+pub fn status_of_zombie(pid: Pid, start_ticks: u64) -> Option<ExitStatus> {
+    // Whoever may not know reads 0, as if all were well. The same right decides about this link, which an ended process
+    // has no more.
+    match nix::fcntl::readlink(format!("/proc/{pid}/exe").as_str()) {
+        Err(Errno::ENOENT) => {}
+        Ok(_) | Err(_) => return None,
+    }
+    let stat = stat(pid).filter(|stat| stat.start_ticks == start_ticks && stat.state == b'Z')?;
+    Some(exit_status_of_wait(stat.exit_code))
+}
+
+/// The members of a process group that `/proc` shows, its leader first.
+pub fn group_members(group: Pid) -> Vec<Pid> {
+    let all = processes().into_iter().flatten();
+    let others = all
+        .filter(|(pid, stat)| stat.group == group.as_raw() && *pid != group && lives(stat.state))
+        .map(|(pid, _)| pid);
+    std::iter::once(group).chain(others).collect()
+}
+
+/// Where the open descriptors of a process are found.
+pub fn descriptors(pid: Pid) -> Result<Vec<String>, Errno> {
+    let directory = format!("/proc/{pid}/fd");
+    let entries = fs::read_dir(&directory).map_err(|error| errno_of(&error))?;
+    Ok(entries
+        .filter_map(|entry| {
+            let name = entry.ok()?.file_name();
+            Some(format!("{directory}/{}", name.to_str()?))
+        })
+        .collect())
+}
+
+/// Whether a descriptor found by [`descriptors`] is the pipe of this number.
+pub fn is_pipe(descriptor: &str, number: u64) -> bool {
+    nix::fcntl::readlink(descriptor).is_ok_and(|link| link == *format!("pipe:[{number}]"))
+}
+
+/// Whether a descriptor of another process may be looked at; one that it does not have may be.
+pub fn may_look(descriptor: &str) -> Result<(), Errno> {
+    match nix::fcntl::readlink(descriptor) {
+        Ok(_) => Ok(()),
+        Err(Errno::ENOENT) => {
+            let directory = descriptor
+                .rsplit_once('/')
+                .map_or(descriptor, |(path, _)| path);
+            fs::metadata(directory)
+                .map(drop)
+                .map_err(|error| errno_of(&error))
+        }
+        Err(errno) => Err(errno),
+    }
+}
+
+fn errno_of(error: &std::io::Error) -> Errno {
+    error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
+}
+
 /// Whether a process group has a member that lives; `None` when `/proc` cannot be read.
 pub fn group_lives(group: Pid) -> Option<bool> {
     let mut all = processes()?;
@@ -100,11 +163,14 @@ fn parse_stat(line: &[u8]) -> Option<Stat> {
     let state = *fields.next()?.as_bytes().first()?;
     let group = fields.nth(1)?.parse().ok()?;
     let session = fields.next()?.parse().ok()?;
+    // Field 52, counted from field 6.
+    let exit_code = fields.nth(45).and_then(|field| field.parse().ok());
     Some(Stat {
         state,
         group,
         session,
         start_ticks: start_ticks_in(line)?,
+        exit_code: exit_code.unwrap_or(0),
     })
 }
 
@@ -129,6 +195,7 @@ mod tests {
             group: 40,
             session: 39,
             start_ticks: u64::MAX,
+            exit_code: 0,
         });
         for name in ["cat", "a b", ") Z 1 1 1", "((", "", "\n"] {
             assert_eq!(parse_stat(line(name).as_bytes()), expected, "{name:?}");
@@ -174,5 +241,34 @@ mod tests {
         let id = boot_id().unwrap();
         assert_eq!(id.len(), 36, "{id}");
         assert!(pid_namespace().is_some());
+    }
+
+    #[test]
+    fn the_end_of_a_zombie_is_known_and_of_nobody_else() {
+        for (code, expected) in [(0, ExitStatus::Code(0)), (7, ExitStatus::Code(7))] {
+            let pid = fork_child(|| code);
+            let ticks = start_ticks(pid).unwrap();
+            await_end(pid);
+            assert_eq!(status_of_zombie(pid, ticks), Some(expected));
+            assert_eq!(status_of_zombie(pid, ticks + 1), None);
+            reap::collect(pid).unwrap();
+            assert_eq!(status_of_zombie(pid, ticks), None);
+        }
+        let own = Pid::new(nix::unistd::getpid().as_raw()).unwrap();
+        assert_eq!(status_of_zombie(own, start_ticks(own).unwrap()), None);
+        let pid = fork_child(|| {
+            loop {
+                nix::unistd::pause();
+            }
+        });
+        let ticks = start_ticks(pid).unwrap();
+        kill::process(pid, Signal::TERM).unwrap();
+        await_end(pid);
+        let killed = ExitStatus::Signaled {
+            signal: Signal::TERM,
+            core_dumped: false,
+        };
+        assert_eq!(status_of_zombie(pid, ticks), Some(killed));
+        reap::collect(pid).unwrap();
     }
 }

@@ -62,6 +62,17 @@ fn wait(kind: libc::idtype_t, id: libc::id_t, keep: libc::c_int) -> Option<(Pid,
     Some((Pid::new(pid)?, exit_status(info.si_code, status)))
 }
 
+/// What a status of `wait`, as the kernel keeps it, says.
+pub(super) fn exit_status_of_wait(status: libc::c_int) -> ExitStatus {
+    const CORE: libc::c_int = 0x80;
+    let signal = status & 0x7f;
+    match signal {
+        0 => exit_status(libc::CLD_EXITED, (status >> 8) & 0xff),
+        _ if status & CORE != 0 => exit_status(libc::CLD_DUMPED, signal),
+        _ => exit_status(libc::CLD_KILLED, signal),
+    }
+}
+
 fn exit_status(code: libc::c_int, status: libc::c_int) -> ExitStatus {
     match Signal::from_number(status) {
         Some(signal) if code == libc::CLD_KILLED || code == libc::CLD_DUMPED => {

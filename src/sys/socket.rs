@@ -15,7 +15,7 @@ use nix::sys::stat::{FchmodatFlags, FileStat, Mode, SFlag, fchmod, fchmodat, fst
 use nix::unistd::{Gid, Uid, fchownat, geteuid, unlink};
 use std::ffi::OsString;
 use std::fs::{File, TryLockError};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
@@ -126,6 +126,23 @@ impl Lock {
             }
         }
         Err(io("lock", &path, Errno::ESTALE))
+    }
+
+    /// The right that an earlier image of this process took.
+    pub fn inherit(socket: &Path, lock: OwnedFd, rights: Rights) -> Self {
+        let mut path = OsString::from(socket);
+        path.push(".lock");
+        Self {
+            socket: socket.to_owned(),
+            path: PathBuf::from(path),
+            file: File::from(lock),
+            given_to: rights.owner.map(|(uid, _)| uid),
+        }
+    }
+
+    /// The descriptor that holds it.
+    pub fn descriptor(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
     }
 
     /// The lock file.

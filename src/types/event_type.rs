@@ -2,10 +2,11 @@
 //!
 //! They form a tree whose inner nodes are never published: whoever asks for one is told of everything below it.
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// A kind of event, or a family of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum EventType {
     /// Every event.
     Event,

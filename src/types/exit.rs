@@ -1,10 +1,11 @@
 //! How a process ended, as `wait` told it.
 
 use super::Signal;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// The end of a process: typed, so that a death by signal can never be read as exit code 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ExitStatus {
     /// It called `exit` with this code (0 to 255).
     Code(u8),
@@ -15,14 +16,17 @@ pub enum ExitStatus {
         /// Whether the kernel wrote a core file.
         core_dumped: bool,
     },
+    /// Nobody knows: it was not a child of this daemon, and the kernel did not tell.
+    Unknown,
 }
 
 impl ExitStatus {
-    /// Whether this is an exit with one of `codes`. A death by signal is never expected.
+    /// Whether this is an exit with one of `codes`. A death by signal is never expected, nor is an end of which nothing is
+    /// known.
     pub fn is_among(self, codes: &[u8]) -> bool {
         match self {
             Self::Code(code) => codes.contains(&code),
-            Self::Signaled { .. } => false,
+            Self::Signaled { .. } | Self::Unknown => false,
         }
     }
 }
@@ -40,6 +44,7 @@ impl fmt::Display for ExitStatus {
                 signal,
                 core_dumped: true,
             } => write!(f, "terminated by {signal} (core dumped)"),
+            Self::Unknown => f.write_str("exit status unknown"),
         }
     }
 }

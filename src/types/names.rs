@@ -4,6 +4,7 @@
 //! [`check_name`]; the constructors apply it, except for [`ProcessName`], which may hold the `:` of a copy that lives
 //! in a named group (`web:0` in group `site`, shown as `site:web:0`).
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
 
@@ -50,8 +51,23 @@ fn check_name(name: &str, colon_allowed: bool) -> Result<(), NameError> {
 macro_rules! name_type {
     ($(#[$doc:meta])* $name:ident, colon_allowed = $colon:expr) => {
         $(#[$doc])*
-        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
         pub struct $name(Arc<str>);
+
+        impl TryFrom<String> for $name {
+            type Error = NameError;
+
+            fn try_from(name: String) -> Result<Self, NameError> {
+                Self::new(&name)
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(name: $name) -> Self {
+                name.0.as_ref().to_owned()
+            }
+        }
 
         impl $name {
             /// Checks `name` and wraps it.
@@ -97,7 +113,7 @@ name_type!(
 );
 
 /// Identifies one process: its group and its name within the group. Sorts by group, then process.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ProcessKey {
     /// The group it belongs to.
     pub group: GroupName,

@@ -1,9 +1,11 @@
 //! Numbers that name things: processes of the kernel, generations of a program's process, requests that wait.
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// A process id greater than zero, so that `kill(0)` and `kill(-1)` cannot be written by accident.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "i32", into = "i32")]
 pub struct Pid(i32);
 
 impl Pid {
@@ -18,6 +20,20 @@ impl Pid {
     }
 }
 
+impl TryFrom<i32> for Pid {
+    type Error = String;
+
+    fn try_from(raw: i32) -> Result<Self, Self::Error> {
+        Self::new(raw).ok_or_else(|| format!("{raw} is not a process id"))
+    }
+}
+
+impl From<Pid> for i32 {
+    fn from(pid: Pid) -> Self {
+        pid.0
+    }
+}
+
 impl fmt::Display for Pid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
@@ -25,7 +41,9 @@ impl fmt::Display for Pid {
 }
 
 /// Counts the spawns of one process, so that a late event of an earlier spawn is recognised as stale.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
 pub struct Generation(pub u64);
 
 impl Generation {
@@ -37,5 +55,5 @@ impl Generation {
 }
 
 /// Identifies one request that waits for its outcome. The shell hands them out, never twice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Ticket(pub u64);

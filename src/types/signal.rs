@@ -1,11 +1,13 @@
 //! Signals by name and number, with every spelling that files and consoles use.
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
 /// A signal that exists on Linux: 1 to 31 or a real-time one, 34 to 64 (32 and 33 belong to the C library), or
 /// [`Signal::NULL`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "i32", into = "i32")]
 pub struct Signal(i32);
 
 /// Why a text is not a signal.
@@ -96,6 +98,23 @@ impl Signal {
     /// Every name (without `SIG`) that [`Signal::from_str`] accepts as such, aliases included; for completion and suggestions.
     pub fn names() -> impl Iterator<Item = &'static str> {
         NAMES.iter().map(|&(_, name)| name)
+    }
+}
+
+impl TryFrom<i32> for Signal {
+    type Error = SignalError;
+
+    fn try_from(number: i32) -> Result<Self, SignalError> {
+        if number == 0 {
+            return Ok(Self::NULL);
+        }
+        Self::from_number(number).ok_or_else(|| SignalError::Number(number.to_string()))
+    }
+}
+
+impl From<Signal> for i32 {
+    fn from(signal: Signal) -> Self {
+        signal.0
     }
 }
 

@@ -1,9 +1,12 @@
 //! Monotonic time as a plain number, so that it can be simulated, stored and handed to a new image of the daemon.
 
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// Nanoseconds of `CLOCK_MONOTONIC`. The engine never sees another clock.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
 pub struct Monotonic(u64);
 
 impl Monotonic {

@@ -106,6 +106,11 @@ impl FrameBuffer {
             })
     }
 
+    /// The bytes that have arrived and were not handed out.
+    pub fn rest(&self) -> &[u8] {
+        self.bytes.get(self.taken..).unwrap_or_default()
+    }
+
     /// Bytes that have arrived and were not handed out: after the end of a stream, those of a frame cut short.
     pub fn buffered(&self) -> usize {
         self.bytes.len() - self.taken

@@ -94,6 +94,8 @@ pub enum Request {
     },
     /// Stop everything and start anew in the same process, with the file read again. Answered by `Accepted`.
     Reload,
+    /// Replace the daemon's image by what its executable is now; no program notices. Answered by `Upgraded`.
+    Upgrade,
     /// Stop everything and end. Answered by `Accepted`.
     Shutdown,
     /// Version of the daemon. Answered by `Version`.

@@ -44,6 +44,13 @@ pub enum Response {
     Accepted,
     /// To `Version`.
     Version(String),
+    /// To `Upgrade`, by the new image.
+    Upgraded {
+        /// Version of the old image.
+        from: String,
+        /// Version of the new one.
+        to: String,
+    },
     /// To `Subscribe`.
     Subscribed,
     /// To `Plan`.
@@ -82,6 +89,8 @@ pub enum Refusal {
     Busy,
     /// The peer may not do this.
     Forbidden,
+    /// The new image cannot go on where this one is, which goes on instead; for this reason.
+    NotUpgraded(String),
     /// The bytes are no request that this version knows.
     NotUnderstood(String),
     /// The peer speaks a version of the protocol that this daemon does not.
@@ -148,6 +157,9 @@ pub struct StatusRow {
     pub next_attempt_ms: Option<u64>,
     /// Times it was started again by itself since the daemon started.
     pub restarts: u64,
+    /// Whether its process was taken over from a daemon that was killed.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub adopted: bool,
     /// Log of its standard output.
     pub stdout_log: LogState,
     /// Log of its standard error.
@@ -240,6 +252,8 @@ pub enum ExitStatus {
         /// Whether a core file was written.
         core_dumped: bool,
     },
+    /// Nobody knows: it was adopted from a daemon that was killed, and the kernel did not tell.
+    Unknown,
 }
 
 impl fmt::Display for ExitStatus {
@@ -256,6 +270,7 @@ impl fmt::Display for ExitStatus {
                 core_dumped: true,
                 ..
             } => write!(f, "terminated by {name} (core dumped)"),
+            Self::Unknown => f.write_str("exit status unknown"),
         }
     }
 }
@@ -279,7 +294,7 @@ impl fmt::Display for Trouble {
                 f.write_str("Exited too quickly (process log may have details)")
             }
             Self::UnexpectedExit(ExitStatus::Code(code)) => write!(f, "Bad exit code {code}"),
-            Self::UnexpectedExit(status @ ExitStatus::Signal { .. }) => {
+            Self::UnexpectedExit(status @ (ExitStatus::Signal { .. } | ExitStatus::Unknown)) => {
                 let mut text = status.to_string();
                 if let Some(first) = text.get_mut(0..1) {
                     first.make_ascii_uppercase();
@@ -328,6 +343,8 @@ pub enum Step {
     Directory,
     /// Executing the program.
     Exec,
+    /// Seeing to it that no process of an earlier daemon runs beside it: `subject` is its pid.
+    Orphan,
     /// Reading the files of variables, the first step of all. Where no system call failed, the subject is a sentence
     /// that begins with `FILE:LINE:COLUMN:`.
     Environment,
@@ -458,4 +475,12 @@ pub enum GroupAnswer {
     StillRunning,
     /// Neither active nor in the file.
     NoSuchGroup,
+}
+
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands over a reference"
+)]
+fn is_false(value: &bool) -> bool {
+    !value
 }

@@ -109,6 +109,7 @@ fn variant_of_request(request: &Request) -> &'static str {
         Request::Add { .. } => "request-add",
         Request::Remove { .. } => "request-remove",
         Request::Reload => "request-reload",
+        Request::Upgrade => "request-upgrade",
         Request::Shutdown => "request-shutdown",
         Request::Version => "request-version",
         Request::Input { .. } => "request-input",
@@ -141,6 +142,7 @@ fn variant_of_response(response: &Response) -> &'static str {
         Response::Groups(_) => "reply-groups",
         Response::Accepted => "reply-accepted",
         Response::Version(_) => "reply-version",
+        Response::Upgraded { .. } => "reply-upgraded",
         Response::Subscribed => "reply-subscribed",
         Response::Plan(_) => "reply-plan",
         Response::Refused(refusal) => match refusal {
@@ -155,6 +157,7 @@ fn variant_of_response(response: &Response) -> &'static str {
             Refusal::TooLarge => "refused-toolarge",
             Refusal::Busy => "refused-busy",
             Refusal::Forbidden => "refused-forbidden",
+            Refusal::NotUpgraded(_) => "refused-notupgraded",
             Refusal::NotUnderstood(_) => "refused-notunderstood",
             Refusal::Protocol { .. } => "refused-protocol",
         },
@@ -338,6 +341,7 @@ impl Fill<'_> {
                 groups: self.names(),
             },
             Request::Reload,
+            Request::Upgrade,
             Request::Shutdown,
             Request::Version,
             Request::Input {
@@ -440,6 +444,7 @@ impl Fill<'_> {
                     failures: self.small(),
                     next_attempt_ms: full.then_some(self.number),
                     restarts: self.number,
+                    adopted: false,
                     stdout_log: LogState {
                         path: full.then(|| self.text()),
                         lost: self.number,
@@ -568,6 +573,10 @@ impl Fill<'_> {
                 .to_vec(),
             ),
             Response::Accepted,
+            Response::Upgraded {
+                from: self.text(),
+                to: self.text(),
+            },
             Response::Version(self.text()),
             Response::Subscribed,
             Response::Plan(self.plan()),
@@ -669,6 +678,7 @@ impl Fill<'_> {
             Refusal::TooLarge,
             Refusal::Busy,
             Refusal::Forbidden,
+            Refusal::NotUpgraded(self.text()),
             Refusal::NotUnderstood(self.text()),
             Refusal::Protocol {
                 supported: self.small(),

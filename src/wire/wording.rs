@@ -69,6 +69,10 @@ impl fmt::Display for Failure {
                     "can't execute '{subject}': not a program (a script begins with a line such as #!/bin/sh)"
                 )
             }
+            (Step::Orphan, _) => write!(
+                f,
+                "pid {subject}, left by a daemon that was killed, still runs (on_orphans=leave)"
+            ),
             (Step::Exec, _) => write!(f, "can't execute '{subject}': {reason}"),
         }
     }

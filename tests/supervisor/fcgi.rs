@@ -44,9 +44,12 @@ fn copies_have_one_listening_socket_and_the_same_words_are_logged() {
             !pids.iter().any(|&pid| proc::is_alive(pid))
         });
         let url = format!("unix://{}", path.display());
-        let log = rig.sandbox().read("log/taskmaster.log");
+        // The log is written by a thread of its own.
         for word in ["Creating", "Closing"] {
-            assert!(log.contains(&format!("INFO {word} socket {url}")), "{log}");
+            wait::for_condition(word, || {
+                let log = rig.sandbox().read("log/taskmaster.log");
+                log.contains(&format!("INFO {word} socket {url}"))
+            });
         }
         rig.ask("start web:*");
         for name in ["web:web-0", "web:web-1"] {

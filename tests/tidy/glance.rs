@@ -129,6 +129,7 @@ fn unit(key: &Key) -> &'static str {
         | ValueType::ExitWhen
         | ValueType::StandardOutput
         | ValueType::LineFormat
+        | ValueType::OnOrphans
         | ValueType::Timestamps => "word",
         ValueType::Path | ValueType::MainLog | ValueType::ChildLog | ValueType::Socket => "path",
         ValueType::Environment

@@ -21,7 +21,7 @@ const PAGES: &[&str] = &[
 const ACTIONS: &[&str] = &[
     "add", "avail", "clear", "env", "exit", "fg", "help", "maintail", "open", "pid", "quit",
     "reload", "remove", "reread", "restart", "shutdown", "signal", "start", "status", "stop",
-    "tail", "update", "version", "wait", "why",
+    "tail", "update", "upgrade", "version", "wait", "why",
 ];
 
 fn page(name: &str) -> String {
@@ -97,7 +97,7 @@ fn every_option_has_its_item() {
         let items = items(&page(name), None);
         for option in command
             .get_arguments()
-            .filter(|argument| !argument.is_positional())
+            .filter(|argument| !argument.is_positional() && !argument.is_hide_set())
         {
             let short = option.get_short().map(|letter| format!("Fl {letter}"));
             let long = option.get_long().map(|word| format!("-{word}"));
@@ -158,6 +158,7 @@ fn every_option_that_is_a_key_says_so() {
         minprocs: some(),
         no_socket: true,
         container: true,
+        handoff_check: false,
         configuration: None,
     };
     for (key, flag, _) in everything.overrides() {

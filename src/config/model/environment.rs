@@ -1,11 +1,12 @@
 //! The variables of a program.
 
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
 /// Variables of a program that are weaker than those of its own section, the weakest first.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct EnvLayers {
     /// Files that the daemon's section names.
     pub common_files: Vec<EnvFile>,
@@ -16,7 +17,7 @@ pub struct EnvLayers {
 }
 
 /// A file of variables, read at each start.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EnvFile {
     /// Where it is. Absolute.
     pub path: PathBuf,
@@ -33,7 +34,7 @@ impl fmt::Display for EnvFile {
 }
 
 /// Environment variables. Values may be secrets, so `Debug` prints only how many there are.
-#[derive(Clone, PartialEq, Eq, Default)]
+#[derive(Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Environment(pub BTreeMap<String, String>);
 
 impl fmt::Debug for Environment {

@@ -1,10 +1,11 @@
 //! Where output goes: files, and the daemon's own standard streams.
 
 use crate::types::ByteSize;
+use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
 /// Whose lines are shown on the daemon's standard output.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum StandardOutput {
     /// Those of all programs.
     Children,
@@ -48,7 +49,7 @@ impl StandardOutput {
 }
 
 /// How a line looks on a standard stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum LineFormat {
     /// As it was written.
     #[default]
@@ -69,7 +70,7 @@ impl LineFormat {
 }
 
 /// The time that stands before a line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Timestamps {
     /// None.
     None,
@@ -89,7 +90,7 @@ impl Timestamps {
 }
 
 /// Standard streams of the daemon.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ShownOn {
     /// The output.
     pub stdout: bool,
@@ -105,7 +106,7 @@ impl ShownOn {
 }
 
 /// Where one output stream goes and how its file is rotated.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogSettings {
     /// The destination.
     pub target: LogTarget,
@@ -157,7 +158,7 @@ impl LogSettings {
 }
 
 /// Destination of one output stream.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LogTarget {
     /// Discarded.
     Discard,

@@ -1,9 +1,10 @@
 //! What the processes of a group are to each other: nothing, or a pool of event listeners.
 
 use crate::types::EventType;
+use serde::{Deserialize, Serialize};
 
 /// What the processes of a group are to each other.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum GroupKind {
     /// Nothing: they are started and stopped together.
     #[default]
@@ -13,7 +14,7 @@ pub enum GroupKind {
 }
 
 /// A pool of event listeners.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PoolSettings {
     /// What it listens to, sorted, none twice. A family stands for all its members; what several of these cover is
     /// delivered as often.
@@ -25,7 +26,7 @@ pub struct PoolSettings {
 }
 
 /// What the `len` of an event's header counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PayloadLength {
     /// Bytes: what whoever reads bytes needs.
     Bytes,

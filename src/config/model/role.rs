@@ -1,10 +1,11 @@
 //! What users other than root and the daemon's own may ask for.
 
 use crate::types::{ProcessKey, ProgramName};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
 /// What some users may ask of the daemon.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Role {
     /// Its name, for the log.
     pub name: String,
@@ -33,7 +34,7 @@ impl Role {
 }
 
 /// Which processes a role is about.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Scope {
     /// All, and what concerns none in particular.
     All,
@@ -46,7 +47,7 @@ pub enum Scope {
 }
 
 /// A class of requests.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Class {
     /// Looks at states.
     Read,

@@ -104,6 +104,7 @@ fn is_right(key: &Key, value: &str) -> bool {
         ValueType::Autorestart => ["0", "1", "true", "TRUE", "unexpected"].contains(&value),
         ValueType::LogLevel => value == "debug",
         ValueType::EditMode => ["emacs", "VI"].contains(&value),
+        ValueType::OnOrphans => ["adopt", "STOP", "leave"].contains(&value),
         ValueType::ExitWhen => ["never", "all-exited"].contains(&value),
         // The last is the number of the user who loads.
         ValueType::Account => ["www", "33", "1000"].contains(&value),

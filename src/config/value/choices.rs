@@ -1,7 +1,7 @@
 //! Values that are one of a few words.
 
 use super::{boolean, empty, unknown_word, word};
-use crate::config::model::{Autorestart, EditMode, ExitWhen, LogLevel, PayloadLength};
+use crate::config::model::{Autorestart, EditMode, ExitWhen, LogLevel, OnOrphans, PayloadLength};
 use crate::config::value_type::ValueFault;
 
 /// `emacs` or `vi`.
@@ -22,6 +22,21 @@ pub fn payload_length(text: &str) -> Result<PayloadLength, ValueFault> {
     ];
     word(text, &WORDS)
         .ok_or_else(|| unknown_word(text, "neither of the two", WORDS.map(|(name, _)| name)))
+}
+
+/// `adopt`, `stop` or `leave`.
+pub fn on_orphans(text: &str) -> Result<OnOrphans, ValueFault> {
+    match text.to_ascii_lowercase().as_str() {
+        "" => Err(empty()),
+        "adopt" => Ok(OnOrphans::Adopt),
+        "stop" => Ok(OnOrphans::Stop),
+        "leave" => Ok(OnOrphans::Leave),
+        _ => Err(unknown_word(
+            text,
+            "none of the three",
+            ["adopt", "stop", "leave"],
+        )),
+    }
 }
 
 /// When the daemon ends by itself.

@@ -178,7 +178,7 @@ pub static ACTIONS: &[Action] = &[
         name: "reload",
         usage: &[(
             "reload",
-            "Stop all processes, read the file again and start anew, the daemon's own settings included",
+            "Stop all processes, read the file again and start anew; where only the daemon's own settings changed, nothing is stopped",
         )],
         summary: "restart the daemon in place",
         example: "reload",
@@ -404,6 +404,7 @@ pub static ACTIONS: &[Action] = &[
         confirmation: None,
         run: groups::update,
     },
+    server::UPGRADE,
     Action {
         name: "version",
         usage: &[("version", "Show the daemon's version")],

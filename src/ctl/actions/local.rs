@@ -157,10 +157,10 @@ mod tests {
                 "",
                 "default commands (type help <topic>):",
                 "=====================================",
-                "add    exit      pid     reread    start   update ",
-                "avail  fg        quit    restart   status  version",
-                "clear  maintail  reload  shutdown  stop    wait   ",
-                "env    open      remove  signal    tail    why    ",
+                "add    exit      pid     reread    start   update   why",
+                "avail  fg        quit    restart   status  upgrade",
+                "clear  maintail  reload  shutdown  stop    version",
+                "env    open      remove  signal    tail    wait   ",
                 "",
             ]
         );

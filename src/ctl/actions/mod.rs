@@ -255,7 +255,7 @@ mod tests {
         assert_eq!(
             names.join(" "),
             "add avail clear env exit fg help maintail open pid quit reload remove reread restart shutdown signal start \
-             status stop tail update version wait why"
+             status stop tail update upgrade version wait why"
         );
         for action in ACTIONS {
             assert!(action.example.starts_with(action.name));

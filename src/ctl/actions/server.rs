@@ -1,6 +1,7 @@
-//! Actions on the daemon: reload, shutdown, open.
+//! Actions on the daemon: reload, upgrade, shutdown, open.
 
-use super::{Invocation, find};
+use super::{Action, Arguments, Chapter, Check, Invocation, find};
+use crate::ctl::escape;
 use crate::ctl::render::Rendered;
 use crate::ctl::session::{Failure, Session};
 use crate::ctl::settings;
@@ -10,6 +11,38 @@ use serde_json::json;
 pub(super) fn reload(session: &mut Session<'_>, call: &Invocation<'_>) -> Result<u8, Failure> {
     let text = format!("Restarted {}", session.daemon_name());
     accepted(session, call, Request::Reload, text)
+}
+
+/// In the list of actions.
+pub(super) const UPGRADE: Action = Action {
+    name: "upgrade",
+    usage: &[(
+        "upgrade",
+        "Replace the running daemon by what its executable is now; no program notices, and one that cannot go on is refused",
+    )],
+    summary: "replace the daemon under its programs",
+    example: "upgrade",
+    chapter: Chapter::Daemon,
+    flags: &[],
+    arguments: Arguments::None,
+    check: Check::Unchecked,
+    confirmation: None,
+    run: upgrade,
+};
+
+fn upgrade(session: &mut Session<'_>, call: &Invocation<'_>) -> Result<u8, Failure> {
+    call.takes_nothing(session)?;
+    let Response::Upgraded { from, to } = session.ask(call.action, Request::Upgrade)? else {
+        return Err(Failure::Unexpected);
+    };
+    let text = format!(
+        "Upgraded {} from {} to {}",
+        session.daemon_name(),
+        escape::line(&from),
+        escape::line(&to)
+    );
+    let document = json!({ "action": call.action.name, "from": from, "to": to });
+    Ok(session.finish(&Rendered::line(text, 0), &document))
 }
 
 pub(super) fn shutdown(session: &mut Session<'_>, call: &Invocation<'_>) -> Result<u8, Failure> {

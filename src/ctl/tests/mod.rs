@@ -293,6 +293,23 @@ fn each_action_asks_its_question_and_words_the_answer() {
             1,
         ),
         (
+            "upgrade",
+            Request::Upgrade,
+            Response::Upgraded {
+                from: "1.0".to_owned(),
+                to: "1.1".to_owned(),
+            },
+            "Upgraded taskmasterd from 1.0 to 1.1\n",
+            0,
+        ),
+        (
+            "upgrade",
+            Request::Upgrade,
+            Response::Refused(Refusal::NotUpgraded("it is garbage".to_owned())),
+            "ERROR: not upgraded, and nothing changed: it is garbage\n",
+            1,
+        ),
+        (
             "reload",
             Request::Reload,
             Response::Accepted,
@@ -665,7 +682,7 @@ fn json_is_one_document_with_the_same_exit_status() {
     );
     assert_eq!(
         json(&socket, "help").0["actions"].as_array().unwrap().len(),
-        25
+        26
     );
 }
 

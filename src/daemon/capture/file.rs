@@ -21,7 +21,9 @@
 //! what it does not take is kept here, and the file is *stalled*: the thread gives it no more until the reader has taken
 //! that. One that takes nothing for too long is given up by [`LogFile::give_up`], and tried again as after a failure.
 
+use super::inflight::Place;
 use super::open::{Creation, Directory, Opened, is_own_descriptor, look};
+use super::queue::Restored;
 use nix::errno::Errno;
 use nix::fcntl::renameat;
 use std::ffi::{OsStr, OsString};
@@ -118,6 +120,21 @@ impl LogFile {
 
     pub(super) fn path(&self) -> &Rc<Path> {
         &self.path
+    }
+
+    pub(super) fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// Which file it is, and how long, if it is a regular one.
+    pub(super) fn place(&self) -> Option<Place> {
+        let (device, inode) = self.opened.as_ref()?.identity();
+        let size = self.size;
+        Some(Place {
+            device,
+            inode,
+            size,
+        })
     }
 
     pub(super) fn directory(&self) -> Option<&Rc<Directory>> {
@@ -242,6 +259,23 @@ impl LogFile {
         self.given_up = true;
         self.blocked = Some((errno, now + WRITE_RETRY));
         std::mem::take(&mut self.pending).len()
+    }
+
+    /// Gives up what is kept for a reader, to somebody who will keep it.
+    pub(super) fn take_pending(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.pending)
+    }
+
+    /// Takes in what is known from whoever wrote it before.
+    pub(super) fn restore(&mut self, restored: Restored) {
+        let Restored {
+            ends_with_line,
+            pending,
+        } = restored;
+        self.ends_with_line = ends_with_line || self.size == 0 && self.is_regular();
+        if self.pending.is_empty() {
+            self.pending = pending;
+        }
     }
 
     /// What is open now, to be watched while it is stalled.

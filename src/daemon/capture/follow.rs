@@ -8,6 +8,7 @@
 //! streams that share a file, both. Output that goes elsewhere is followed by stream.
 
 use super::queue::Shared;
+use super::thread::{WRITTEN, Worker};
 use super::{FollowTarget, StreamId, open};
 use std::path::{Path, PathBuf};
 
@@ -75,5 +76,27 @@ impl Followers {
                 shared.tell_follower(follower.subscription, data);
             }
         }
+    }
+}
+
+impl Worker {
+    /// Begins to pass output on to a follower.
+    pub(super) fn follow(&mut self, subscription: u64, target: FollowTarget, backlog: u64) {
+        let target = match target {
+            FollowTarget::Written(stream, path) => {
+                let follower = (subscription, stream.clone(), path.clone().into());
+                let place = (&*self.shared, &self.poller, WRITTEN);
+                if self.watched.add(place, follower, backlog).is_ok() {
+                    return;
+                }
+                // What cannot be read as a file may still come through a pipe.
+                FollowTarget::Stream(stream, Some(path))
+            }
+            other @ (FollowTarget::Stream(..) | FollowTarget::Main) => other,
+        };
+        let main = self.main_path();
+        let main = main.as_deref();
+        self.followers
+            .add(&self.shared, subscription, target, main, backlog);
     }
 }

@@ -25,6 +25,8 @@
 mod file;
 mod files;
 mod follow;
+mod handover;
+mod inflight;
 mod open;
 mod queue;
 mod recognize;
@@ -45,7 +47,11 @@ use crate::sys::poller::Poller;
 use crate::types::{ByteSize, Pid, ProcessKey};
 use crate::wire::Channel;
 use file::Limits;
+use handover::Ended;
+pub use handover::{Work, WorkState};
+use inflight::Inflight;
 use queue::{Attach, Command, Shared};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -63,7 +69,7 @@ use thread::Worker;
 const GRACE: Duration = Duration::from_millis(200);
 
 /// One of the two output streams of a process, over all its lives.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct StreamId {
     /// The process.
     pub key: ProcessKey,
@@ -88,7 +94,7 @@ pub struct Wanted {
 }
 
 /// A log to read.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LogRef {
     /// The file at this path.
     File(PathBuf),
@@ -210,11 +216,18 @@ pub struct Capture {
     /// Absent once it has been told to finish.
     thread: Option<JoinHandle<()>>,
     /// Tells once whether everything was written, when the thread ends.
-    ended: Receiver<bool>,
+    ended: Receiver<Ended>,
     healths: BTreeMap<StreamId, Arc<Health>>,
     main_health: Arc<Health>,
+    /// The system log, and how the daemon is called there.
+    syslog: (PathBuf, String),
     /// Where lines are shown; nowhere when it is absent.
-    lines: Option<Lines>,
+    pub(super) lines: Option<Lines>,
+}
+
+/// Writes what a daemon that was killed had read and not written. Says how many bytes of which log that was.
+pub fn finish_inflight(path: &Path) -> io::Result<Option<(PathBuf, usize)>> {
+    inflight::finish(path)
 }
 
 /// Hands lines of the daemon's own log over, from any thread.
@@ -233,31 +246,48 @@ impl MainLog {
 
 impl Capture {
     /// Starts the thread. Signals must be blocked already, since it inherits the mask. `identity` is how the daemon calls
-    /// itself in the system log.
-    pub fn start(identity: &str) -> io::Result<Self> {
-        let path = PathBuf::from(syslog::SOCKET);
-        Self::start_with(Syslog::new(path, identity.to_owned()))
+    /// itself in the system log; `inflight` is where the next daemon finds what this one had read and not written when it
+    /// was killed.
+    pub fn start(identity: &str, inflight: Option<&Path>) -> io::Result<Self> {
+        Self::start_with(PathBuf::from(syslog::SOCKET), identity, inflight)
     }
 
-    fn start_with(syslog: Syslog) -> io::Result<Self> {
-        let shared = Arc::new(Shared::new()?);
-        let main_health = Arc::new(Health::default());
-        let poller = Poller::new()?;
-        let (tell_end, ended) = sync_channel(1);
-        let (theirs, health) = (Arc::clone(&shared), Arc::clone(&main_health));
-        let thread = Builder::new().name("capture".into()).spawn(move || {
-            let whole = Worker::new(theirs, poller, health, syslog).is_ok_and(Worker::run);
-            // Nobody listens any more when the handle was dropped.
-            tell_end.try_send(whole).unwrap_or_default();
-        })?;
+    fn start_with(syslog: PathBuf, identity: &str, inflight: Option<&Path>) -> io::Result<Self> {
+        let mut capture = Self::prepare(syslog, identity)?;
+        capture.start_thread(inflight)?;
+        Ok(capture)
+    }
+
+    /// A handle without a thread.
+    fn prepare(syslog: PathBuf, identity: &str) -> io::Result<Self> {
+        let (_tell_end, ended) = sync_channel(1);
         Ok(Self {
-            shared,
-            thread: Some(thread),
+            shared: Arc::new(Shared::new()?),
+            thread: None,
             ended,
             healths: BTreeMap::new(),
-            main_health,
+            main_health: Arc::new(Health::default()),
+            syslog: (syslog, identity.to_owned()),
             lines: None,
         })
+    }
+
+    fn start_thread(&mut self, inflight: Option<&Path>) -> io::Result<()> {
+        let poller = Poller::new()?;
+        let buffer = Inflight::new(inflight, thread::BUFFER_BYTES)?;
+        let (tell_end, ended) = sync_channel(1);
+        let (theirs, health) = (Arc::clone(&self.shared), Arc::clone(&self.main_health));
+        let (path, identity) = self.syslog.clone();
+        let syslog = Syslog::new(path, identity);
+        let thread = Builder::new().name("capture".into()).spawn(move || {
+            let worker = Worker::new(theirs, poller, health, syslog, buffer);
+            let end = worker.map_or(Ended::Finished(false), Worker::run);
+            // Nobody listens any more when the handle was dropped.
+            tell_end.try_send(end).unwrap_or_default();
+        })?;
+        self.thread = Some(thread);
+        self.ended = ended;
+        Ok(())
     }
 
     /// Shows the lines of the streams whose settings say so.
@@ -314,6 +344,7 @@ impl Capture {
             strip_ansi: options.strip_ansi,
             feed,
             wishes: Wishes::of(settings),
+            restored: None,
         })));
     }
 
@@ -384,7 +415,11 @@ impl Capture {
     pub fn open_main(&self, path: PathBuf, maxbytes: ByteSize, backups: u32) {
         let maxbytes = maxbytes.0;
         let limits = Limits { maxbytes, backups };
-        self.shared.ask(Command::OpenMain { path, limits });
+        self.shared.ask(Command::OpenMain {
+            path,
+            limits,
+            restored: None,
+        });
     }
 
     /// Sends the lines of the daemon's own log to the system log from now on, besides the file if there is one.
@@ -425,16 +460,23 @@ impl Capture {
         self.shared.ask(Command::Finish { deadline: until });
         let patience = deadline.saturating_add(GRACE);
         let whole = self.ended.recv_timeout(patience);
-        whole.is_ok_and(|whole| thread.is_none_or(|thread| thread.join().is_ok()) && whole)
+        whole.is_ok_and(|ended| {
+            let joined = thread.is_none_or(|thread| thread.join().is_ok());
+            joined && matches!(ended, Ended::Finished(true))
+        })
     }
 }
 
 impl Drop for Capture {
     fn drop(&mut self) {
-        if self.thread.is_some() {
+        if let Some(thread) = self.thread.take() {
             let deadline = Instant::now();
             self.shared.let_go();
             self.shared.ask(Command::Finish { deadline });
+            // It puts its files away; one that is stuck in a write is not waited for.
+            if self.ended.recv_timeout(GRACE).is_ok() {
+                let _ended = thread.join();
+            }
         }
     }
 }

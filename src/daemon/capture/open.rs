@@ -128,6 +128,11 @@ impl Opened {
         })
     }
 
+    /// Device and inode.
+    pub(super) fn identity(&self) -> (u64, u64) {
+        (self.device, self.inode)
+    }
+
     /// Opens one of the names that [`is_own_descriptor`] knows.
     pub(super) fn own_descriptor(path: &Path) -> Result<Self, Errno> {
         let flags = OFlag::O_WRONLY

@@ -6,7 +6,8 @@
 
 use super::file::Limits;
 use super::stream::Health;
-use super::taps::Wishes;
+use super::strip::AnsiStripper;
+use super::taps::{Taps, Wishes};
 use super::{CaptureEvent, FollowTarget, LogRef, StreamId, Wanted};
 use crate::daemon::lines::{Feed, Lines};
 use crate::sys::waker::Waker;
@@ -65,8 +66,11 @@ pub(super) enum Command {
     OpenMain {
         path: PathBuf,
         limits: Limits,
+        restored: Option<Restored>,
     },
     MainToSyslog,
+    /// Messages that somebody else could not send.
+    RestoreSyslog(Vec<Vec<u8>>),
     WriteMain(Vec<u8>),
     /// Lines of so many bytes were dropped at this place.
     MainLost(u64),
@@ -75,6 +79,26 @@ pub(super) enum Command {
     Finish {
         deadline: Instant,
     },
+    /// Give up the work, unless somebody has claimed that before.
+    HandOver {
+        claimed: Arc<AtomicBool>,
+    },
+}
+
+/// How far the reading of a pipe has come.
+#[derive(Debug)]
+pub(super) struct Reading {
+    pub(super) stripper: Option<AnsiStripper>,
+    pub(super) taps: Option<Box<Taps>>,
+    pub(super) file: Option<Restored>,
+}
+
+/// What is known of a file from whoever wrote it before.
+#[derive(Debug)]
+pub(super) struct Restored {
+    pub(super) ends_with_line: bool,
+    /// What its reader has not taken yet.
+    pub(super) pending: Vec<u8>,
 }
 
 /// A pipe to read, and where its bytes go.
@@ -91,6 +115,8 @@ pub(super) struct Attach {
     /// Shows its lines.
     pub(super) feed: Option<Box<Feed>>,
     pub(super) wishes: Wishes,
+    /// What is known from whoever read it before.
+    pub(super) restored: Option<Box<Reading>>,
 }
 
 /// Both queues.
@@ -224,6 +250,42 @@ impl Shared {
     pub(super) fn take_commands(&self) -> VecDeque<Command> {
         self.inbox_bell.drain();
         std::mem::take(&mut lock(&self.inbox).commands)
+    }
+
+    /// Puts commands in front of all others.
+    pub(super) fn put_first(&self, commands: impl IntoIterator<Item = Command>) {
+        let mut inbox = lock(&self.inbox);
+        let later = std::mem::take(&mut inbox.commands);
+        inbox.commands = commands.into_iter().chain(later).collect();
+        drop(inbox);
+        self.inbox_bell.wake();
+    }
+
+    /// The lines of the daemon's log that nobody has taken.
+    pub(super) fn waiting_lines(&self) -> Vec<Vec<u8>> {
+        let lines = |command: &Command| match command {
+            Command::WriteMain(line) => Some(line.clone()),
+            Command::Attach(_)
+            | Command::Relimit { .. }
+            | Command::ReopenAll
+            | Command::Renew(_)
+            | Command::ShowOn(_)
+            | Command::Clear { .. }
+            | Command::Tail { .. }
+            | Command::Follow { .. }
+            | Command::Unfollow { .. }
+            | Command::OpenMain { .. }
+            | Command::MainToSyslog
+            | Command::RestoreSyslog(_)
+            | Command::MainLost(_)
+            | Command::Finish { .. }
+            | Command::HandOver { .. } => None,
+        };
+        lock(&self.inbox)
+            .commands
+            .iter()
+            .filter_map(lines)
+            .collect()
     }
 
     /// Makes room for so many bytes of the daemon's log.

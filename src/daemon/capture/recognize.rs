@@ -9,6 +9,7 @@
 //!
 //! Not here: what becomes of the bytes.
 
+use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
 /// What a captured section begins with.
@@ -17,7 +18,7 @@ pub(super) const BEGIN: &[u8] = b"<!--XSUPERVISOR:BEGIN-->";
 pub(super) const END: &[u8] = b"<!--XSUPERVISOR:END-->";
 
 /// Where in a stream we are.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Recognizer {
     /// The most that is kept of a section.
     limit: usize,
@@ -27,7 +28,7 @@ pub(super) struct Recognizer {
 }
 
 /// A section that is not closed yet.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Section {
     kept: VecDeque<u8>,
     dropped: u64,

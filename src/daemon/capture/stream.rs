@@ -4,14 +4,18 @@
 //! is missing, as soon as the log can be written again, even if the program was restarted meanwhile.
 
 use super::file::LogFile;
+use super::inflight::Inflight;
 use super::queue::Shared;
 use super::strip::AnsiStripper;
 use super::taps::Taps;
 use super::thread::tell;
 use super::{LogHealth, StreamId};
 use crate::daemon::lines::Feed;
+use crate::sys::pipe;
 use nix::errno::Errno;
-use std::os::fd::OwnedFd;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use serde::{Deserialize, Serialize};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -38,8 +42,8 @@ pub(super) struct Source {
 /// What a read brought.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Intake {
-    /// So many bytes from the pipe, and so many of them that are left to be written.
-    Data { read: usize, kept: usize },
+    /// So many bytes from the pipe.
+    Data { read: usize },
     /// Nothing for now.
     Nothing,
     /// The last writer is gone.
@@ -47,23 +51,50 @@ pub(super) enum Intake {
 }
 
 impl Source {
-    /// Reads once.
-    pub(super) fn read(&mut self, buffer: &mut [u8]) -> Intake {
+    /// Reads once, as much as is there and fits, and says to `buffer` what is being done.
+    pub(super) fn read(&mut self, buffer: &mut Inflight, log: Option<&LogFile>) -> Intake {
+        let count = match pipe::waiting(&self.pipe) {
+            Ok(0) => return self.look(),
+            Ok(count) => count,
+            // A pipe has no failure that would pass.
+            Err(_) => return Intake::End,
+        };
+        let place = match log {
+            Some(log) => buffer.begin(log, self.stripper, count),
+            None => buffer.buffer(count),
+        };
         let read = loop {
-            match nix::unistd::read(&self.pipe, buffer) {
-                Ok(0) => return Intake::End,
-                Ok(read) => break read,
+            match nix::unistd::read(&self.pipe, place) {
                 Err(Errno::EINTR) => {}
-                Err(Errno::EAGAIN) => return Intake::Nothing,
-                // A pipe has no other failure that would pass.
-                Err(_) => return Intake::End,
+                result => break result,
             }
         };
-        let kept = match (&mut self.stripper, buffer.get_mut(..read)) {
-            (Some(stripper), Some(bytes)) => stripper.strip(bytes),
-            _ => read,
-        };
-        Intake::Data { read, kept }
+        match read {
+            Ok(read @ 1..) => {
+                buffer.read();
+                Intake::Data { read }
+            }
+            other => {
+                buffer.end();
+                match other {
+                    Err(Errno::EAGAIN) => Intake::Nothing,
+                    _ => Intake::End,
+                }
+            }
+        }
+    }
+
+    /// Whether an empty pipe has ended. What comes at this moment is for the next read.
+    fn look(&self) -> Intake {
+        let mut ready = [PollFd::new(self.pipe.as_fd(), PollFlags::POLLIN)];
+        while poll(&mut ready, PollTimeout::ZERO) == Err(Errno::EINTR) {}
+        let events = ready.first().and_then(PollFd::revents);
+        let ended = PollFlags::POLLHUP | PollFlags::POLLERR | PollFlags::POLLNVAL;
+        match events {
+            Some(events) if events.contains(PollFlags::POLLIN) => Intake::Nothing,
+            Some(events) if events.intersects(ended) => Intake::End,
+            Some(_) | None => Intake::Nothing,
+        }
     }
 }
 
@@ -100,6 +131,16 @@ pub(super) struct Health {
     episode: Mutex<Episode>,
 }
 
+/// An account, written down.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Account {
+    lost: u64,
+    errno: i32,
+    unmarked: u64,
+    lost_lately: u64,
+    reported: bool,
+}
+
 /// What is going on with a stream that cannot be written.
 #[derive(Debug, Default)]
 struct Episode {
@@ -122,6 +163,28 @@ pub(super) enum Notice {
 }
 
 impl Health {
+    pub(super) fn account(&self) -> Account {
+        let episode = self.episode();
+        Account {
+            lost: self.lost.load(Ordering::Relaxed),
+            errno: self.errno.load(Ordering::Relaxed),
+            unmarked: episode.unmarked,
+            lost_lately: episode.lost,
+            reported: episode.reported,
+        }
+    }
+
+    pub(super) fn restore(&self, account: Account) {
+        self.lost.store(account.lost, Ordering::Relaxed);
+        self.errno.store(account.errno, Ordering::Relaxed);
+        *self.episode() = Episode {
+            unmarked: account.unmarked,
+            lost: account.lost_lately,
+            reported: account.reported,
+            reported_at: None,
+        };
+    }
+
     pub(super) fn read(&self) -> LogHealth {
         let errno = self.errno.load(Ordering::Relaxed);
         LogHealth {

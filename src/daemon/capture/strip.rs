@@ -6,13 +6,15 @@
 //! truncated sequence can never swallow more than the line it stands on. Bytes from 0x80 are text: most logs are UTF-8,
 //! where the eight-bit control codes are parts of letters.
 
+use serde::{Deserialize, Serialize};
+
 const BELL: u8 = 0x07;
 const CANCEL: u8 = 0x18;
 const SUBSTITUTE: u8 = 0x1a;
 const ESCAPE: u8 = 0x1b;
 
 /// Where in a sequence the last piece ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(super) enum AnsiStripper {
     /// In text.
     #[default]

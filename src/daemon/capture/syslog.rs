@@ -8,6 +8,7 @@
 use super::CaptureEvent;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::AsFd;
@@ -64,6 +65,18 @@ impl Syslog {
             reported: false,
             reported_at: None,
         }
+    }
+
+    /// Gives up what waits for room, to somebody who will send it.
+    pub(super) fn take_pending(&mut self) -> Vec<Vec<u8>> {
+        self.pending_bytes = 0;
+        self.pending.drain(..).collect()
+    }
+
+    /// Takes over what somebody else could not send.
+    pub(super) fn restore(&mut self, pending: Vec<Vec<u8>>) {
+        self.pending_bytes += pending.iter().map(Vec::len).sum::<usize>();
+        self.pending.extend(pending);
     }
 
     /// The socket, to watch it for room.
@@ -244,7 +257,7 @@ fn errno_of(error: &io::Error) -> Errno {
 }
 
 /// The lines of a stream that arrives in pieces.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Lines {
     /// What each message begins with.
     prefix: Vec<u8>,

@@ -11,6 +11,7 @@ use super::thread::Worker;
 use crate::config::model::LogSettings;
 use crate::sys::poller::Interest;
 use crate::types::Pid;
+use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::time::Instant;
 
@@ -34,7 +35,7 @@ impl Wishes {
 }
 
 /// The taps of one source.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Taps {
     pid: Pid,
     recognizer: Option<Recognizer>,
@@ -58,6 +59,11 @@ impl Taps {
                 .syslog
                 .then(|| Lines::new(attach.stream.key.process.as_str())),
         }))
+    }
+
+    /// Whether sections are taken out of what is for the log.
+    pub(super) fn recognizes(&self) -> bool {
+        self.recognizer.is_some()
     }
 
     /// Posts what is to be posted of `data`, and returns what of it is for the log.

@@ -6,6 +6,8 @@
 
 use super::files::Files;
 use super::follow::Followers;
+use super::handover::Ended;
+use super::inflight::Inflight;
 use super::open::{errno_of, read_end};
 use super::queue::{Attach, Command, Shared};
 use super::slab::Slab;
@@ -15,7 +17,7 @@ use super::strip::AnsiStripper;
 use super::syslog::Syslog;
 use super::taps::Taps;
 use super::watched::Watched;
-use super::{CaptureEvent, FollowTarget, LogRef, StreamId};
+use super::{CaptureEvent, LogRef, StreamId};
 use crate::daemon::lines::Lines;
 use crate::sys::poller::{Interest, Poller};
 use nix::errno::Errno;
@@ -24,10 +26,11 @@ use std::io;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// The most a pipe holds unless somebody enlarged it.
-const BUFFER_BYTES: usize = 64 * 1024;
+pub(super) const BUFFER_BYTES: usize = 64 * 1024;
 /// The most reads that one source gets before the next has its turn.
 const TURN_READS: u32 = 16;
 /// The most that is read from the pipe of a process's predecessor before its own: no user can make a pipe larger.
@@ -37,6 +40,14 @@ pub(super) const BELL: u64 = u64::MAX;
 /// Token of what tells that a program has written to its own log.
 pub(super) const WRITTEN: u64 = u64::MAX - 2;
 
+/// Why the thread ends.
+enum Stop {
+    /// It is told to, and has until then.
+    Finish(Instant),
+    /// Somebody else goes on with its work.
+    HandOver,
+}
+
 /// Everything the thread owns.
 #[derive(Debug)]
 pub(super) struct Worker {
@@ -44,17 +55,20 @@ pub(super) struct Worker {
     pub(super) poller: Poller,
     pub(super) sources: Slab<Source>,
     /// The newest source of each stream that has one.
-    newest: BTreeMap<StreamId, u32>,
+    pub(super) newest: BTreeMap<StreamId, u32>,
     pub(super) files: Files,
-    main: Option<u32>,
+    pub(super) main: Option<u32>,
     main_health: Arc<Health>,
     pub(super) stalls: BTreeMap<u32, Stall>,
-    followers: Followers,
+    pub(super) followers: Followers,
     lines: Option<Lines>,
-    watched: Watched,
+    pub(super) watched: Watched,
     pub(super) syslog: Syslog,
-    main_to_syslog: bool,
-    buffer: Vec<u8>,
+    pub(super) main_to_syslog: bool,
+    /// Lent to whoever reads.
+    buffer: Option<Inflight>,
+    /// Where escape sequences are removed.
+    stripped: Vec<u8>,
 }
 
 impl Worker {
@@ -63,6 +77,7 @@ impl Worker {
         poller: Poller,
         main_health: Arc<Health>,
         syslog: Syslog,
+        buffer: Inflight,
     ) -> io::Result<Self> {
         poller.add(&shared.inbox_bell, BELL, Interest::READABLE)?;
         Ok(Self {
@@ -79,17 +94,18 @@ impl Worker {
             watched: Watched::default(),
             syslog,
             main_to_syslog: false,
-            buffer: vec![0; BUFFER_BYTES],
+            buffer: Some(buffer),
+            stripped: Vec::new(),
         })
     }
 
-    /// Works until it is told to finish. Says whether everything was written that was in the pipes then.
-    pub(super) fn run(mut self) -> bool {
+    /// Works until it is told to finish, or to give up its work.
+    pub(super) fn run(mut self) -> Ended {
         let mut ready = Vec::new();
         loop {
             // It can only fail for reasons that would be defects; without it nothing more can be done.
             if self.poller.wait(&mut ready, self.patience()).is_err() {
-                return false;
+                return Ended::Finished(false);
             }
             let asked = ready.iter().any(|event| event.token == BELL);
             let mut commands = VecDeque::new();
@@ -97,7 +113,7 @@ impl Worker {
                 commands = self.shared.take_commands();
                 // An answer is to contain what was written before it was asked for, so look at the pipes once more.
                 if self.poller.wait(&mut ready, Some(Duration::ZERO)).is_err() {
-                    return false;
+                    return Ended::Finished(false);
                 }
             }
             let now = Instant::now();
@@ -113,15 +129,17 @@ impl Worker {
                 }
             }
             self.give_up_stalled(now);
-            if let Some(deadline) = self.obey(commands, now) {
-                return self.drain(deadline);
+            match self.obey(commands, now) {
+                None => {}
+                Some(Stop::Finish(deadline)) => return Ended::Finished(self.drain(deadline)),
+                Some(Stop::HandOver) => return Ended::HandedOver(Box::new(self.into_work())),
             }
         }
     }
 
-    /// Does everything that is asked. Says until when, if the end is asked for.
-    fn obey(&mut self, commands: VecDeque<Command>, now: Instant) -> Option<Instant> {
-        for command in commands {
+    /// Does everything that is asked. Says how, if the end is asked for.
+    fn obey(&mut self, mut commands: VecDeque<Command>, now: Instant) -> Option<Stop> {
+        while let Some(command) = commands.pop_front() {
             match command {
                 Command::Attach(attach) => self.attach(*attach, now),
                 Command::Relimit { stream, limits } => {
@@ -158,14 +176,20 @@ impl Worker {
                     self.watched.remove(&self.poller, WRITTEN, subscription);
                 }
                 Command::Renew(stream) => self.watched.renew(&self.shared, &stream),
-                Command::OpenMain { path, limits } => {
+                Command::OpenMain {
+                    path,
+                    limits,
+                    restored,
+                } => {
                     let new = self.files.acquire(&path, limits, now);
+                    self.restore(new, None, &Arc::clone(&self.main_health), restored, now);
                     if let Some(old) = std::mem::replace(&mut self.main, new) {
                         self.files.release(old);
                         self.forget_stall(old);
                     }
                     self.settle(None, new, &Arc::clone(&self.main_health), now);
                 }
+                Command::RestoreSyslog(pending) => self.syslog.restore(pending),
                 Command::MainToSyslog => self.main_to_syslog = true,
                 Command::WriteMain(line) => {
                     if self.main_to_syslog {
@@ -179,32 +203,19 @@ impl Worker {
                     self.write_main(&[], now);
                 }
                 Command::ShowOn(lines) => self.lines = Some(lines),
-                Command::Finish { deadline } => return Some(deadline),
+                Command::Finish { deadline } => return Some(Stop::Finish(deadline)),
+                Command::HandOver { claimed } => {
+                    if !claimed.swap(true, Ordering::AcqRel) {
+                        self.shared.put_first(commands);
+                        return Some(Stop::HandOver);
+                    }
+                }
             }
         }
         None
     }
 
-    fn follow(&mut self, subscription: u64, target: FollowTarget, backlog: u64) {
-        let target = match target {
-            FollowTarget::Written(stream, path) => {
-                let follower = (subscription, stream.clone(), path.clone().into());
-                let place = (&*self.shared, &self.poller, WRITTEN);
-                if self.watched.add(place, follower, backlog).is_ok() {
-                    return;
-                }
-                // What cannot be read as a file may still come through a pipe.
-                FollowTarget::Stream(stream, Some(path))
-            }
-            other @ (FollowTarget::Stream(..) | FollowTarget::Main) => other,
-        };
-        let main = self.main_path();
-        let main = main.as_deref();
-        self.followers
-            .add(&self.shared, subscription, target, main, backlog);
-    }
-
-    fn attach(&mut self, attach: Attach, now: Instant) {
+    fn attach(&mut self, mut attach: Attach, now: Instant) {
         // The last bytes of the process before this one come first in the file.
         if let Some(&older) = self.newest.get(&attach.stream) {
             let mut taken = 0;
@@ -219,13 +230,23 @@ impl Worker {
             .as_deref()
             .and_then(|path| self.files.acquire(path, attach.limits, now));
         self.settle(Some(&attach.stream), file, &attach.health, now);
-        let taps = Taps::of(&attach);
+        let (stripper, taps) = match attach.restored.take() {
+            Some(reading) => {
+                let stream = Some(&attach.stream);
+                self.restore(file, stream, &attach.health, reading.file, now);
+                (reading.stripper, reading.taps)
+            }
+            None => (
+                attach.strip_ansi.then(AnsiStripper::default),
+                Taps::of(&attach),
+            ),
+        };
         let source = Source {
             pipe: attach.pipe,
             stream: attach.stream,
             health: attach.health,
             file,
-            stripper: attach.strip_ansi.then(AnsiStripper::default),
+            stripper,
             feed: attach.feed,
             taps,
         };
@@ -274,20 +295,36 @@ impl Worker {
         }
         let source = self.sources.get_mut(number)?;
         // Lent for the time being: nothing that follows from a read reads again.
-        let mut buffer = std::mem::take(&mut self.buffer);
-        let taken = match source.read(&mut buffer) {
+        let mut buffer = self.buffer.take()?;
+        let log = source.file.and_then(|file| self.files.get_mut(file));
+        // What is in a log tells nothing about what of a pipe was read if sections are taken out on the way.
+        let recognizes = source.taps.as_ref().is_some_and(|taps| taps.recognizes());
+        let taken = match source.read(&mut buffer, log.as_deref().filter(|_| !recognizes)) {
             Intake::Nothing => Some(0),
             Intake::End => {
                 self.finish_taps(number, now);
                 self.close(number);
+                self.finish_taps(number, now);
+                self.close(number);
                 None
             }
-            Intake::Data { read, kept } => {
-                self.pass_on(number, buffer.get(..kept).unwrap_or_default(), now);
+            Intake::Data { read } => {
+                let data = buffer.data(read);
+                if let Some(stripper) = &mut source.stripper {
+                    let mut stripped = std::mem::take(&mut self.stripped);
+                    stripped.clear();
+                    stripped.extend_from_slice(data);
+                    let kept = stripper.strip(&mut stripped);
+                    self.pass_on(number, stripped.get(..kept).unwrap_or_default(), now);
+                    self.stripped = stripped;
+                } else {
+                    self.pass_on(number, data, now);
+                }
+                buffer.end();
                 Some(read)
             }
         };
-        self.buffer = buffer;
+        self.buffer = Some(buffer);
         taken
     }
 
@@ -358,7 +395,7 @@ impl Worker {
         }
     }
 
-    fn main_path(&mut self) -> Option<Rc<Path>> {
+    pub(super) fn main_path(&mut self) -> Option<Rc<Path>> {
         self.main.and_then(|main| self.files.path(main))
     }
 

@@ -1,5 +1,7 @@
 //! From the bytes of a pipe to lines, without ever holding more than [`LINE_BYTES`].
 
+use serde::{Deserialize, Serialize};
+
 /// Longest line that stays in one piece.
 pub const LINE_BYTES: usize = 8192;
 
@@ -15,9 +17,10 @@ pub struct Piece<'d> {
 }
 
 /// Puts the lines of one stream together.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Assembler {
     /// The beginning of a line, or of a further piece of one.
+    #[serde(with = "serde_bytes")]
     partial: Vec<u8>,
     /// Pieces of this line were given out already.
     continues: bool,

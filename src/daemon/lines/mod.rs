@@ -16,12 +16,14 @@ mod outlet;
 mod style;
 
 use crate::config::model::{Config, DaemonSettings, LineFormat, ShownOn};
+use crate::daemon::capture::StreamId;
 use crate::types::ProcessKey;
 use crate::wire::Channel;
 use assemble::{Assembler, Piece};
 use nix::errno::Errno;
 use nix::sys::stat::fstat;
 use outlet::{Fate, Outlet};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::io::{self, IsTerminal};
@@ -171,6 +173,21 @@ impl Lines {
         })
     }
 
+    /// The way of lines that a daemon before this one, or another thread, had begun.
+    pub fn restore(&self, stream: &StreamId, state: FeedState) -> Option<Feed> {
+        let feed = self.feed(&stream.key, stream.channel, state.shown)?;
+        Some(Feed {
+            assembler: state.assembler,
+            ..feed
+        })
+    }
+
+    /// Waits until nothing waits to be written, so that another image can go on. A line that was cut is ended.
+    pub fn settle(&self, deadline: Instant) -> bool {
+        let streams = [&self.board.output, &self.board.error];
+        streams.iter().all(|stream| stream.outlet.settle(deadline))
+    }
+
     /// Forgets a process that is no longer configured.
     pub fn forget(&self, key: &ProcessKey) {
         let numbers = &self.board.numbers;
@@ -282,6 +299,13 @@ impl Board {
     }
 }
 
+/// What a [`Feed`] is made from again.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct FeedState {
+    shown: ShownOn,
+    assembler: Assembler,
+}
+
 /// The way for the lines of one pipe.
 #[derive(Debug)]
 pub struct Feed {
@@ -300,6 +324,18 @@ struct Out {
 }
 
 impl Feed {
+    /// What is to be known to go on with it elsewhere.
+    pub fn export(self) -> FeedState {
+        let shown = ShownOn {
+            stdout: self.out.targets.contains(&Standard::Output),
+            stderr: self.out.targets.contains(&Standard::Error),
+        };
+        FeedState {
+            shown,
+            assembler: self.assembler,
+        }
+    }
+
     /// Takes what was read. Returns how many bytes of it, and of what was held back before, were dropped.
     pub fn push(&mut self, data: &[u8]) -> u64 {
         let Self {

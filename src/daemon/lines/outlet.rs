@@ -132,6 +132,25 @@ impl Outlet {
         self.inner.lock().patient_until = Some(until);
     }
 
+    /// Waits until everything is written. Says whether that came to be.
+    pub fn settle(&self, deadline: Instant) -> bool {
+        let mut queue = self.inner.lock();
+        queue.end_line(None);
+        self.inner.filled.notify_one();
+        while queue.in_flight > 0 || !queue.waiting.is_empty() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            queue = self
+                .inner
+                .emptied
+                .wait_timeout(queue, left)
+                .map_or_else(|poisoned| poisoned.into_inner().0, |(queue, _)| queue);
+        }
+        true
+    }
+
     /// Writes what waits and ends the thread. Says whether the reader took everything by then.
     pub fn finish(&self, deadline: Instant, notice: impl Fn(u64) -> Vec<u8>) -> bool {
         let mut queue = self.inner.lock();

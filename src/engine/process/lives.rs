@@ -3,13 +3,14 @@
 //! Nothing is decided by it.
 
 use crate::engine::view::LifeView;
+use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
 /// Lives that are remembered.
 const REMEMBERED: usize = 8;
 
 /// The last few, and how many there were.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Lives {
     last: VecDeque<LifeView>,
     count: u64,

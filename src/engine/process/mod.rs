@@ -4,7 +4,9 @@
 //! in [`moves`] and [`stop`].
 
 mod lives;
+pub(super) mod memo;
 mod moves;
+mod recover;
 mod states;
 mod stop;
 #[cfg(test)]
@@ -16,6 +18,7 @@ use super::view::{ProcessView, State, StoryView, Trouble};
 use crate::config::model::ProcessSettings;
 use crate::types::{ExitStatus, Generation, Monotonic, Pid, ProcessKey};
 use lives::Lives;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,7 +34,7 @@ const PROBE_CAP: Duration = Duration::from_millis(100);
 pub(super) const PROBE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// One process.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Process {
     settings: Arc<ProcessSettings>,
     wanted: Wanted,
@@ -50,10 +53,12 @@ pub(super) struct Process {
     /// Failed attempts in a row that were the machine's fault.
     shortages: u32,
     restarts: u64,
+    /// Its process was taken over from a daemon that was killed.
+    adopted: bool,
 }
 
 /// What a process is to be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Wanted {
     /// Up rather than down.
     pub up: bool,
@@ -62,7 +67,7 @@ pub(super) struct Wanted {
 }
 
 /// What a process is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 enum Current {
     Stopped,
     Starting(Attempt),
@@ -85,7 +90,7 @@ enum Current {
 }
 
 /// How far a start has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 enum Attempt {
     /// The spawn is not answered yet.
     Asked,
@@ -96,7 +101,7 @@ enum Attempt {
 }
 
 /// How far a stop has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 enum Phase {
     /// The spawn is not answered yet: whatever it makes is told to end at once.
     Unborn { hurry: bool },
@@ -123,7 +128,7 @@ enum Phase {
 }
 
 /// A process that is not reaped, so that its pid is its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct Leader {
     pid: Pid,
     /// Whether its program is known to run. Before that, its process group may not exist yet.
@@ -131,7 +136,7 @@ struct Leader {
 }
 
 /// What follows a stop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Then {
     /// It stays stopped.
     Rest,
@@ -230,6 +235,7 @@ impl Process {
             failures: 0,
             shortages: 0,
             restarts: 0,
+            adopted: false,
         }
     }
 
@@ -394,6 +400,7 @@ impl Process {
                 | Current::Fatal => None,
             },
             restarts: self.restarts,
+            adopted: self.adopted,
         }
     }
 

@@ -60,6 +60,7 @@ impl Process {
     pub(super) fn attempt(&mut self, now: Monotonic, out: &mut Outbox) {
         self.generation = self.generation.next();
         self.last_spawn = Some(now);
+        self.adopted = false;
         self.enter(now, Current::Starting(Attempt::Asked), None, out);
         out.act(Action::Spawn {
             key: self.key().clone(),
@@ -140,7 +141,7 @@ impl Process {
         self.failed(now, Some(pid), out);
     }
 
-    fn failed(&mut self, now: Monotonic, pid: Option<Pid>, out: &mut Outbox) {
+    pub(super) fn failed(&mut self, now: Monotonic, pid: Option<Pid>, out: &mut Outbox) {
         self.failures = self.failures.saturating_add(1);
         let delay = restart::failure_delay(self.failures, self.settings.policy.startretries);
         self.back_off(now, pid, delay, out);

@@ -92,7 +92,8 @@ impl Intents {
                 effect.idle = !matches!(command, Command::Shutdown | Command::Reload);
             }
             Event::Abandoned { .. } | Event::ListenersHeard => effect.idle = true,
-            Event::Tick
+            Event::Recover { .. }
+            | Event::Tick
             | Event::Spawned { .. }
             | Event::Executed { .. }
             | Event::SpawnFailed { .. }

@@ -276,6 +276,19 @@ impl Kernel {
         }
     }
 
+    /// Somebody else reaps everything that has ended.
+    pub fn collect_all(&mut self, now: Monotonic) {
+        self.now = now;
+        let ended: Vec<Pid> = self
+            .tasks()
+            .filter(|task| task.ended.is_some())
+            .map(|task| task.pid)
+            .collect();
+        for pid in ended {
+            self.remove(pid);
+        }
+    }
+
     fn remove(&mut self, pid: Pid) {
         if let Some(task) = self.tasks.remove(&pid)
             && let Some(owner) = task.owner

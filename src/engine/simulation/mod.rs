@@ -5,6 +5,9 @@
 //! there is chaos, then the world heals and everybody must be well; then the daemon is told to end, and everything must be
 //! gone. After every step the invariants are checked, against the kernel's books and not the engine's.
 //!
+//! Now and then the engine is exported, written down and imported, as an upgrade does; both must decide the same from
+//! then on, and it is the new one that goes on.
+//!
 //! A history follows from one seed. One that fails is shrunk, by leaving out what does not matter, and printed with the
 //! command that replays it:
 //!
@@ -38,6 +41,7 @@
 //! - the shell's needs: a stranger that is not reaped; a deadline that is forgotten, or that stays.
 
 mod checks;
+mod crash;
 mod draft;
 mod fate;
 mod history;

@@ -64,7 +64,11 @@ impl Cells {
                 }
                 return;
             }
-            Event::Boot | Event::Tick | Event::ListenersHeard | Event::Abandoned { .. } => return,
+            Event::Recover { .. }
+            | Event::Boot
+            | Event::Tick
+            | Event::ListenersHeard
+            | Event::Abandoned { .. } => return,
         };
         if let Some(view) = key.and_then(|key| engine.process(key)) {
             count(view.state, what);
@@ -92,6 +96,7 @@ pub fn brief_event(event: &Event) -> String {
         | Event::GroupProbed { .. }
         | Event::Command { .. }
         | Event::Abandoned { .. }
+        | Event::Recover { .. }
         | Event::ListenersHeard
         | Event::Terminate => format!("{event:?}"),
     }

@@ -2,6 +2,7 @@
 //! picks among all that are possible.
 
 use super::checks::Checks;
+use super::crash::Crash;
 use super::draft::Draft;
 use super::fate::Fate;
 use super::history::{History, Op};
@@ -48,6 +49,11 @@ pub struct World {
     last_delivery: BTreeMap<u64, (Monotonic, u64)>,
     counter: u64,
     scheduler: Rng,
+    handovers: Rng,
+    crash: Crash,
+    /// After how many actions the daemon is killed.
+    crashes_after: Option<u64>,
+    actions: u64,
     tickets_given: u64,
     past: Vec<Event>,
     checks: Checks,
@@ -73,6 +79,7 @@ enum Next {
 impl World {
     /// Runs a history to its end, or to the first broken invariant.
     pub fn run(history: &History, record: bool) -> Outcome {
+        let mut crashes = Rng::new(history.seed, "crash");
         let mut world = Self {
             engine: Engine::new(Arc::new(history.draft.load())),
             kernel: Kernel::new(history.swarm.init),
@@ -83,6 +90,10 @@ impl World {
             last_delivery: BTreeMap::new(),
             counter: 0,
             scheduler: Rng::new(history.seed, "scheduler"),
+            handovers: Rng::new(history.seed, "handovers"),
+            crash: Crash::default(),
+            crashes_after: crashes.chance(20).then(|| crashes.below(80)),
+            actions: 0,
             tickets_given: 0,
             past: Vec::new(),
             checks: Checks::default(),
@@ -106,9 +117,7 @@ impl World {
         while let Some((at, next)) = self.next() {
             if at >= healthy_at && !looked {
                 looked = true;
-                self.checks
-                    .is_well(&self.engine, &self.kernel, self.deliveries.len())?;
-                self.tickets.are_all_answered()?;
+                self.is_well(self.deliveries.len())?;
             }
             if at > self.now {
                 steps_without_time = 0;
@@ -138,11 +147,36 @@ impl World {
                 }
             }
         }
+        if self.crash.happened {
+            return Crash::is_over(&self.engine, &self.kernel);
+        }
         if !looked {
             self.checks.is_well(&self.engine, &self.kernel, 0)?;
         }
         self.tickets.are_all_answered()?;
         self.checks.is_over(&self.engine, &self.kernel)
+    }
+
+    fn is_well(&self, under_way: usize) -> Result<(), String> {
+        if self.crash.happened {
+            return Crash::is_well(&self.engine);
+        }
+        self.checks.is_well(&self.engine, &self.kernel, under_way)?;
+        self.tickets.are_all_answered()
+    }
+
+    /// The daemon is killed, and a while later the next one begins.
+    fn die(&mut self) -> Result<(), String> {
+        self.deliveries.clear();
+        self.tickets = Tickets::default();
+        let pause = Duration::from_nanos(self.handovers.below(5_000_000_000));
+        self.now = self.now.after(pause);
+        let config = self.draft.load();
+        let found = self
+            .crash
+            .next_daemon(&self.engine, &config, &mut self.kernel, self.now);
+        self.engine = Engine::new(Arc::new(config));
+        self.step(Event::Recover { found })
     }
 
     /// What comes next. Among what comes at the same time, the kernel is first and the rest is left to chance.
@@ -321,6 +355,7 @@ impl World {
                 | Event::Exited { .. }
                 | Event::Command { .. }
                 | Event::Abandoned { .. }
+                | Event::Recover { .. }
                 | Event::ListenersHeard
                 | Event::Terminate => false,
             })
@@ -338,12 +373,16 @@ impl World {
         let said = event.clone();
         self.outcome.steps += 1;
         self.outcome.cells.count(&self.engine, &said);
-        self.checks.before(&self.engine, self.now, &said);
+        if !self.crash.happened {
+            self.checks.before(&self.engine, self.now, &said);
+        }
         if let Event::Command { ticket, command } = &said {
+            self.crash.asked();
             self.tickets
                 .asked(*ticket, command, &self.engine, &self.checks);
         }
-        let actions = self.engine.step(self.now, event);
+        let actions = self.decide(event)?;
+        self.crash.write_down(&mut self.engine);
         if self.record {
             let mut line = format!("{:>15} {}", self.now.as_nanos(), brief_event(&said));
             for action in &actions {
@@ -352,9 +391,19 @@ impl World {
             format!("{:?}{said:?}{actions:?}", self.now).hash(&mut self.hasher);
             self.outcome.lines.push(line);
         }
-        self.checks.look_over(&actions)?;
+        if !self.crash.happened {
+            self.checks.look_over(&actions)?;
+        }
         for action in actions {
+            if self.crashes_after == Some(self.actions) {
+                self.crashes_after = None;
+                return self.die();
+            }
+            self.actions += 1;
             self.execute(action)?;
+        }
+        if self.crash.happened {
+            return Ok(());
         }
         if let Event::Abandoned { ticket } = &said {
             self.tickets.abandoned(*ticket);
@@ -362,8 +411,30 @@ impl World {
         self.checks.after(&self.engine, &self.kernel)
     }
 
+    /// Lets the engine decide. Now and then another one goes on from what it exports: I32, which must decide the same.
+    fn decide(&mut self, event: Event) -> Result<Vec<Action>, String> {
+        if self.history.seed % 10 != 3 || !self.handovers.chance(4) {
+            return Ok(self.engine.step(self.now, event));
+        }
+        let mut bytes = Vec::new();
+        ciborium::into_writer(&self.engine.export(), &mut bytes).unwrap();
+        let snapshot = ciborium::from_reader(bytes.as_slice()).unwrap();
+        let mut other = Engine::import(snapshot);
+        let expected = self.engine.step(self.now, event.clone());
+        let actions = other.step(self.now, event);
+        if actions != expected || other.next_deadline() != self.engine.next_deadline() {
+            return Err(format!("I32: {actions:?} instead of {expected:?}"));
+        }
+        self.engine = other;
+        Ok(actions)
+    }
+
     fn execute(&mut self, action: Action) -> Result<(), String> {
-        self.checks.action(&action, &self.engine, &self.kernel)?;
+        if self.crash.happened {
+            self.crash.action(&action, &self.kernel)?;
+        } else {
+            self.checks.action(&action, &self.engine, &self.kernel)?;
+        }
         match action {
             Action::Spawn {
                 key,
@@ -372,14 +443,17 @@ impl World {
             } => {
                 let fate = self.fate(&settings, generation);
                 match self.kernel.spawn(self.now, &key, generation, fate) {
-                    Ok(task) => self.deliver(
-                        Some(task.uid),
-                        Event::Spawned {
-                            key,
-                            generation,
-                            pid: task.pid,
-                        },
-                    ),
+                    Ok(task) => {
+                        self.crash.born(self.now, &key, generation, &settings);
+                        self.deliver(
+                            Some(task.uid),
+                            Event::Spawned {
+                                key,
+                                generation,
+                                pid: task.pid,
+                            },
+                        );
+                    }
                     Err(failure) => self.deliver(
                         None,
                         Event::SpawnFailed {
@@ -416,6 +490,8 @@ impl World {
                     },
                 );
             }
+            // Whoever asked the next daemon is not held against what the old one knew.
+            Action::Reply { .. } if self.crash.happened => {}
             Action::Reply { ticket, reply } => {
                 self.tickets.answered(ticket, &reply, &self.checks)?;
             }

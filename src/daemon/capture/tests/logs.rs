@@ -1,6 +1,7 @@
 //! What the loop asks about files, and the daemon's own log.
 
 use super::*;
+use crate::daemon::capture::thread::BUFFER_BYTES;
 
 #[test]
 fn clearing_works_for_the_living_the_dead_and_the_absent() {
@@ -111,7 +112,11 @@ fn the_daemons_own_log_is_bounded_while_it_waits_and_says_what_is_missing() {
         backups: 0,
     };
     let open = path.clone();
-    shared.ask(Command::OpenMain { path: open, limits });
+    shared.ask(Command::OpenMain {
+        path: open,
+        limits,
+        restored: None,
+    });
     // The thread does not run yet, so everything waits.
     let mut line = vec![b'x'; 1023];
     line.push(b'\n');
@@ -126,9 +131,10 @@ fn the_daemons_own_log_is_bounded_while_it_waits_and_says_what_is_missing() {
         Poller::new().unwrap(),
         Arc::clone(&health),
         nowhere(),
+        Inflight::new(None, BUFFER_BYTES).unwrap(),
     )
     .unwrap();
-    assert!(worker.run());
+    assert!(matches!(worker.run(), Ended::Finished(true)));
     let mut expected = line.repeat(1024);
     expected.extend(b"[taskmaster: 10240 bytes lost]\n");
     assert!(fs::read(path).unwrap() == expected);

@@ -35,14 +35,22 @@ struct Rig {
     jobs: u64,
 }
 
+/// A pipe whose writer notices when nobody reads any more.
+fn one_way() -> (OwnedFd, OwnedFd) {
+    use nix::fcntl::{FcntlArg, OFlag, fcntl};
+    let (read, write) = nix::unistd::pipe2(OFlag::O_CLOEXEC).unwrap();
+    fcntl(&read, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
+    (read, write)
+}
+
 impl Rig {
     fn new() -> Self {
-        Self::over(Capture::start("taskmasterd").unwrap())
+        Self::over(Capture::start("taskmasterd", None).unwrap())
     }
 
     /// With a system log of its own.
-    fn with(syslog: Syslog) -> Self {
-        Self::over(Capture::start_with(syslog).unwrap())
+    fn with(syslog: PathBuf) -> Self {
+        Self::over(Capture::start_with(syslog, "taskmasterd", None).unwrap())
     }
 
     fn over(capture: Capture) -> Self {
@@ -78,7 +86,7 @@ impl Rig {
     }
 
     fn attach_to(&mut self, stream: StreamId, settings: &LogSettings) -> File {
-        let (read, write) = pipe::output().unwrap();
+        let (read, write) = one_way();
         self.capture
             .attach(stream, pid(), read, settings, AttachOptions::default());
         File::from(write)

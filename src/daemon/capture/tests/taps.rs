@@ -218,7 +218,7 @@ fn lines_go_to_the_system_log_whole_with_the_name_of_the_process() {
     let socket = directory.path().join("syslog");
     let receiver = UnixDatagram::bind(&socket).unwrap();
     receiver.set_read_timeout(Some(PATIENCE)).unwrap();
-    let mut rig = Rig::with(Syslog::new(socket, "taskmasterd".into()));
+    let mut rig = Rig::with(socket);
     let settings = LogSettings {
         syslog: true,
         ..tapped(&rig, "log", 100, false)

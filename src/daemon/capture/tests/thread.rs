@@ -1,6 +1,7 @@
 //! The life of the thread: how it ends, that it sleeps, and how fast it is.
 
 use super::*;
+use crate::daemon::capture::thread::BUFFER_BYTES;
 
 #[test]
 fn finishing_writes_what_is_in_the_pipes_but_waits_for_nobody() {
@@ -61,9 +62,15 @@ fn with_nothing_to_do_the_thread_sleeps() {
     let thread = std::thread::spawn(move || {
         tell.send(fs::read_link("/proc/thread-self").unwrap())
             .unwrap();
-        Worker::new(theirs, Poller::new().unwrap(), Arc::default(), nowhere())
-            .unwrap()
-            .run()
+        Worker::new(
+            theirs,
+            Poller::new().unwrap(),
+            Arc::default(),
+            nowhere(),
+            Inflight::new(None, BUFFER_BYTES).unwrap(),
+        )
+        .unwrap()
+        .run()
     });
     let status = Path::new("/proc").join(told.recv().unwrap()).join("status");
     let mut pipes = Vec::new();
@@ -86,6 +93,7 @@ fn with_nothing_to_do_the_thread_sleeps() {
             strip_ansi: false,
             feed: None,
             wishes: Wishes::default(),
+            restored: None,
         })));
         let mut write = File::from(write);
         write.write_all(b"hello\n").unwrap();

@@ -87,7 +87,7 @@ impl Checks {
         let policy = &after.settings.policy;
         let expected = match status {
             ExitStatus::Code(code) => policy.exitcodes.contains(&code),
-            ExitStatus::Signaled { .. } => false,
+            ExitStatus::Signaled { .. } | ExitStatus::Unknown => false,
         };
         let again = self.intents.of(key).up
             && match policy.autorestart {

@@ -13,7 +13,8 @@ impl Checks {
     pub(super) fn begin_closing(&mut self, engine: &Engine, event: &Event) {
         let command = match event {
             Event::Command { command, .. } => Some(command),
-            Event::Boot
+            Event::Recover { .. }
+            | Event::Boot
             | Event::Tick
             | Event::Spawned { .. }
             | Event::Executed { .. }

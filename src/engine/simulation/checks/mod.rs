@@ -213,7 +213,8 @@ impl Checks {
                     self.exited = Some((key.clone(), *status, failure.clone()));
                 }
             }
-            Event::Boot
+            Event::Recover { .. }
+            | Event::Boot
             | Event::Tick
             | Event::GroupProbed { .. }
             | Event::Command { .. }
