@@ -184,12 +184,17 @@ fn a_machine_that_has_been_up_for_years_is_no_trouble() {
     let (said, took) = wait::timed(|| scene.ctl("stop deaf"));
     said.is(0, "deaf: stopped\n");
     assert!(took >= Duration::from_secs(1), "{took:?}");
-    // Start times of processes count from the boot that the daemon sees: what it left is recognised by the next one.
+    // Start times of processes count from the boot that the daemon sees: what it left is recognised by the next one, and
+    // so is what an operator had stopped.
     let before = scene.row("web").pid;
     scene.murder();
     scene.launch();
     scene.wait_state("web", "RUNNING");
     let after = scene.row("web");
     assert!(after.adopted && after.pid == before, "{after:?}");
+    assert_eq!(scene.state("deaf"), "STOPPED");
+    let copies = crate::harness::proc::tagged(&scene.sandbox.tag());
+    let copies = copies.iter().filter(|process| process.name == "sleep");
+    assert_eq!(copies.count(), 1);
     scene.close();
 }
