@@ -61,6 +61,7 @@ mod subscriptions;
 mod supervisor;
 mod survival;
 mod tidy;
+mod timestamps;
 mod upgrade;
 mod values;
 mod waiting;
