@@ -21,30 +21,7 @@ pub fn log(
 ) {
     let table = &program.table;
     if stream == Stream::Stderr && redirect_stderr {
-        let [capture, events, syslog] = stream.taps();
-        for (key, is_on) in [
-            (capture, settings.capture_maxbytes.0 > 0),
-            (events, settings.events_enabled),
-            (syslog, settings.syslog),
-            (
-                stream.timestamps_key(),
-                settings.timestamps != Timestamps::None,
-            ),
-        ] {
-            if let Some(field) = table.field(key).filter(|_| is_on) {
-                context.report(
-                    Diagnostic::warning(
-                        "no-effect",
-                        format!("{} has no effect", table.subject(key)),
-                    )
-                    .at(
-                        field.value.span(),
-                        "standard error goes where standard output goes",
-                    )
-                    .help("leave it out, or remove `redirect_stderr`"),
-                );
-            }
-        }
+        redirected(context, program, stream, settings);
         return;
     }
     let [log, maxbytes, backups] = stream.keys();
@@ -123,6 +100,37 @@ pub fn log(
                 format!("a log with `{maxbytes}=0` is never rotated"),
             ),
         );
+    }
+}
+
+/// What is asked of a standard error that goes elsewhere.
+fn redirected(
+    context: &mut Context<'_>,
+    program: &Named<'_>,
+    stream: Stream,
+    settings: &LogSettings,
+) {
+    let table = &program.table;
+    let [capture, events, syslog] = stream.taps();
+    for (key, is_on) in [
+        (capture, settings.capture_maxbytes.0 > 0),
+        (events, settings.events_enabled),
+        (syslog, settings.syslog),
+        (
+            stream.timestamps_key(),
+            settings.timestamps != Timestamps::None,
+        ),
+    ] {
+        if let Some(field) = table.field(key).filter(|_| is_on) {
+            context.report(
+                Diagnostic::warning("no-effect", format!("{} has no effect", table.subject(key)))
+                    .at(
+                        field.value.span(),
+                        "standard error goes where standard output goes",
+                    )
+                    .help("leave it out, or remove `redirect_stderr`"),
+            );
+        }
     }
 }
 
