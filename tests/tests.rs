@@ -41,6 +41,7 @@ mod listeners;
 mod logs;
 mod notify;
 mod order;
+mod orphans;
 mod output;
 mod package;
 mod pid_avail_version;
