@@ -11,7 +11,7 @@ pub struct Container {
     /// Where it lives.
     pub sandbox: Sandbox,
     child: Child,
-    /// Process 1, as it is seen from outside.
+    /// Process 1, as it is seen from outside; 0 if it had ended before it was seen.
     pub init: i32,
 }
 
@@ -41,9 +41,12 @@ impl Container {
             .stdout(File::create(sandbox.path("stdout")).unwrap())
             .stderr(File::create(sandbox.path("stderr")).unwrap());
         sandbox.note(&command);
-        let child = command.spawn().unwrap();
+        let mut child = command.spawn().unwrap();
         let outer = i32::try_from(child.id()).unwrap();
         let init = wait::until("the daemon to be process 1", || {
+            if child.try_wait().unwrap().is_some() {
+                return Some(0);
+            }
             proc::all()
                 .into_iter()
                 .find(|process| {
@@ -72,6 +75,7 @@ impl Container {
 
     /// Sends process 1 a signal.
     pub fn signal(&self, signal: Signal) {
+        assert!(self.init > 0, "it has ended");
         kill(Pid::from_raw(self.init), signal).unwrap();
     }
 

@@ -33,6 +33,7 @@ mod fcgi;
 mod groups;
 mod harness_check;
 mod hup;
+mod images;
 mod init;
 mod json;
 mod life;
