@@ -394,6 +394,33 @@ fn a_chain_ends_in_the_order_in_which_it_was_made_turned_round() {
 }
 
 #[test]
+fn what_the_file_wants_written_where_nothing_can_be_is_told_and_done_without() {
+    let wants = |text: &str| {
+        text.replace(
+            "logfile=/dev/null",
+            "logfile=/run/supervisord.log\npidfile=/run/supervisord.pid",
+        ) + "[unix_http_server]\nfile=/run/supervisor.sock\n"
+    };
+    let programs = [("app", SERVER), ("worker", SERVER), ("cron", SERVER)];
+    let Some(mut image) = Image::start("trio", wants, &programs, As::Nobody) else {
+        return;
+    };
+    image.wait_up(TRIO_UP);
+    wait::for_condition("the trouble to be told", || {
+        let log = image.log();
+        [
+            "cannot open /run/supervisor.sock.lock: Read-only file system",
+            "cannot write pid file /run/supervisord.pid: Read-only file system",
+            "can't write /run/supervisord.log: Read-only file system",
+        ]
+        .iter()
+        .all(|told| log.contains(told))
+    });
+    image.signal(Signal::SIGTERM);
+    image.ends(0);
+}
+
+#[test]
 fn without_its_display_the_chain_is_over() {
     let Some(mut image) = Image::start("desktop", as_it_is, DESKTOP, As::Nobody) else {
         return;

@@ -147,6 +147,8 @@ pub struct Prepared {
     limits: Vec<Limit>,
     /// None where nobody is to find the daemon.
     meeting: Option<Meeting>,
+    /// What cannot be written is told, and done without.
+    container: bool,
 }
 
 /// Does the first half of the start.
@@ -182,6 +184,7 @@ pub fn prepare(source: Source<'_>, called_as: &str) -> Result<Prepared, Failure>
         config: Arc::new(config),
         limits,
         meeting,
+        container,
     })
 }
 
@@ -249,6 +252,7 @@ impl Prepared {
             config,
             limits,
             meeting,
+            container,
         } = self;
         let settings = &config.daemon;
         let lines = Lines::new(settings).map_err(Failure::surroundings)?;
@@ -323,6 +327,7 @@ impl Prepared {
         if let Some(path) = &settings.pidfile {
             match Pidfile::write(path) {
                 Ok(pidfile) => residue.pidfile = Some(pidfile),
+                Err(error) if container => log::warn!("{error}"),
                 Err(error) => {
                     residue.tidy_up(daemon, leaves_some);
                     return Err(error.into());

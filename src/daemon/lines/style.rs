@@ -77,6 +77,10 @@ impl Style {
                 prefix(out, piece.begins, speaker, place);
                 let bytes = piece.bytes;
                 out.extend_from_slice(bytes.strip_suffix(b"\r").unwrap_or(bytes));
+                // A colour that its program leaves open is not that of the next line.
+                if place.painted && bytes.contains(&b'\x1b') {
+                    out.extend_from_slice(b"\x1b[0m");
+                }
                 out.push(b'\n');
             }
             LineFormat::Json => {
@@ -264,6 +268,13 @@ mod tests {
             line(prefix, WHOLE, Channel::Stderr, painted),
             "\x1b[33mweb    \x1b[31m!\x1b[0m GET \"/\"\n"
         );
+        let bold = Piece {
+            bytes: b"\x1b[1mbold",
+            ..WHOLE
+        };
+        let (open, closed) = ("web    | \x1b[1mbold\n", "\x1b[1mbold\x1b[0m\n");
+        assert_eq!(line(prefix, bold, Channel::Stdout, PLAIN), open);
+        assert!(line(prefix, bold, Channel::Stdout, painted).ends_with(closed));
         let json = style(LineFormat::Json, Some(Timestamps::None));
         assert!(!line(json, WHOLE, Channel::Stdout, painted).contains('\x1b'));
     }
