@@ -12,6 +12,17 @@ use taskmaster::wire::{ExitStatus, Request, Response, StatusRow};
 pub const NUMBERS: &str = "command=sh -c \"n=0; while :; do for i in 1 2 3 4 5 6 7 8; do n=$((n+1)); echo line-$n-end; done; sleep 0.01; done\"\n\
                            autostart=true\nstartsecs=0\nstdout_logfile_maxbytes=0\n";
 
+/// The same for many at once, where Perl is at hand: it starts no process for each pause, of which hundreds of programs
+/// would make more than the machine can bear.
+pub fn many_numbers() -> String {
+    let mut perl = std::process::Command::new("perl");
+    if !perl.arg("-e").arg("").status().is_ok_and(|it| it.success()) {
+        return NUMBERS.to_owned();
+    }
+    let loops = "$|=1; while (1) { print \"line-\".++$n.\"-end\\n\" for 1..8; select(undef, undef, undef, 0.1) }";
+    format!("command=perl -e '{loops}'\nautostart=true\nstartsecs=0\nstdout_logfile_maxbytes=0\n")
+}
+
 /// Demands that a log holds the lines 1, 2, 3 … without a gap, and says how many.
 #[track_caller]
 pub fn count_lines(path: &Path) -> u64 {
@@ -480,8 +491,9 @@ fn killed_again_and_again_under_load_no_line_is_lost_or_doubled() {
     // One that never pauses, one that writes both streams, and many.
     let flood = NUMBERS.replace("; sleep 0.01", "; sleep 0.0005");
     let mut daemon = Daemon::with(&format!(
-        "[program.flood]\n{flood}[program.count]\nnumprocs={programs}\n{NUMBERS}\n\
+        "[program.flood]\n{flood}[program.count]\nnumprocs={programs}\n{}\n\
          [program.rotated]\n{}stdout_logfile_maxbytes=2000\nstdout_logfile_backups=9999\n",
+        many_numbers(),
         NUMBERS.replace("stdout_logfile_maxbytes=0\n", "")
     ));
     let names: Vec<String> = ["flood".to_owned(), "rotated".to_owned()]

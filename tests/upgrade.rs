@@ -1,6 +1,6 @@
 //! `upgrade`: another image of the daemon goes on, and no program notices.
 
-use crate::adoption::{NUMBERS, count_lines, size};
+use crate::adoption::{NUMBERS, count_lines, many_numbers, size};
 use crate::harness::{Client, Daemon, Sandbox, body, framed, proc, wait};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -175,9 +175,10 @@ fn everything_goes_on_in_the_same_process() {
 fn lines_arrive_once_and_in_order_through_many_upgrades() {
     let (programs, upgrades) = (size(12, 200), size(10, 50));
     let daemon = Daemon::with(&format!(
-        "[program.count]\nnumprocs={programs}\n{NUMBERS}\
+        "[program.count]\nnumprocs={programs}\n{}\
          [program.rotated]\n{}stdout_logfile_maxbytes=20000\nstdout_logfile_backups=9999\n\
          [program.slow]\ncommand=$ZOO ignore slow TERM\nautostart=true\nstartsecs=0\nstopwaitsecs=2\n",
+        many_numbers(),
         NUMBERS.replace("stdout_logfile_maxbytes=0\n", "")
     ));
     let names: Vec<String> = (0..programs)
@@ -304,7 +305,9 @@ fn clients_stay_connected_and_get_what_they_are_owed() {
         }
     };
     assert_eq!(told(&mut states), "web");
-    // What is followed has no gap and nothing twice, through all of it.
+    // What is followed has no gap and nothing twice, through all of it and for a while after.
+    let last = count_lines(&daemon.child_log("count_0_out.log")) + 20;
+    let last = format!("line-{last}-end\n");
     let mut text = String::new();
     wait::for_condition("lines", || {
         match follower.receive().unwrap() {
@@ -317,7 +320,7 @@ fn clients_stay_connected_and_get_what_they_are_owed() {
             ServerFrame::Reply { .. } => {}
             other => panic!("{other:?}"),
         }
-        text.len() > 60_000
+        text.ends_with('\n') && text.contains(&last)
     });
     let numbers: Vec<u64> = text
         .lines()
@@ -328,6 +331,7 @@ fn clients_stay_connected_and_get_what_they_are_owed() {
                 .ok()
         })
         .collect();
+    assert!(numbers.len() > 100);
     assert!(numbers.windows(2).all(|pair| pair[1] == pair[0] + 1));
     daemon.close();
 }
