@@ -62,6 +62,7 @@ mod supervisor;
 mod survival;
 mod tidy;
 mod upgrade;
+mod upgrade_listeners;
 mod values;
 mod waiting;
 mod why;
