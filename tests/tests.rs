@@ -65,6 +65,7 @@ mod survival;
 mod tidy;
 mod timestamps;
 mod upgrade;
+mod upgrade_listeners;
 mod values;
 mod waiting;
 mod why;

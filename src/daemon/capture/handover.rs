@@ -10,7 +10,7 @@ use super::stream::{Account, Health};
 use super::strip::AnsiStripper;
 use super::taps::{Taps, Wishes};
 use super::thread::Worker;
-use super::{AttachOptions, Capture, FollowTarget, StreamId};
+use super::{AttachOptions, Capture, FollowTarget, StreamId, Wanted};
 use crate::config::model::Timestamps;
 use crate::daemon::lines::{FeedState, Lines};
 use crate::types::Pid;
@@ -227,9 +227,12 @@ impl Capture {
         followed: Vec<(u64, FollowTarget)>,
         inflight: Option<&Path>,
         lines: Lines,
+        wanted: Wanted,
     ) -> io::Result<Self> {
         let mut capture = Self::prepare(PathBuf::from(super::syslog::SOCKET), identity)?;
         capture.lines = Some(lines);
+        // Known before anything is read, so that no event is passed over.
+        capture.want(wanted);
         let WorkState {
             streams,
             main,

@@ -453,6 +453,18 @@ impl Capture {
             .map_or_else(LogHealth::default, |health| health.read())
     }
 
+    /// The same of a process's standard output and error.
+    pub fn healths(&self, key: &ProcessKey) -> [LogHealth; 2] {
+        let mut stream = StreamId {
+            key: key.clone(),
+            channel: Channel::Stdout,
+        };
+        [Channel::Stdout, Channel::Stderr].map(|channel| {
+            stream.channel = channel;
+            self.health(&stream)
+        })
+    }
+
     /// How the daemon's own log is doing.
     pub fn main_health(&self) -> LogHealth {
         self.main_health.read()
