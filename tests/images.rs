@@ -422,10 +422,13 @@ fn what_the_file_wants_written_where_nothing_can_be_is_told_and_done_without() {
 
 #[test]
 fn without_its_display_the_chain_is_over() {
-    let Some(mut image) = Image::start("desktop", as_it_is, DESKTOP, As::Nobody) else {
+    // Which many files have, and which must not become a file.
+    let device = |text: &str| text.replace("[supervisord]", "[supervisord]\npidfile=/dev/null");
+    let Some(mut image) = Image::start("desktop", device, DESKTOP, As::Nobody) else {
         return;
     };
     image.wait_up(&CHAIN);
+    assert!(!image.log().contains("pid file"), "{}", image.log());
     kill(Pid::from_raw(image.pid("Xvfb")), Signal::SIGKILL).unwrap();
     image.ends(128 + 9);
     image.in_order(&[

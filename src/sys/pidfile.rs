@@ -1,15 +1,17 @@
 //! A file that holds the daemon's pid, for other people's scripts. Nothing here ever kills by it.
 //!
-//! It appears complete or not at all, replaces whatever had its name (a link itself, not what it leads to), and is
-//! removed only while it still holds our pid.
+//! It appears complete or not at all, replaces whatever file had its name (a link itself, not what it leads to), and is
+//! removed only while it still holds our pid. A device is nobody's to replace: `pidfile=/dev/null`, which many files for
+//! containers have, writes there and leaves it. Anything else that is no file is refused, and so is a link to it.
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::{Mode, fchmod};
 use nix::unistd::unlink;
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs::{self, File, FileType};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 /// Why there is no pid file.
@@ -33,7 +35,7 @@ impl Pidfile {
     /// Writes this process's pid, for all to read.
     pub fn write(path: &Path) -> Result<Self, PidfileError> {
         let content = format!("{}\n", std::process::id());
-        match replace(path, content.as_bytes()) {
+        match put(path, content.as_bytes()) {
             Ok(()) => Ok(Self {
                 path: path.to_owned(),
                 content,
@@ -65,6 +67,31 @@ impl Pidfile {
         }
         Ok(())
     }
+}
+
+fn put(path: &Path, content: &[u8]) -> io::Result<()> {
+    let Ok(there) = fs::symlink_metadata(path) else {
+        return replace(path, content);
+    };
+    let is_no_file = |kind: FileType| !kind.is_file() && !kind.is_dir();
+    if there.file_type().is_char_device() {
+        let flags = OFlag::O_WRONLY
+            | OFlag::O_NOFOLLOW
+            | OFlag::O_NONBLOCK
+            | OFlag::O_NOCTTY
+            | OFlag::O_CLOEXEC;
+        return File::from(open(path, flags, Mode::empty())?).write_all(content);
+    }
+    let leads_to = if there.is_symlink() {
+        // One that leads nowhere is replaced.
+        fs::metadata(path).ok()
+    } else {
+        Some(there)
+    };
+    if leads_to.is_some_and(|there| is_no_file(there.file_type())) {
+        return Err(io::Error::other("it is no regular file"));
+    }
+    replace(path, content)
 }
 
 fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
@@ -110,9 +137,11 @@ fn write_new(path: &Path, content: &[u8]) -> io::Result<()> {
 fn read(path: &Path) -> io::Result<String> {
     let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
     let mut content = String::new();
-    File::from(open(path, flags, Mode::empty())?)
-        .take(32)
-        .read_to_string(&mut content)?;
+    let file = File::from(open(path, flags, Mode::empty())?);
+    if !file.metadata()?.is_file() {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    file.take(32).read_to_string(&mut content)?;
     Ok(content)
 }
 
@@ -154,6 +183,39 @@ mod tests {
         assert!(fs::symlink_metadata(&path).unwrap().is_file());
         pidfile.remove().unwrap();
         assert_eq!(fs::read_to_string(&victim).unwrap(), "precious");
+    }
+
+    #[test]
+    fn what_is_no_file_is_never_replaced() {
+        let directory = tempfile::tempdir().unwrap();
+        let is_device = |path: &Path| fs::metadata(path).unwrap().file_type().is_char_device();
+        // A device of our own, where one can be made: nothing here may touch that of the machine.
+        let null = directory.path().join("null");
+        let mode = Mode::S_IRUSR | Mode::S_IWUSR;
+        let number = nix::sys::stat::makedev(1, 3);
+        if nix::sys::stat::mknod(&null, nix::sys::stat::SFlag::S_IFCHR, mode, number).is_ok() {
+            // It may be one that cannot be opened, as on a file system without devices.
+            if let Ok(pidfile) = Pidfile::write(&null) {
+                pidfile.remove().unwrap();
+            }
+            assert!(is_device(&null));
+            fs::remove_file(&null).unwrap();
+        }
+        let fifo = directory.path().join("fifo");
+        nix::unistd::mkfifo(&fifo, mode).unwrap();
+        let link = directory.path().join("link");
+        symlink(&fifo, &link).unwrap();
+        for path in [&fifo, &link] {
+            let error = Pidfile::write(path).unwrap_err();
+            assert!(
+                error.to_string().contains("it is no regular file"),
+                "{error}"
+            );
+            Pidfile::of_this_process(path).remove().unwrap();
+        }
+        let mut left = names(directory.path());
+        left.sort();
+        assert_eq!(left, ["fifo", "link"]);
     }
 
     #[test]
