@@ -171,6 +171,24 @@ fn a_vital_program_that_fails_is_the_containers_end() {
 }
 
 #[test]
+fn a_log_that_is_a_standard_stream_is_told_once() {
+    let Some(mut container) = Container::with(
+        &format!(
+            "[taskmasterd]\nlogfile=/dev/stdout\nlogfile_maxbytes=0\n{SOCKET}\
+             [program.web]\ncommand=sleep 1000\nautostart=true\nstartsecs=0\n"
+        ),
+        "--container --loglevel info",
+    ) else {
+        return;
+    };
+    container.wait_shown("stdout", "spawned: 'web'");
+    container.signal(Signal::SIGTERM);
+    assert_eq!(container.wait_exit(), Some(0));
+    container.wait_shown("stdout", "stopped: web");
+    assert_eq!(container.sandbox.read("stderr"), "");
+}
+
+#[test]
 fn an_ordinary_user_on_a_read_only_tree_needs_nothing() {
     if !can_contain() {
         return;

@@ -227,6 +227,8 @@ fn the_key_applies_live_and_is_told_where_it_has_no_effect() {
     let pid = daemon.pid("web");
     daemon.edit_config(&parrot("web", &format!("{keys}\n{TIMES}")));
     daemon.ctl("update").code(0);
+    // It applies when the thread that writes logs has come to it; an answer from there comes after that.
+    daemon.ctl("tail web").begins(0, "plain\n");
     tell(&daemon, "web", "stamped\n");
     wait::for_condition("a line with a time", || {
         let text = daemon.sandbox.read("log/web.log");

@@ -390,7 +390,9 @@ pub fn open_log(
         stdout: settings.nodaemon
             && (standard == Some(Standard::Output)
                 || settings.stdout.shows_daemon() && !settings.silent),
-        stderr: settings.nodaemon && (standard == Some(Standard::Error) || settings.log_to_stderr),
+        // Two standard streams mostly are one in the end: a log that is there already is not copied.
+        stderr: settings.nodaemon
+            && standard.map_or(settings.log_to_stderr, |named| named == Standard::Error),
     };
     Ok(logging::start(
         settings.loglevel,
