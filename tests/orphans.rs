@@ -34,6 +34,7 @@ fn thousands_of_orphans_that_end_at_once_are_all_collected() {
     };
     let gate = container.sandbox.path("out/gate");
     mkfifo(&gate, Mode::from_bits_truncate(0o600)).unwrap();
+    wait::for_condition("service", || container.ctl("status stays").code == 0);
     let mut spent = Duration::ZERO;
     for round in 0..ROUNDS {
         container.ctl("start horde").code(0);
