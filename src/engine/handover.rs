@@ -14,6 +14,7 @@ use super::requests::Requests;
 use super::shutdown::Closing;
 use super::table::Table;
 use crate::config::model::{Config, DaemonSettings};
+use crate::engine::mutants::mutant;
 use crate::types::{Generation, GroupName};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -77,8 +78,8 @@ impl Engine {
             config,
             last_read,
             table: Table::import(groups, generation),
-            requests,
-            closing,
+            requests: mutant!(UpgradeForgetsRequests, requests, Requests::default()),
+            closing: mutant!(UpgradeForgetsTheShutdown, closing, None),
             verdict,
         }
     }

@@ -18,6 +18,7 @@ use super::action::{Action, Note};
 use super::outbox::{Happening, Outbox};
 use super::process::{End, Input, Process, Then, Wanted};
 use crate::config::model::GroupKind;
+use crate::engine::mutants::mutant;
 use crate::types::{GroupName, Monotonic, ProcessKey};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -82,7 +83,9 @@ impl Closing {
 
     /// The daemon is to end, not to start anew. Says whether that is news.
     pub fn end_for_good(&mut self) -> bool {
-        std::mem::replace(&mut self.reload, false)
+        let reloads = self.reload;
+        self.reload = mutant!(ReloadStaysAReload, false, reloads);
+        reloads
     }
 
     /// Whether the next turn waits for event listeners.
@@ -130,6 +133,7 @@ impl Engine {
             .map(|(name, members)| (members.priority, name.clone()))
             .collect();
         ranked.sort();
+        mutant!(LowestRankStopsFirst, (), ranked.reverse());
         self.closing = Some(Closing {
             reload,
             hurry: false,
@@ -162,6 +166,7 @@ impl Engine {
     /// The daemon is to end in time, if a time is given.
     pub(super) fn limit_shutdown(&mut self, now: Monotonic) {
         let timeout = self.config.daemon.shutdown_timeout;
+        let timeout = mutant!(ShutdownTimeoutIsIgnored, timeout, None);
         if let (Some(closing), Some(timeout)) = (&mut self.closing, timeout)
             && !timeout.is_zero()
         {
@@ -211,7 +216,7 @@ impl Engine {
 
     fn take_turns(&mut self, now: Monotonic, out: &mut Outbox) {
         while let Some(closing) = &mut self.closing
-            && closing.waiting.is_empty()
+            && mutant!(AllGroupsStopAtOnce, closing.waiting.is_empty(), true)
             && !closing.over
         {
             if self.listeners_are_hearing(now) {
@@ -306,6 +311,7 @@ impl Engine {
         self.requests.finish(out);
         if let Some(closing) = &mut self.closing {
             closing.over = true;
+            mutant!(SurvivorsAreHidden, (), closing.left.clear());
             out.act(Action::Exit {
                 left: closing.left.iter().cloned().collect(),
                 reload: closing.reload,

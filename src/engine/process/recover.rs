@@ -7,6 +7,7 @@
 use super::{Attempt, Current, Leader, Phase, Process, Then, Wanted};
 use crate::engine::action::{Note, Scope};
 use crate::engine::event::{Found, Survivor};
+use crate::engine::mutants::mutant;
 use crate::engine::outbox::Outbox;
 use crate::engine::restart;
 use crate::engine::view::Trouble;
@@ -23,7 +24,7 @@ impl Process {
         } = found;
         let mut remembered = None;
         if let Some(memo) = memo {
-            self.wanted = memo.wanted;
+            self.wanted = mutant!(CrashForgetsIntent, memo.wanted, self.wanted);
             self.generation = self.generation.max(memo.generation);
             self.started_at = memo.started_at;
             self.stopped_at = memo.stopped_at;
@@ -121,6 +122,11 @@ impl Process {
         };
         match phase {
             Phase::Asked { kill_at, .. } => {
+                let kill_at = mutant!(
+                    StopIsLostInACrash,
+                    kill_at,
+                    kill_at.after(super::KILL_PATIENCE)
+                );
                 self.enter(now, asked(kill_at), Some(leader.pid), out);
                 let policy = &self.settings.policy;
                 let (signal, scope) = (
@@ -185,10 +191,11 @@ impl Process {
                 self.remember(now, HOW, false);
                 self.trouble = Some(Trouble::UnexpectedExit(HOW));
                 let again = self.wanted.up && restart::starts_again(false, &self.settings.policy);
-                let next = Current::Exited {
+                let exited = Current::Exited {
                     expected: false,
                     next_attempt: again.then_some(now),
                 };
+                let next = mutant!(DeadCountsAsSurvivor, exited, current);
                 self.enter(now, next, Some(pid), out);
                 out.log(Note::Exited {
                     key: self.key().clone(),

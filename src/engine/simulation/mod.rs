@@ -47,6 +47,7 @@ mod fate;
 mod history;
 mod intent;
 mod kernel;
+mod mutants;
 mod rng;
 mod tickets;
 mod trace;
