@@ -103,6 +103,7 @@ pub(in crate::engine) mod switch {
         MovedSectionRestarts,
         SurplusCopyStays,
         AnsweredBeforeTheOutcome,
+        AnsweredIsNotForgotten,
         AnsweredTwice,
         OverruledStartIsNeverAnswered,
         IdleMembersAreListed,

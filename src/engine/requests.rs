@@ -151,17 +151,16 @@ impl Requests {
             .requests
             .get(&ticket)
             .is_some_and(|request| request.open.is_empty())
-            && let Some(request) = self.requests.remove(&ticket)
+            && let Some(request) = mutant!(
+                AnsweredIsNotForgotten,
+                self.requests.remove(&ticket),
+                self.requests.get(&ticket).cloned()
+            )
         {
-            mutant!(
-                AnsweredTwice,
-                (),
-                self.open(ticket, request.form.clone(), true)
-            );
-            out.act(Action::Reply {
-                ticket,
-                reply: request.reply(),
-            });
+            let reply = request.reply();
+            let answer = Action::Reply { ticket, reply };
+            mutant!(AnsweredTwice, (), out.act(answer.clone()));
+            out.act(answer);
         }
     }
 
@@ -211,6 +210,15 @@ impl Requests {
         for key in keys {
             self.happened(&key, &Happening::NotKilled, out);
         }
+    }
+}
+
+#[cfg(test)]
+impl Requests {
+    /// How many are open, and how many outcomes they wait for.
+    pub fn sizes(&self) -> (usize, usize) {
+        let awaited = self.waiting.values().map(BTreeMap::len).sum();
+        (self.requests.len(), awaited)
     }
 }
 

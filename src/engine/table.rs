@@ -301,6 +301,15 @@ impl Table {
     }
 }
 
+#[cfg(test)]
+impl Table {
+    /// How many entries the indices have: pids, deadlines, copies of programs.
+    pub fn sizes(&self) -> [usize; 3] {
+        let copies = self.by_program.values().map(BTreeSet::len).sum();
+        [self.by_pid.len(), self.deadlines.len(), copies]
+    }
+}
+
 impl Members {
     /// Names of its processes in the order in which they start.
     pub fn in_order_of_rank(&self) -> Vec<ProcessKey> {

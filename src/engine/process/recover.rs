@@ -187,6 +187,7 @@ impl Process {
             // It was asked for and never made: that is done again, and costs no retry.
             Current::Starting(_) => self.enter(now, Current::Backoff { until: now }, None, out),
             Current::Running { pid } => {
+                self.current = current;
                 self.ends_unseen(now);
                 self.remember(now, HOW, false);
                 self.trouble = Some(Trouble::UnexpectedExit(HOW));
@@ -204,6 +205,8 @@ impl Process {
                 });
             }
             Current::Stopping { then, phase } => {
+                // What was told of it last, so that its end is told as a step from there.
+                self.current = current;
                 if !matches!(phase, Phase::Remains { .. } | Phase::Unborn { .. }) {
                     self.ends_unseen(now);
                     self.remember(now, HOW, true);

@@ -108,7 +108,11 @@ fn shrink(history: &History) -> History {
             }
         }
         if size == 1 && !shrunk {
-            return smallest;
+            // A simpler world may make more of the script superfluous.
+            match smallest.simpler().into_iter().find(same) {
+                Some(simpler) => smallest = simpler,
+                None => return smallest,
+            }
         }
         size = (size / 2).max(1);
     }

@@ -2,55 +2,143 @@
 //! it breaks.
 
 use super::history::History;
-use super::{invariant, run};
+use super::{SHARDS, invariant, report, run, shrink};
 use crate::engine::mutants::switch::{ALL, Mutant, set};
 use std::time::Instant;
 
-/// Histories within which a bug must be found. Two thousand take about five seconds in a debug build.
+/// Histories within which a bug must be found: about as many as a debug build runs in five seconds.
 const HISTORIES: u64 = 2_000;
 
-/// The first history that finds a bug, and the invariant that it breaks.
-fn find(mutant: Mutant) -> Option<(History, String)> {
-    set(Some(mutant));
-    let found = (0..HISTORIES).find_map(|seed| {
-        let history = History::draw(seed);
-        let outcome = run(&history, false);
-        let broken = invariant(&outcome)?.to_owned();
-        Some((history, broken))
-    });
-    set(None);
-    found
+/// A bug is on as long as this lives.
+struct On;
+
+impl On {
+    fn switch(mutant: Mutant) -> Self {
+        set(Some(mutant));
+        Self
+    }
 }
 
-fn shard(number: usize) {
-    let mut missed = Vec::new();
-    for mutant in ALL.iter().copied().skip(number).step_by(4) {
+impl Drop for On {
+    fn drop(&mut self) {
+        set(None);
+    }
+}
+
+/// The first history that finds the bug that is on, and the invariant that it breaks.
+fn find() -> Option<(History, String)> {
+    (0..HISTORIES).find_map(|seed| {
+        let history = History::draw(seed);
+        let broken = invariant(&run(&history, false))?.to_owned();
+        Some((history, broken))
+    })
+}
+
+/// The invariants that the table above names for a bug.
+fn named(mutant: Mutant) -> Vec<&'static str> {
+    let row = format!("//! | `{mutant:?}` | ");
+    let found = include_str!("mutants.rs")
+        .lines()
+        .find_map(|line| line.strip_prefix(&row));
+    let cells = found.and_then(|rest| rest.split(" | ").next());
+    cells.unwrap_or_default().split(", ").collect()
+}
+
+fn shard(number: u64) {
+    let only = std::env::var("TASKMASTER_SIM_MUTANT").ok();
+    let mut faults = Vec::new();
+    for (index, mutant) in (0..).zip(ALL.iter().copied()) {
+        let name = format!("{mutant:?}");
+        if index % SHARDS != number || only.as_ref().is_some_and(|only| *only != name) {
+            continue;
+        }
+        let _on = On::switch(mutant);
         let began = Instant::now();
-        match find(mutant) {
-            Some((history, broken)) => println!(
-                "{mutant:?} {broken} {} {:?}",
-                history.seed + 1,
-                began.elapsed()
-            ),
-            None => missed.push(mutant),
+        let Some((history, broken)) = find() else {
+            faults.push(format!("{name} is not found"));
+            continue;
+        };
+        println!(
+            "{name} | {broken} | {} | {:?}",
+            history.seed + 1,
+            began.elapsed()
+        );
+        if only.is_some() {
+            println!("{}", report(&history));
+        }
+        let told = named(mutant);
+        if !broken.split(", ").all(|id| told.contains(&id)) {
+            faults.push(format!(
+                "{name} is found by {broken}, and the table says {told:?}"
+            ));
         }
     }
-    assert!(missed.is_empty(), "not found: {missed:?}");
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
 #[test]
 fn every_bug_is_found_1() {
     shard(0);
 }
+
 #[test]
 fn every_bug_is_found_2() {
     shard(1);
 }
+
 #[test]
 fn every_bug_is_found_3() {
     shard(2);
 }
+
 #[test]
 fn every_bug_is_found_4() {
     shard(3);
+}
+
+/// A failure that nobody can read helps nobody: a simple bug is shown in a few steps, in a world without needless faults.
+#[test]
+fn a_failing_history_is_shrunk_to_what_matters() {
+    for (mutant, most) in [
+        (Mutant::StopIsNotRecorded, 4),
+        (Mutant::KillIsNotRepeated, 2),
+        (Mutant::ChangeForgetsTheOperator, 4),
+        (Mutant::LowestRankStopsFirst, 1),
+        (Mutant::CrashForgetsIntent, 2),
+    ] {
+        let _on = On::switch(mutant);
+        let (history, broken) = find().unwrap();
+        let shrunk = shrink(&history);
+        let steps = shrunk.script.len();
+        assert!(steps <= most, "{mutant:?} takes {steps} steps:\n{shrunk}");
+        assert!(steps < history.script.len(), "{mutant:?}");
+        assert_eq!(invariant(&run(&shrunk, false)), Some(broken.as_str()));
+        for piece in 0..steps {
+            let less = run(&shrunk.without(piece, 1), false);
+            assert_ne!(
+                invariant(&less),
+                Some(broken.as_str()),
+                "{piece} of\n{shrunk}"
+            );
+        }
+    }
+}
+
+/// What is printed of a failure is enough to see it again.
+#[test]
+fn a_failure_says_how_it_is_replayed() {
+    let _on = On::switch(Mutant::KilledTooEarly);
+    let (history, broken) = find().unwrap();
+    let text = report(&history);
+    for needed in [
+        format!("history {}: {broken}", history.seed),
+        format!("TASKMASTER_SIM_SEED={} cargo test", history.seed),
+        " steps:\n".to_owned(),
+        "-> Kill ".to_owned(),
+    ] {
+        assert!(text.contains(&needed), "{needed:?} is missing in\n{text}");
+    }
+    // The number is all that a replay has.
+    let replayed = History::draw(history.seed);
+    assert_eq!(run(&replayed, true).hash, run(&history, true).hash);
 }
