@@ -57,9 +57,9 @@ impl Engine {
         if self.requests.is_open(ticket) {
             return out.bug(format!("ticket {} was handed out twice", ticket.0));
         }
-        if let Some(closing) = &mut self.closing {
+        if self.closing.is_some() {
             let reply = match command {
-                Command::Shutdown if closing.end_for_good() => Reply::Accepted,
+                Command::Shutdown if self.end_for_good(now) => Reply::Accepted,
                 Command::Shutdown
                 | Command::Start { .. }
                 | Command::Stop { .. }

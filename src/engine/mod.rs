@@ -278,16 +278,12 @@ impl Engine {
                     closing.listeners_heard();
                 }
             }
-            Event::Terminate => match &mut self.closing {
-                None => self.shut_down(now, false, out),
-                Some(closing) => {
-                    if closing.end_for_good() {
-                        self.limit_shutdown(now);
-                    } else {
-                        mutant!(SecondSignalDoesNotHurry, self.hurry(now, out), ());
-                    }
+            Event::Terminate if self.closing.is_none() => self.shut_down(now, false, out),
+            Event::Terminate => {
+                if !self.end_for_good(now) {
+                    mutant!(SecondSignalDoesNotHurry, self.hurry(now, out), ());
                 }
-            },
+            }
         }
     }
 

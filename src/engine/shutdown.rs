@@ -82,7 +82,7 @@ impl Closing {
     }
 
     /// The daemon is to end, not to start anew. Says whether that is news.
-    pub fn end_for_good(&mut self) -> bool {
+    fn end_for_good(&mut self) -> bool {
         let reloads = self.reload;
         self.reload = mutant!(ReloadStaysAReload, false, reloads);
         reloads
@@ -163,8 +163,18 @@ impl Engine {
         self.report_waiting(now, out);
     }
 
+    /// A shutdown that is under way is to be an end, not a reload: from now on it has the time that an end has. Says whether
+    /// that is news.
+    pub(super) fn end_for_good(&mut self, now: Monotonic) -> bool {
+        let news = self.closing.as_mut().is_some_and(Closing::end_for_good);
+        if news {
+            self.limit_shutdown(now);
+        }
+        news
+    }
+
     /// The daemon is to end in time, if a time is given.
-    pub(super) fn limit_shutdown(&mut self, now: Monotonic) {
+    fn limit_shutdown(&mut self, now: Monotonic) {
         let timeout = self.config.daemon.shutdown_timeout;
         let timeout = mutant!(ShutdownTimeoutIsIgnored, timeout, None);
         if let (Some(closing), Some(timeout)) = (&mut self.closing, timeout)

@@ -166,6 +166,7 @@ impl Process {
         out: &mut Outbox,
     ) {
         const HOW: ExitStatus = ExitStatus::Unknown;
+        // Whatever ended is first taken for what it was, so that its end is told as a step from there.
         match current {
             Current::Stopped => self.since = since,
             Current::Backoff { .. } | Current::Exited { .. } | Current::Fatal => {
@@ -173,6 +174,7 @@ impl Process {
                 self.since = since;
             }
             Current::Starting(_) if was_born => {
+                self.current = current;
                 self.ends_unseen(now);
                 self.remember(now, HOW, false);
                 self.started_at.get_or_insert(since);
@@ -205,7 +207,6 @@ impl Process {
                 });
             }
             Current::Stopping { then, phase } => {
-                // What was told of it last, so that its end is told as a step from there.
                 self.current = current;
                 if !matches!(phase, Phase::Remains { .. } | Phase::Unborn { .. }) {
                     self.ends_unseen(now);

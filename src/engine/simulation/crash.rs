@@ -35,8 +35,19 @@ pub struct Crash {
     born: BTreeMap<ProcessKey, Born>,
     /// The next daemon is taking over.
     pub takes_over: bool,
+    /// What it has done so far.
+    pub taking: Taking,
+}
+
+/// What a daemon has done that takes over.
+#[derive(Debug, Default)]
+pub struct Taking {
     /// Those that it has sent KILL.
     pub killed: BTreeSet<ProcessKey>,
+    /// It has ended again.
+    pub over: bool,
+    /// It has done all that it had decided.
+    pub done: bool,
 }
 
 impl Crash {
@@ -76,7 +87,7 @@ impl Crash {
         mut now: Monotonic,
     ) -> (Monotonic, Vec<Found>) {
         self.takes_over = true;
-        self.killed.clear();
+        self.taking = Taking::default();
         kernel.run(now);
         // Process 1 of the machine collects what has ended.
         kernel.collect_all(now);
@@ -157,13 +168,17 @@ impl Crash {
             } => match kernel.task(*pid) {
                 Some(task) if task.owner.as_ref().is_some_and(|(owner, _)| owner == key) => {
                     if (*signal, *scope) == (Signal::KILL, Scope::Group) {
-                        self.killed.insert(key.clone());
+                        self.taking.killed.insert(key.clone());
                     }
                     Ok(())
                 }
                 other => Err(format!("I35, I3: {key} sends {signal} to {pid}: {other:?}")),
             },
             Action::Log(Note::Bug { detail }) => Err(format!("I16: {detail}")),
+            Action::Exit { .. } => {
+                self.taking.over = true;
+                Ok(())
+            }
             Action::Publish(change) if change.from == change.to => {
                 Err(format!("I28: nothing changes: {change:?}"))
             }
@@ -175,8 +190,7 @@ impl Crash {
             | Action::Log(_)
             | Action::Relimit { .. }
             | Action::Forget { .. }
-            | Action::PublishGroup { .. }
-            | Action::Exit { .. } => Ok(()),
+            | Action::PublishGroup { .. } => Ok(()),
         }
     }
 }

@@ -418,7 +418,9 @@ impl World {
         for (done, action) in actions.iter().enumerate() {
             if self.crashes.front() == Some(&self.actions) {
                 self.crashes.pop_front();
-                if !self.crash.takes_over {
+                if self.crash.takes_over {
+                    self.taken_over(false)?;
+                } else {
                     self.checks
                         .on_record(&actions[done..], &self.engine, &self.kernel)?;
                 }
@@ -428,18 +430,20 @@ impl World {
             self.execute(action.clone())?;
         }
         if std::mem::take(&mut self.crash.takes_over) {
-            return self.checks.taken_over(
-                &self.engine,
-                &self.kernel,
-                self.now,
-                &self.crash.killed,
-            );
+            return self.taken_over(true);
         }
         if let Event::Abandoned { ticket } = &said {
             self.tickets.abandoned(*ticket);
         }
         self.checks.after(&self.engine, &self.kernel)?;
         is_bounded(&self.engine, self.tickets.count())
+    }
+
+    fn taken_over(&mut self, done: bool) -> Result<(), String> {
+        self.crash.taking.done = done;
+        let (engine, kernel) = (&self.engine, &self.kernel);
+        self.checks
+            .taken_over(engine, kernel, self.now, &self.crash.taking)
     }
 
     /// Lets the engine decide. Now and then another one goes on from what it exports: I32, which must decide the same.

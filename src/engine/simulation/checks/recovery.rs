@@ -9,9 +9,10 @@ use crate::config::model::{Autorestart, Config};
 use crate::engine::Engine;
 use crate::engine::action::Action;
 use crate::engine::event::Found;
+use crate::engine::simulation::crash::Taking;
 use crate::engine::simulation::kernel::Kernel;
 use crate::engine::view::{ProcessView, State};
-use crate::types::{Monotonic, ProcessKey};
+use crate::types::{Monotonic, ProcessKey, Signal};
 use std::collections::BTreeSet;
 
 impl Checks {
@@ -32,6 +33,17 @@ impl Checks {
                         seen.first_kill = None;
                         seen.last_kill = None;
                         seen.reaped_at = None;
+                    }
+                }
+                Action::Kill { key, signal, .. } => {
+                    let settings = self.before.get(key).map(|view| &view.settings);
+                    let patience = settings.map(|it| it.policy.stopwaitsecs);
+                    if let Some(seen) = self.seen.get_mut(key)
+                        && seen.state == State::Stopping
+                        && *signal != Signal::CONT
+                    {
+                        let asked = (self.now, patience.unwrap_or_default());
+                        seen.asked.get_or_insert(asked);
                     }
                 }
                 _ => {}
@@ -61,29 +73,35 @@ impl Checks {
         self.seen.retain(|key, _| known.contains(key));
     }
 
-    /// The new daemon has taken over. `killed` are those that it has sent KILL.
+    /// The new daemon has taken over, or was killed itself before it had done what it has decided.
     pub fn taken_over(
         &mut self,
         engine: &Engine,
         kernel: &Kernel,
         now: Monotonic,
-        killed: &BTreeSet<ProcessKey>,
+        taking: &Taking,
     ) -> Result<(), String> {
         self.now = now;
         self.event = None;
         self.changed.clear();
         if engine.is_shutting_down() {
+            self.closing = None;
             self.ends_by_rule(engine)?;
+        }
+        if let Some(closing) = &mut self.closing {
+            closing.over = taking.over;
         }
         for view in engine.processes() {
             let old = self.seen.get(&view.key).cloned();
             if let Some(old) = &old {
                 self.goes_on(old, &view)?;
             }
-            let seen = resumed(old, &view, now, killed.contains(&view.key));
+            let seen = resumed(old, &view, now, taking.killed.contains(&view.key));
             self.seen.insert(view.key.clone(), seen);
-            self.consistent(&view, kernel)
-                .map_err(|why| format!("I35, {why}"))?;
+            if taking.done {
+                self.consistent(&view, kernel)
+                    .map_err(|why| format!("I35, {why}"))?;
+            }
         }
         Ok(())
     }
