@@ -88,7 +88,7 @@ impl Engine {
             Command::Signal { targets, signal } => self.signal(ticket, &targets, signal, out),
             Command::Reread { config } => {
                 let changes = plan(&self.config.groups, &config.groups, None).changes;
-                mutant!(RereadApplies, (), self.config = Arc::clone(&config));
+                mutant!(RereadApplies, self.config = Arc::clone(&config));
                 self.last_read = config;
                 let reply = Reply::Changes(changes);
                 out.act(Action::Reply { ticket, reply });

@@ -61,8 +61,8 @@ impl Engine {
 
     /// Begins the shutdown when what happened in this step meets `exit_when`.
     pub(super) fn judge_exit(&mut self, now: Monotonic, out: &mut Outbox) {
-        let rule = self.config.daemon.exit_when;
-        let rule = mutant!(ExitRuleIsIgnored, rule, ExitWhen::Never);
+        let exit_when = self.config.daemon.exit_when;
+        let rule = mutant!(ExitRuleIsIgnored, exit_when, ExitWhen::Never);
         if rule == ExitWhen::Never || self.closing.is_some() {
             return;
         }

@@ -70,16 +70,16 @@ impl Engine {
             last_read,
             groups,
             generation,
-            requests,
-            closing,
+            requests: open,
+            closing: shutdown,
             verdict,
         } = snapshot;
         Self {
             config,
             last_read,
             table: Table::import(groups, generation),
-            requests: mutant!(UpgradeForgetsRequests, requests, Requests::default()),
-            closing: mutant!(UpgradeForgetsTheShutdown, closing, None),
+            requests: mutant!(UpgradeForgetsRequests, open, Requests::default()),
+            closing: mutant!(UpgradeForgetsTheShutdown, shutdown, None),
             verdict,
         }
     }

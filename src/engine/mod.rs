@@ -146,8 +146,8 @@ impl Engine {
 
     /// When to send [`Event::Tick`] if nothing else happens before; `None` when nothing is pending.
     pub fn next_deadline(&self) -> Option<Monotonic> {
-        let closing = self.closing.as_ref().and_then(Closing::deadline);
-        let closing = mutant!(ShutdownHasNoDeadline, closing, None);
+        let shutdown = self.closing.as_ref().and_then(Closing::deadline);
+        let closing = mutant!(ShutdownHasNoDeadline, shutdown, None);
         match (self.table.next_deadline(), closing) {
             (Some(process), Some(closing)) => Some(process.min(closing)),
             (process, closing) => process.or(closing),
@@ -356,11 +356,8 @@ impl Engine {
         input: Input,
         out: &mut Outbox,
     ) -> bool {
-        let current = self
-            .table
-            .get(key)
-            .is_some_and(|process| process.generation() == generation);
-        let current = mutant!(EarlierGenerationCounts, current, true);
+        let known = self.table.get(key).map(Process::generation);
+        let current = mutant!(EarlierGenerationCounts, known == Some(generation), true);
         if current {
             self.apply(now, key, input, out);
         }

@@ -1,6 +1,7 @@
 //! Bugs on purpose, so that the simulation can show that it would find them.
 //!
-//! [`mutant!`] stands where a bug of the kind would be. It names the bug, then what is right, then what is wrong. Outside of
+//! [`mutant!`] stands where a bug of the kind would be. It names the bug, then what is right, if
+//! anything, then what is wrong. Outside of
 //! the unit tests it *is* what is right: nothing else is compiled, whatever the profile. Within them one bug at a time can be
 //! switched on for the current thread. Which invariant finds which bug stands in the documentation of the simulation.
 
@@ -10,6 +11,7 @@ macro_rules! mutant {
     ($bug:ident, $right:expr, $wrong:expr $(,)?) => {
         $right
     };
+    ($bug:ident, $wrong:expr $(,)?) => {};
 }
 
 /// What is right; in a unit test that has switched this bug on, what is wrong.
@@ -20,6 +22,11 @@ macro_rules! mutant {
             $wrong
         } else {
             $right
+        }
+    };
+    ($bug:ident, $wrong:expr $(,)?) => {
+        if $crate::engine::mutants::switch::is_on($crate::engine::mutants::switch::Mutant::$bug) {
+            $wrong
         }
     };
 }

@@ -159,7 +159,7 @@ impl Requests {
         {
             let reply = request.reply();
             let answer = Action::Reply { ticket, reply };
-            mutant!(AnsweredTwice, (), out.act(answer.clone()));
+            mutant!(AnsweredTwice, out.act(answer.clone()));
             out.act(answer);
         }
     }

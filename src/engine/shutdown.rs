@@ -133,7 +133,7 @@ impl Engine {
             .map(|(name, members)| (members.priority, name.clone()))
             .collect();
         ranked.sort();
-        mutant!(LowestRankStopsFirst, (), ranked.reverse());
+        mutant!(LowestRankStopsFirst, ranked.reverse());
         self.closing = Some(Closing {
             reload,
             hurry: false,
@@ -175,8 +175,8 @@ impl Engine {
 
     /// The daemon is to end in time, if a time is given.
     fn limit_shutdown(&mut self, now: Monotonic) {
-        let timeout = self.config.daemon.shutdown_timeout;
-        let timeout = mutant!(ShutdownTimeoutIsIgnored, timeout, None);
+        let given = self.config.daemon.shutdown_timeout;
+        let timeout = mutant!(ShutdownTimeoutIsIgnored, given, None);
         if let (Some(closing), Some(timeout)) = (&mut self.closing, timeout)
             && !timeout.is_zero()
         {
@@ -321,7 +321,7 @@ impl Engine {
         self.requests.finish(out);
         if let Some(closing) = &mut self.closing {
             closing.over = true;
-            mutant!(SurvivorsAreHidden, (), closing.left.clear());
+            mutant!(SurvivorsAreHidden, closing.left.clear());
             out.act(Action::Exit {
                 left: closing.left.iter().cloned().collect(),
                 reload: closing.reload,

@@ -94,11 +94,7 @@ impl Process {
         self.shortages = mutant!(ShortagesAreNeverForgiven, 0, self.shortages);
         self.trouble = None;
         self.enter(now, Current::Running { pid }, Some(pid), out);
-        mutant!(
-            RunningIsToldTwice,
-            (),
-            self.enter(now, self.current, None, out)
-        );
+        mutant!(RunningIsToldTwice, self.enter(now, self.current, None, out));
         out.log(Note::Running {
             key: self.key().clone(),
             startsecs,

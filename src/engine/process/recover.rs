@@ -122,12 +122,12 @@ impl Process {
         };
         match phase {
             Phase::Asked { kill_at, .. } => {
-                let kill_at = mutant!(
+                let at = mutant!(
                     StopIsLostInACrash,
                     kill_at,
                     kill_at.after(super::KILL_PATIENCE)
                 );
-                self.enter(now, asked(kill_at), Some(leader.pid), out);
+                self.enter(now, asked(at), Some(leader.pid), out);
                 let policy = &self.settings.policy;
                 let (signal, scope) = (
                     policy.stopsignal,

@@ -116,7 +116,8 @@ impl Process {
         out: &mut Outbox,
     ) {
         let policy = &self.settings.policy;
-        let (signal, patience) = (policy.stopsignal, policy.stopwaitsecs);
+        let signal = policy.stopsignal;
+        let patience = mutant!(KilledTooEarly, policy.stopwaitsecs, policy.stopwaitsecs / 2);
         // Before its program runs, the leader is alone, and its process group may not exist yet.
         let scope = if policy.stopasgroup && leader.executed {
             Scope::Group
@@ -136,7 +137,6 @@ impl Process {
             ()
         );
         out.happen(&self.settings.key, Happening::Signalled);
-        let patience = mutant!(KilledTooEarly, patience, patience / 2);
         let kill_at = if hurry { now } else { now.after(patience) };
         self.current = Current::Stopping {
             then,
@@ -198,11 +198,7 @@ impl Process {
         self.stopped_at = Some(now);
         self.last_exit = Some(status);
         self.remember(now, status, true);
-        mutant!(
-            ReapedBeforeItsGroupIsKilled,
-            (),
-            out.act(Action::Reap { pid })
-        );
+        mutant!(ReapedBeforeItsGroupIsKilled, out.act(Action::Reap { pid }));
         mutant!(
             RestOfTheGroupIsSpared,
             self.kill(pid, Scope::Group, Signal::KILL, out),

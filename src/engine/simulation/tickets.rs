@@ -76,11 +76,12 @@ impl Tickets {
                 lines: expected_lines(targets, engine, checks),
                 wait,
                 signal: matches!(command, Command::Signal { .. }),
-                unrunnable: match command {
-                    Command::Start { unrunnable, .. } | Command::Restart { unrunnable, .. } => {
-                        unrunnable.clone()
-                    }
-                    _ => Unrunnable::new(),
+                unrunnable: if let Command::Start { unrunnable, .. }
+                | Command::Restart { unrunnable, .. } = command
+                {
+                    unrunnable.clone()
+                } else {
+                    Unrunnable::new()
                 },
                 refusal: closing.then_some(if turns_reload_into_end {
                     Reply::Accepted
@@ -139,7 +140,7 @@ impl Tickets {
         for rows in rows {
             asked
                 .compare(rows, checks)
-                .map_err(|why| format!("{ticket:?} is told {reply:?}: {why}"))?;
+                .map_err(|why| format!("{why}; {ticket:?} is told {reply:?}"))?;
         }
         Ok(())
     }

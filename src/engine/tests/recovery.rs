@@ -22,9 +22,12 @@ fn told_of_unseen_end(shell: &mut Shell, born: bool) -> Vec<(State, State)> {
     next.feed(Event::Recover { found: vec![found] });
     next.log
         .iter()
-        .filter_map(|action| match action {
-            Action::Publish(change) => Some((change.from, change.to)),
-            _ => None,
+        .filter_map(|action| {
+            if let Action::Publish(change) = action {
+                Some((change.from, change.to))
+            } else {
+                None
+            }
         })
         .collect()
 }

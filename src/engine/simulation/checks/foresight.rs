@@ -11,14 +11,16 @@ use crate::types::ProcessKey;
 impl Checks {
     /// Asks what an update would do, just before it is told to do it.
     pub(super) fn foresee(&mut self, engine: &Engine, event: &Event) {
-        self.foreseen = match event {
-            Event::Command {
-                command: Command::Update { config, groups },
-                ..
-            } if self.nothing_due && !engine.is_shutting_down() => {
-                Some(engine.forecast(self.now, config, groups))
-            }
-            _ => None,
+        self.foreseen = if let Event::Command {
+            command: Command::Update { config, groups },
+            ..
+        } = event
+            && self.nothing_due
+            && !engine.is_shutting_down()
+        {
+            Some(engine.forecast(self.now, config, groups))
+        } else {
+            None
         };
     }
 
@@ -27,9 +29,12 @@ impl Checks {
         let Some(foreseen) = self.foreseen.take() else {
             return Ok(());
         };
-        let reply = actions.iter().find_map(|action| match action {
-            Action::Reply { reply, .. } => Some(reply),
-            _ => None,
+        let reply = actions.iter().find_map(|action| {
+            if let Action::Reply { reply, .. } = action {
+                Some(reply)
+            } else {
+                None
+            }
         });
         let forecast = match (foreseen, reply) {
             (Err(unknown), Some(Reply::UnknownGroup(told))) if unknown == *told => return Ok(()),

@@ -46,7 +46,14 @@ impl Checks {
                         seen.asked.get_or_insert(asked);
                     }
                 }
-                _ => {}
+                Action::Reap { .. }
+                | Action::ProbeGroup { .. }
+                | Action::Reply { .. }
+                | Action::Log(_)
+                | Action::Relimit { .. }
+                | Action::Forget { .. }
+                | Action::PublishGroup { .. }
+                | Action::Exit { .. } => {}
             }
         }
         Ok(())
@@ -118,7 +125,8 @@ impl Checks {
                 old.failures
             ));
         }
-        let unseen_end = old.state == State::Running
+        let unseen_end = self.closing.is_none()
+            && old.state == State::Running
             && matches!(
                 view.state,
                 State::Exited | State::Starting | State::Stopped | State::Fatal
