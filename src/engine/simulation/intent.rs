@@ -5,9 +5,9 @@
 
 use crate::config::model::{Config, LogSettings, ProcessSettings};
 use crate::engine::event::{Command, Event};
-use crate::engine::view::{ProcessView, State};
+use crate::engine::view::State;
 use crate::engine::{Engine, Resolution};
-use crate::types::{Generation, GroupName, ProcessKey};
+use crate::types::{GroupName, ProcessKey};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Whether a process ought to be up, and whether an operator said so.
@@ -275,8 +275,10 @@ impl Intents {
                         && same_output(&old.stderr, &new.stderr)
                     {
                         let woken = !old.policy.autostart && new.policy.autostart;
-                        let never = |view: ProcessView| view.generation == Generation::default();
-                        if woken && !intent.explicit && engine.process(key).is_some_and(never) {
+                        // Not by the generation: one that comes after others were removed does not begin at 0.
+                        let process = engine.table.get(key);
+                        let never = process.is_some_and(|process| !process.was_spawned());
+                        if woken && !intent.explicit && never {
                             self.set(key.clone(), true, false);
                             effect.added.insert(key.clone(), true);
                         } else {
