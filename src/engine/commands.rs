@@ -9,6 +9,7 @@ use super::process::{Answer, End, Input, Process, Then, Verdict, Wanted};
 use super::requests::{Form, Half};
 use super::resolve::select;
 use crate::config::model::{Config, ProcessSettings};
+use crate::engine::mutants::mutant;
 use crate::types::{GroupName, Monotonic, ProcessKey, Signal, Ticket};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -56,9 +57,9 @@ impl Engine {
         if self.requests.is_open(ticket) {
             return out.bug(format!("ticket {} was handed out twice", ticket.0));
         }
-        if let Some(closing) = &mut self.closing {
+        if self.closing.is_some() {
             let reply = match command {
-                Command::Shutdown if closing.end_for_good() => Reply::Accepted,
+                Command::Shutdown if self.end_for_good(now) => Reply::Accepted,
                 Command::Shutdown
                 | Command::Start { .. }
                 | Command::Stop { .. }
@@ -87,6 +88,7 @@ impl Engine {
             Command::Signal { targets, signal } => self.signal(ticket, &targets, signal, out),
             Command::Reread { config } => {
                 let changes = plan(&self.config.groups, &config.groups, None).changes;
+                mutant!(RereadApplies, self.config = Arc::clone(&config));
                 self.last_read = config;
                 let reply = Reply::Changes(changes);
                 out.act(Action::Reply { ticket, reply });
@@ -140,7 +142,8 @@ impl Engine {
             // What is up and was only meant along with others is none of the failures.
             let passed_over =
                 !named.contains(&key) && self.table.get(&key).is_some_and(Process::is_up);
-            if let Some(failure) = unrunnable.get(&key).filter(|_| !passed_over) {
+            let failure = unrunnable.get(&key).filter(|_| !passed_over);
+            if let Some(failure) = mutant!(UnrunnableIsStarted, failure, None) {
                 self.refuse_start(ticket, &key, failure);
                 continue;
             }
@@ -169,7 +172,7 @@ impl Engine {
         self.requests
             .open(ticket, Form::Results(Half::Stop, selection.rows), wait);
         for key in selection.keys.into_iter().rev() {
-            self.want(&key, told(false));
+            mutant!(StopIsNotRecorded, self.want(&key, told(false)), ());
             let answer = self.apply(now, &key, end(Then::Rest, None), out);
             note_wait(&key, &answer, wait, out);
             self.record(ticket, &key, answer);
@@ -270,7 +273,8 @@ impl Engine {
         only: Option<BTreeSet<GroupName>>,
         out: &mut Outbox,
     ) -> (Vec<GroupChange>, Vec<(ProcessKey, Verdict)>) {
-        let plan = plan(&self.config.groups, &config.groups, only.as_ref());
+        let meant = mutant!(UpdateIgnoresItsGroups, only.as_ref(), None);
+        let plan = plan(&self.config.groups, &config.groups, meant);
         match only {
             None => self.config = Arc::clone(&config),
             Some(names) => {
@@ -312,7 +316,8 @@ impl Engine {
                     by_operator: false,
                 },
             );
-            let answer = self.apply(now, &key, end(Then::Forget, None), out);
+            let then = mutant!(RemovedStays, Then::Forget, Then::Rest);
+            let answer = self.apply(now, &key, end(then, None), out);
             stops.extend(answer.stop.map(|verdict| (key, verdict)));
         }
         for change in &plan.changes {
@@ -352,7 +357,7 @@ impl Engine {
             let old = process.settings();
             let limits = old.stdout != settings.stdout || old.stderr != settings.stderr;
             let woken = !old.policy.autostart && settings.policy.autostart;
-            process.adjust(Arc::clone(&settings));
+            mutant!(LiveChangeIsLost, process.adjust(Arc::clone(&settings)), ());
             (limits, woken)
         });
         let (limits, woken) = differences.unwrap_or_default();
@@ -374,7 +379,11 @@ impl Engine {
         let Some(process) = self.table.get(&key) else {
             return Answer::default();
         };
-        let wanted = if process.wanted().by_operator {
+        let wanted = if mutant!(
+            ChangeForgetsTheOperator,
+            process.wanted().by_operator,
+            false
+        ) {
             process.wanted()
         } else {
             by_itself(&settings)
@@ -414,7 +423,7 @@ impl Engine {
             } else {
                 self.table.add(now, settings);
                 self.want(&key, wanted);
-                if wanted.up {
+                if mutant!(AddedStartsInAnyCase, wanted.up, true) {
                     fresh.push(key);
                 }
             }
@@ -450,7 +459,7 @@ impl Engine {
             return GroupOutcome::NoSuchGroup;
         };
         let busy = members.processes.values().any(Process::is_up);
-        if busy {
+        if mutant!(RemovesWhatRuns, busy, false) {
             return GroupOutcome::StillRunning;
         }
         let keys = members.in_order_of_rank();

@@ -14,6 +14,7 @@ use super::process::Process;
 use super::view::{ProcessView, State, Trouble};
 use super::{SpawnFailure, SpawnStep};
 use crate::config::model::ExitWhen;
+use crate::engine::mutants::mutant;
 use crate::types::{ExitStatus, Monotonic, ProcessKey};
 use serde::{Deserialize, Serialize};
 
@@ -60,7 +61,8 @@ impl Engine {
 
     /// Begins the shutdown when what happened in this step meets `exit_when`.
     pub(super) fn judge_exit(&mut self, now: Monotonic, out: &mut Outbox) {
-        let rule = self.config.daemon.exit_when;
+        let exit_when = self.config.daemon.exit_when;
+        let rule = mutant!(ExitRuleIsIgnored, exit_when, ExitWhen::Never);
         if rule == ExitWhen::Never || self.closing.is_some() {
             return;
         }
@@ -119,11 +121,14 @@ impl Engine {
     }
 
     fn is_essential(&self, process: &Process) -> bool {
-        process.settings().policy.essential
-            || !self
-                .table
-                .processes()
-                .any(|process| process.settings().policy.essential)
+        mutant!(
+            EssentialIsMisread,
+            process.settings().policy.essential,
+            true
+        ) || !self
+            .table
+            .processes()
+            .any(|process| process.settings().policy.essential)
     }
 }
 

@@ -12,6 +12,7 @@ use super::process::Process;
 use super::requests::Requests;
 use super::view::State;
 use crate::config::model::{Config, ProcessSettings};
+use crate::engine::mutants::mutant;
 use crate::types::{GroupName, Monotonic, ProcessKey};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -151,7 +152,7 @@ fn fate(before: Option<&Process>, after: Option<&Process>, settings: &Settings<'
         (None, Some(_)) if spawns => Fate::Start,
         (None, Some(_)) => Fate::Add,
         (Some(old), Some(new)) => match (leaves || gave_way, spawns) {
-            (true, true) => Fate::Restart,
+            (true, true) => mutant!(ForecastDiffersFromTheUpdate, Fate::Restart, Fate::Stop),
             (true, false) => Fate::Stop,
             (false, true) if old.differs_from(new) => Fate::Start,
             (false, _) if old.differs_from(new) => Fate::Apply,

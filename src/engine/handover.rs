@@ -14,6 +14,7 @@ use super::requests::Requests;
 use super::shutdown::Closing;
 use super::table::Table;
 use crate::config::model::{Config, DaemonSettings};
+use crate::engine::mutants::mutant;
 use crate::types::{Generation, GroupName};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -69,16 +70,16 @@ impl Engine {
             last_read,
             groups,
             generation,
-            requests,
-            closing,
+            requests: open,
+            closing: shutdown,
             verdict,
         } = snapshot;
         Self {
             config,
             last_read,
             table: Table::import(groups, generation),
-            requests,
-            closing,
+            requests: mutant!(UpgradeForgetsRequests, open, Requests::default()),
+            closing: mutant!(UpgradeForgetsTheShutdown, shutdown, None),
             verdict,
         }
     }

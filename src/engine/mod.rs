@@ -61,6 +61,7 @@ pub mod event;
 mod exit_policy;
 pub mod forecast;
 pub mod handover;
+mod mutants;
 mod outbox;
 mod plan;
 mod process;
@@ -85,6 +86,7 @@ pub use process::memo::Memo;
 pub use resolve::Resolution;
 
 use crate::config::model::Config;
+use crate::engine::mutants::mutant;
 use crate::types::{Generation, GroupName, Monotonic, Pid, ProcessKey};
 use action::{Note, Scope};
 use event::{SpawnFailure, SpawnStep};
@@ -144,7 +146,8 @@ impl Engine {
 
     /// When to send [`Event::Tick`] if nothing else happens before; `None` when nothing is pending.
     pub fn next_deadline(&self) -> Option<Monotonic> {
-        let closing = self.closing.as_ref().and_then(Closing::deadline);
+        let shutdown = self.closing.as_ref().and_then(Closing::deadline);
+        let closing = mutant!(ShutdownHasNoDeadline, shutdown, None);
         match (self.table.next_deadline(), closing) {
             (Some(process), Some(closing)) => Some(process.min(closing)),
             (process, closing) => process.or(closing),
@@ -247,7 +250,7 @@ impl Engine {
                 if let Some(key) = self.table.find_pid(pid).cloned() {
                     self.apply(now, &key, Input::Exited { status, failure }, out);
                 } else {
-                    out.act(Action::Reap { pid });
+                    mutant!(StrangerIsNotReaped, out.act(Action::Reap { pid }), ());
                     out.log(Note::UnknownReaped { pid, status });
                 }
             }
@@ -263,26 +266,24 @@ impl Engine {
                     .get(&key)
                     .and_then(Process::remains)
                     .is_some_and(|group| self.table.find_pid(group).is_some());
-                let alive = alive && !reused;
+                let alive = alive && !mutant!(ReusedGroupIsTakenForTheOld, reused, false);
                 self.answered(now, &key, generation, Input::Probed { alive }, out);
             }
             Event::Command { ticket, command } => self.command(now, ticket, command, out),
-            Event::Abandoned { ticket } => self.requests.abandon(ticket),
+            Event::Abandoned { ticket } => {
+                mutant!(VanishedIsAnswered, self.requests.abandon(ticket), ());
+            }
             Event::ListenersHeard => {
                 if let Some(closing) = &mut self.closing {
                     closing.listeners_heard();
                 }
             }
-            Event::Terminate => match &mut self.closing {
-                None => self.shut_down(now, false, out),
-                Some(closing) => {
-                    if closing.end_for_good() {
-                        self.limit_shutdown(now);
-                    } else {
-                        self.hurry(now, out);
-                    }
+            Event::Terminate if self.closing.is_none() => self.shut_down(now, false, out),
+            Event::Terminate => {
+                if !self.end_for_good(now) {
+                    mutant!(SecondSignalDoesNotHurry, self.hurry(now, out), ());
                 }
-            },
+            }
         }
     }
 
@@ -355,10 +356,8 @@ impl Engine {
         input: Input,
         out: &mut Outbox,
     ) -> bool {
-        let current = self
-            .table
-            .get(key)
-            .is_some_and(|process| process.generation() == generation);
+        let known = self.table.get(key).map(Process::generation);
+        let current = mutant!(EarlierGenerationCounts, known == Some(generation), true);
         if current {
             self.apply(now, key, input, out);
         }

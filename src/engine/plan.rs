@@ -5,6 +5,7 @@
 
 use super::event::{GroupChange, GroupChangeKind};
 use crate::config::model::{Group, ProcessSettings};
+use crate::engine::mutants::mutant;
 use crate::types::{GroupName, ProcessKey};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -41,11 +42,15 @@ fn difference(old: &Arc<ProcessSettings>, new: &Arc<ProcessSettings>) -> Differe
     if Arc::ptr_eq(old, new) || old == new {
         Difference::None
     } else if old.needs_restart(new) {
-        Difference::Restart
+        mutant!(
+            ChangedCommandIsAppliedLive,
+            Difference::Restart,
+            Difference::Live
+        )
     } else if old.differs_from(new) {
-        Difference::Live
+        mutant!(LiveKeyRestarts, Difference::Live, Difference::Restart)
     } else {
-        Difference::Place
+        mutant!(MovedSectionRestarts, Difference::Place, Difference::Restart)
     }
 }
 
@@ -97,7 +102,11 @@ impl Plan {
             old.priority != new.priority || old.explicit != new.explicit || old.kind != new.kind;
         for (name, settings) in &old.processes {
             let Some(new_settings) = new.processes.get(name) else {
-                self.removed.push(settings.key.clone());
+                mutant!(
+                    SurplusCopyStays,
+                    self.removed.push(settings.key.clone()),
+                    ()
+                );
                 differs = true;
                 continue;
             };

@@ -8,6 +8,7 @@ use super::Engine;
 use super::event::Found;
 use super::outbox::Outbox;
 use super::process::memo::Memo;
+use crate::engine::mutants::mutant;
 use crate::types::{Monotonic, ProcessKey};
 use std::sync::Arc;
 
@@ -30,7 +31,8 @@ impl Engine {
     pub(super) fn recover(&mut self, now: Monotonic, found: Vec<Found>, out: &mut Outbox) {
         for found in found {
             let key = found.key.clone();
-            let outdated = found.outdated && found.survivor.is_some();
+            let outdated =
+                mutant!(OutdatedSurvivorGoesOn, found.outdated, false) && found.survivor.is_some();
             self.table
                 .with(&key, |process| process.recover(now, found, out));
             self.apply_happenings(out);

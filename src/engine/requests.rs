@@ -10,6 +10,7 @@ use super::event::{GroupChange, Outcome, Reply, TargetResult};
 use super::outbox::{Happening, Outbox};
 use super::process::Verdict;
 use super::resolve::Row;
+use crate::engine::mutants::mutant;
 use crate::types::{ProcessKey, Ticket};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -61,7 +62,8 @@ impl Need {
                 Some(Outcome::ExitedTooQuickly(*status))
             }
             (Self::Running | Self::Spawned, Happening::Cancelled | Happening::NotKilled) => {
-                Some(Outcome::AbnormalTermination)
+                let told = Some(Outcome::AbnormalTermination);
+                mutant!(OverruledStartIsNeverAnswered, told, None)
             }
             (Self::Gone | Self::Signalled, Happening::Gone)
             | (Self::Signalled, Happening::Signalled) => Some(Outcome::Stopped),
@@ -121,7 +123,8 @@ impl Requests {
         let Some(request) = self.requests.get_mut(&ticket) else {
             return;
         };
-        let need = match (verdict, half, request.wait) {
+        let wait = mutant!(AnsweredBeforeTheOutcome, request.wait, false);
+        let need = match (verdict, half, wait) {
             (Verdict::Now(outcome), _, _) => {
                 request.known.insert((key.clone(), half), outcome);
                 return;
@@ -148,12 +151,16 @@ impl Requests {
             .requests
             .get(&ticket)
             .is_some_and(|request| request.open.is_empty())
-            && let Some(request) = self.requests.remove(&ticket)
+            && let Some(request) = mutant!(
+                AnsweredIsNotForgotten,
+                self.requests.remove(&ticket),
+                self.requests.get(&ticket).cloned()
+            )
         {
-            out.act(Action::Reply {
-                ticket,
-                reply: request.reply(),
-            });
+            let reply = request.reply();
+            let answer = Action::Reply { ticket, reply };
+            mutant!(AnsweredTwice, out.act(answer.clone()));
+            out.act(answer);
         }
     }
 
@@ -206,6 +213,15 @@ impl Requests {
     }
 }
 
+#[cfg(test)]
+impl Requests {
+    /// How many are open, and how many outcomes they wait for.
+    pub fn sizes(&self) -> (usize, usize) {
+        let awaited = self.waiting.values().map(BTreeMap::len).sum();
+        (self.requests.len(), awaited)
+    }
+}
+
 impl Request {
     fn settle(&mut self, key: &ProcessKey) {
         if let Some(count) = self.open.get_mut(key) {
@@ -242,7 +258,8 @@ fn results(
             Row::Process { key, collective } => {
                 let outcome = known.get(&(key.clone(), half))?;
                 let idle = matches!(outcome, Outcome::AlreadyStarted | Outcome::NotRunning);
-                (!(*collective && idle)).then(|| TargetResult {
+                let left_out = mutant!(IdleMembersAreListed, *collective && idle, false);
+                (!left_out).then(|| TargetResult {
                     name: key.to_string(),
                     outcome: outcome.clone(),
                 })

@@ -6,6 +6,7 @@
 //! [`SPAWN_SPACING`], so that nothing can make the daemon spin.
 
 use crate::config::model::{Autorestart, Policy};
+use crate::engine::mutants::mutant;
 use crate::types::{ExitStatus, Monotonic};
 use std::time::Duration;
 
@@ -17,7 +18,13 @@ const SHORTAGE_CAP: Duration = Duration::from_mins(1);
 
 /// Delay after the `failures`-th failed attempt in a row; `None` when there were too many.
 pub(super) fn failure_delay(failures: u32, startretries: u32) -> Option<Duration> {
-    (failures <= startretries).then(|| Duration::from_secs(u64::from(failures)))
+    let allowed = mutant!(
+        OneRetryTooMany,
+        startretries,
+        startretries.saturating_add(1)
+    );
+    let seconds = mutant!(RetriesDoNotSlowDown, failures, 1);
+    (failures <= allowed).then(|| Duration::from_secs(u64::from(seconds)))
 }
 
 /// Delay after the machine was short of something for the `shortages`-th time in a row (from 1).
@@ -29,21 +36,27 @@ pub(super) fn shortage_delay(shortages: u32) -> Duration {
 
 /// Whether an end by itself was an expected one.
 pub(super) fn is_expected(status: ExitStatus, policy: &Policy) -> bool {
-    status.is_among(&policy.exitcodes)
+    let codes = &policy.exitcodes;
+    mutant!(
+        DeathBySignalIsExpected,
+        status.is_among(codes),
+        !matches!(status, ExitStatus::Code(code) if !codes.contains(&code))
+    )
 }
 
 /// Whether a process that ran and ended by itself is to be started again.
 pub(super) fn starts_again(expected: bool, policy: &Policy) -> bool {
     match policy.autorestart {
         Autorestart::Never => false,
-        Autorestart::Unexpected => !expected,
+        Autorestart::Unexpected => mutant!(ExpectedExitIsRestarted, !expected, true),
         Autorestart::Always => true,
     }
 }
 
 /// The earliest time of a spawn that nobody asked for.
 pub(super) fn earliest_respawn(last_spawn: Option<Monotonic>) -> Monotonic {
-    last_spawn.map_or_else(Monotonic::default, |at| at.after(SPAWN_SPACING))
+    let spacing = mutant!(RestartsWithoutPause, SPAWN_SPACING, Duration::ZERO);
+    last_spawn.map_or_else(Monotonic::default, |at| at.after(spacing))
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ use super::action::{Action, Note};
 use super::outbox::{Happening, Outbox};
 use super::process::{End, Input, Process, Then, Wanted};
 use crate::config::model::GroupKind;
+use crate::engine::mutants::mutant;
 use crate::types::{GroupName, Monotonic, ProcessKey};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -81,8 +82,10 @@ impl Closing {
     }
 
     /// The daemon is to end, not to start anew. Says whether that is news.
-    pub fn end_for_good(&mut self) -> bool {
-        std::mem::replace(&mut self.reload, false)
+    fn end_for_good(&mut self) -> bool {
+        let reloads = self.reload;
+        self.reload = mutant!(ReloadStaysAReload, false, reloads);
+        reloads
     }
 
     /// Whether the next turn waits for event listeners.
@@ -130,6 +133,7 @@ impl Engine {
             .map(|(name, members)| (members.priority, name.clone()))
             .collect();
         ranked.sort();
+        mutant!(LowestRankStopsFirst, ranked.reverse());
         self.closing = Some(Closing {
             reload,
             hurry: false,
@@ -159,9 +163,20 @@ impl Engine {
         self.report_waiting(now, out);
     }
 
+    /// A shutdown that is under way is to be an end, not a reload: from now on it has the time that an end has. Says whether
+    /// that is news.
+    pub(super) fn end_for_good(&mut self, now: Monotonic) -> bool {
+        let news = self.closing.as_mut().is_some_and(Closing::end_for_good);
+        if news {
+            self.limit_shutdown(now);
+        }
+        news
+    }
+
     /// The daemon is to end in time, if a time is given.
-    pub(super) fn limit_shutdown(&mut self, now: Monotonic) {
-        let timeout = self.config.daemon.shutdown_timeout;
+    fn limit_shutdown(&mut self, now: Monotonic) {
+        let given = self.config.daemon.shutdown_timeout;
+        let timeout = mutant!(ShutdownTimeoutIsIgnored, given, None);
         if let (Some(closing), Some(timeout)) = (&mut self.closing, timeout)
             && !timeout.is_zero()
         {
@@ -211,7 +226,7 @@ impl Engine {
 
     fn take_turns(&mut self, now: Monotonic, out: &mut Outbox) {
         while let Some(closing) = &mut self.closing
-            && closing.waiting.is_empty()
+            && mutant!(AllGroupsStopAtOnce, closing.waiting.is_empty(), true)
             && !closing.over
         {
             if self.listeners_are_hearing(now) {
@@ -306,6 +321,7 @@ impl Engine {
         self.requests.finish(out);
         if let Some(closing) = &mut self.closing {
             closing.over = true;
+            mutant!(SurvivorsAreHidden, closing.left.clear());
             out.act(Action::Exit {
                 left: closing.left.iter().cloned().collect(),
                 reload: closing.reload,

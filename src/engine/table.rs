@@ -7,6 +7,7 @@
 use super::outbox::Outbox;
 use super::process::{Answer, Input, Process};
 use crate::config::model::ProcessSettings;
+use crate::engine::mutants::mutant;
 use crate::types::{Generation, GroupName, Monotonic, Pid, ProcessKey, ProcessName, ProgramName};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -61,7 +62,9 @@ impl Table {
     pub fn rank_group(&mut self, group: &GroupName, priority: i32) {
         self.groups
             .entry(group.clone())
-            .and_modify(|members| members.priority = priority)
+            .and_modify(|members| {
+                members.priority = mutant!(ChangeOfRankIsLost, priority, members.priority);
+            })
             .or_insert_with(|| Members {
                 priority,
                 processes: BTreeMap::new(),
@@ -188,7 +191,8 @@ impl Table {
             .processes
             .remove(&key.process)?;
         self.unindex(key, &Indexed::of(&process));
-        self.generation = self.generation.max(process.generation());
+        let highest = self.generation.max(process.generation());
+        self.generation = mutant!(RemovedGenerationIsForgotten, highest, self.generation);
         self.touched.insert(key.clone());
         Some(process)
     }
@@ -227,7 +231,7 @@ impl Table {
 
     fn reindex(&mut self, key: &ProcessKey, before: &Indexed, after: Indexed) {
         if before.deadline != after.deadline {
-            if let Some(at) = before.deadline {
+            if let Some(at) = mutant!(OldDeadlineStays, before.deadline, None) {
                 self.deadlines.remove(&(at, key.clone()));
             }
             if let Some(at) = after.deadline {
@@ -235,7 +239,7 @@ impl Table {
             }
         }
         if before.pid != after.pid {
-            self.unindex_pid(key, before.pid);
+            mutant!(ReapedPidIsStillFound, self.unindex_pid(key, before.pid), ());
             if let Some(pid) = after.pid {
                 self.by_pid.insert(pid, key.clone());
             }
@@ -294,6 +298,15 @@ impl Table {
             .into_iter()
             .flat_map(|(_, members)| members.in_order_of_rank())
             .collect()
+    }
+}
+
+#[cfg(test)]
+impl Table {
+    /// How many entries the indices have: pids, deadlines, copies of programs.
+    pub fn sizes(&self) -> [usize; 3] {
+        let copies = self.by_program.values().map(BTreeSet::len).sum();
+        [self.by_pid.len(), self.deadlines.len(), copies]
     }
 }
 

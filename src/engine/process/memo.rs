@@ -4,6 +4,7 @@
 //! or a wait for the rest of a process group has come.
 
 use super::{Attempt, Current, PROBE_FIRST, Phase, Process, Wanted};
+use crate::engine::mutants::mutant;
 use crate::engine::view::Trouble;
 use crate::types::{ExitStatus, Generation, Monotonic};
 use serde::{Deserialize, Serialize};
@@ -62,7 +63,7 @@ impl Process {
             last_spawn: self.last_spawn,
             trouble: self.trouble.clone(),
             last_exit: self.last_exit,
-            failures: self.failures,
+            failures: mutant!(CrashForgetsFailures, self.failures, 0),
             shortages: self.shortages,
             restarts: self.restarts,
         }

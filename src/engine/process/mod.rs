@@ -16,6 +16,7 @@ use super::event::{Outcome, SpawnFailure};
 use super::outbox::Outbox;
 use super::view::{ProcessView, State, StoryView, Trouble};
 use crate::config::model::ProcessSettings;
+use crate::engine::mutants::mutant;
 use crate::types::{ExitStatus, Generation, Monotonic, Pid, ProcessKey};
 use lives::Lives;
 use serde::{Deserialize, Serialize};
@@ -355,11 +356,13 @@ impl Process {
             Current::Starting(Attempt::Executed { at, .. }) => {
                 Some(at.after(self.settings.policy.startsecs))
             }
-            Current::Backoff { until } => Some(until),
+            Current::Backoff { until } => {
+                Some(mutant!(RetryIsOverslept, until, until.after(KILL_AGAIN)))
+            }
             Current::Exited { next_attempt, .. } => next_attempt,
             Current::Stopping { phase, .. } => match phase {
                 Phase::Unborn { .. } => None,
-                Phase::Asked { kill_at, .. } => Some(kill_at),
+                Phase::Asked { kill_at, .. } => mutant!(KillIsForgotten, Some(kill_at), None),
                 Phase::Killed {
                     again_at,
                     give_up_at,
@@ -420,7 +423,13 @@ impl Process {
     /// An event is judged by its own time: a process that has been up for `startsecs` counts as started before anything
     /// else happens to it, even if nobody has looked since.
     pub fn step(&mut self, now: Monotonic, input: Input, out: &mut Outbox) -> Answer {
-        self.count_as_started(now, out);
+        if mutant!(
+            ExitOverlooksStartsecs,
+            true,
+            !matches!(input, Input::Exited { .. })
+        ) {
+            self.count_as_started(now, out);
+        }
         match self.current {
             Current::Stopped => self.on_stopped(now, input, out),
             Current::Starting(attempt) => self.on_starting(now, attempt, input, out),

@@ -3,6 +3,7 @@
 use super::{Answer, Attempt, Current, End, Process, Then, Verdict};
 use crate::engine::action::{Action, Note, Scope, StateChange};
 use crate::engine::event::{Outcome, SpawnFailure};
+use crate::engine::mutants::mutant;
 use crate::engine::outbox::{Happening, Outbox};
 use crate::engine::restart;
 use crate::engine::view::{LifeView, State, Trouble};
@@ -50,7 +51,7 @@ impl Process {
 
     /// Starts afresh: earlier failures are forgiven.
     pub(super) fn start_afresh(&mut self, now: Monotonic, out: &mut Outbox) {
-        self.failures = 0;
+        self.failures = mutant!(FailuresSurviveAStart, 0, self.failures);
         self.shortages = 0;
         self.trouble = None;
         self.attempt(now, out);
@@ -85,13 +86,15 @@ impl Process {
             return;
         };
         let startsecs = self.settings.policy.startsecs;
-        if now < at.after(startsecs) {
+        let enough = mutant!(RunningTooEarly, startsecs, startsecs / 2);
+        if now < at.after(enough) {
             return;
         }
         self.failures = 0;
-        self.shortages = 0;
+        self.shortages = mutant!(ShortagesAreNeverForgiven, 0, self.shortages);
         self.trouble = None;
         self.enter(now, Current::Running { pid }, Some(pid), out);
+        mutant!(RunningIsToldTwice, self.enter(now, self.current, None, out));
         out.log(Note::Running {
             key: self.key().clone(),
             startsecs,
@@ -107,7 +110,7 @@ impl Process {
         failure: SpawnFailure,
         out: &mut Outbox,
     ) {
-        let shortage = failure.is_resource_shortage();
+        let shortage = mutant!(ShortageCostsARetry, failure.is_resource_shortage(), false);
         out.log(Note::SpawnFailed {
             key: self.key().clone(),
             failure: failure.clone(),
@@ -189,10 +192,14 @@ impl Process {
     ) {
         self.stopped_at = Some(now);
         self.last_exit = Some(status);
-        if self.settings.policy.killasgroup {
+        if mutant!(
+            EndTakesItsGroupAlong,
+            self.settings.policy.killasgroup,
+            true
+        ) {
             self.kill(pid, Scope::Group, Signal::KILL, out);
         }
-        out.act(Action::Reap { pid });
+        mutant!(EndIsNotReaped, out.act(Action::Reap { pid }), ());
     }
 
     /// It ended by itself after it counted as started.
@@ -201,7 +208,8 @@ impl Process {
         self.collect(now, pid, status, out);
         self.remember(now, status, false);
         self.trouble = (!expected).then_some(Trouble::UnexpectedExit(status));
-        let again = self.wanted.up && restart::starts_again(expected, &self.settings.policy);
+        let wanted = mutant!(RestartIgnoresIntent, self.wanted.up, true);
+        let again = wanted && restart::starts_again(expected, &self.settings.policy);
         let at = restart::earliest_respawn(self.last_spawn);
         let next = Current::Exited {
             expected,
@@ -238,7 +246,7 @@ impl Process {
         end: End,
         out: &mut Outbox,
     ) -> Answer {
-        if pending {
+        if mutant!(StopLeavesARetryPending, pending, false) {
             if self.state() == State::Backoff {
                 // Where no attempt made a process, the attempts themselves are what has ended.
                 self.stopped_at.get_or_insert(now);
@@ -269,7 +277,11 @@ impl Process {
 
     /// Sends a signal on an operator's behalf. Only the leader gets it, and the state stays what it is.
     pub fn signal(&self, signal: Signal, out: &mut Outbox) -> Outcome {
-        let Some(pid) = self.pid() else {
+        let Some(pid) = mutant!(
+            SignalReachesTheReaped,
+            self.pid(),
+            self.pid().or(self.remains())
+        ) else {
             return Outcome::NotRunning;
         };
         out.log(Note::Signalling {
@@ -278,7 +290,8 @@ impl Process {
             signal,
             scope: Scope::Leader,
         });
-        self.kill(pid, Scope::Leader, signal, out);
+        let scope = mutant!(SignalReachesTheGroup, Scope::Leader, Scope::Group);
+        self.kill(pid, scope, signal, out);
         Outcome::Signalled
     }
 

@@ -7,6 +7,7 @@
 use super::{Attempt, Current, Leader, Phase, Process, Then, Wanted};
 use crate::engine::action::{Note, Scope};
 use crate::engine::event::{Found, Survivor};
+use crate::engine::mutants::mutant;
 use crate::engine::outbox::Outbox;
 use crate::engine::restart;
 use crate::engine::view::Trouble;
@@ -23,7 +24,7 @@ impl Process {
         } = found;
         let mut remembered = None;
         if let Some(memo) = memo {
-            self.wanted = memo.wanted;
+            self.wanted = mutant!(CrashForgetsIntent, memo.wanted, self.wanted);
             self.generation = self.generation.max(memo.generation);
             self.started_at = memo.started_at;
             self.stopped_at = memo.stopped_at;
@@ -121,7 +122,12 @@ impl Process {
         };
         match phase {
             Phase::Asked { kill_at, .. } => {
-                self.enter(now, asked(kill_at), Some(leader.pid), out);
+                let at = mutant!(
+                    StopIsLostInACrash,
+                    kill_at,
+                    kill_at.after(super::KILL_PATIENCE)
+                );
+                self.enter(now, asked(at), Some(leader.pid), out);
                 let policy = &self.settings.policy;
                 let (signal, scope) = (
                     policy.stopsignal,
@@ -160,6 +166,7 @@ impl Process {
         out: &mut Outbox,
     ) {
         const HOW: ExitStatus = ExitStatus::Unknown;
+        // Whatever ended is first taken for what it was, so that its end is told as a step from there.
         match current {
             Current::Stopped => self.since = since,
             Current::Backoff { .. } | Current::Exited { .. } | Current::Fatal => {
@@ -167,6 +174,7 @@ impl Process {
                 self.since = since;
             }
             Current::Starting(_) if was_born => {
+                self.current = current;
                 self.ends_unseen(now);
                 self.remember(now, HOW, false);
                 self.started_at.get_or_insert(since);
@@ -181,14 +189,16 @@ impl Process {
             // It was asked for and never made: that is done again, and costs no retry.
             Current::Starting(_) => self.enter(now, Current::Backoff { until: now }, None, out),
             Current::Running { pid } => {
+                self.current = current;
                 self.ends_unseen(now);
                 self.remember(now, HOW, false);
                 self.trouble = Some(Trouble::UnexpectedExit(HOW));
                 let again = self.wanted.up && restart::starts_again(false, &self.settings.policy);
-                let next = Current::Exited {
+                let exited = Current::Exited {
                     expected: false,
                     next_attempt: again.then_some(now),
                 };
+                let next = mutant!(DeadCountsAsSurvivor, exited, current);
                 self.enter(now, next, Some(pid), out);
                 out.log(Note::Exited {
                     key: self.key().clone(),
@@ -197,6 +207,7 @@ impl Process {
                 });
             }
             Current::Stopping { then, phase } => {
+                self.current = current;
                 if !matches!(phase, Phase::Remains { .. } | Phase::Unborn { .. }) {
                     self.ends_unseen(now);
                     self.remember(now, HOW, true);

@@ -4,6 +4,7 @@
 use super::{Answer, Attempt, Current, Input, Leader, Phase, Process, Then, Verdict};
 use crate::engine::action::Note;
 use crate::engine::event::Outcome;
+use crate::engine::mutants::mutant;
 use crate::engine::outbox::Outbox;
 use crate::types::{Monotonic, Pid};
 
@@ -157,7 +158,7 @@ impl Process {
             Input::Start => Answer::start(Verdict::Now(Outcome::AlreadyStarted)),
             Input::End(end) => self.end_while_down(now, true, end, out),
             Input::Withdraw => {
-                self.stand_down(now, out);
+                mutant!(ShutdownKeepsARetry, self.stand_down(now, out), ());
                 nothing()
             }
             Input::Due => {
@@ -206,7 +207,11 @@ impl Process {
                             pid,
                             executed: false,
                         };
-                        self.ask_to_stop(now, then, leader, hurry, out);
+                        mutant!(
+                            NewbornIsNotStopped,
+                            self.ask_to_stop(now, then, leader, hurry, out),
+                            ()
+                        );
                     }
                     Phase::Asked { .. } | Phase::Killed { .. } | Phase::Remains { .. } => {
                         self.unasked(now, pid, out);
@@ -236,7 +241,11 @@ impl Process {
             Input::Exited { status, .. } => {
                 match phase {
                     Phase::Asked { leader, .. } | Phase::Killed { leader, .. } => {
-                        self.leader_ended(now, then, leader.pid, status, out);
+                        mutant!(
+                            ExitDuringAStopIsAFailure,
+                            self.leader_ended(now, then, leader.pid, status, out),
+                            self.exited_too_quickly(now, leader.pid, status, out)
+                        );
                     }
                     Phase::Unborn { .. } | Phase::Remains { .. } => {
                         self.broken(now, "the end of no process", out);

@@ -6,6 +6,7 @@ use super::{
 };
 use crate::engine::action::{Action, Note, Scope};
 use crate::engine::event::Outcome;
+use crate::engine::mutants::mutant;
 use crate::engine::outbox::{Happening, Outbox};
 use crate::engine::restart;
 use crate::types::{ExitStatus, Monotonic, Pid, Signal};
@@ -54,7 +55,9 @@ impl Process {
                 };
             }
             (Then::Forget, Then::Rest, None) => Then::Forget,
-            (Then::Rest | Then::Start | Then::Forget, then, _) => then,
+            (Then::Rest | Then::Start | Then::Forget, then, _) => {
+                mutant!(LaterOrderIsForgotten, then, old)
+            }
         };
         if then != Then::Start {
             out.happen(&self.settings.key, Happening::Cancelled);
@@ -113,7 +116,8 @@ impl Process {
         out: &mut Outbox,
     ) {
         let policy = &self.settings.policy;
-        let (signal, patience) = (policy.stopsignal, policy.stopwaitsecs);
+        let signal = policy.stopsignal;
+        let patience = mutant!(KilledTooEarly, policy.stopwaitsecs, policy.stopwaitsecs / 2);
         // Before its program runs, the leader is alone, and its process group may not exist yet.
         let scope = if policy.stopasgroup && leader.executed {
             Scope::Group
@@ -127,7 +131,11 @@ impl Process {
             scope,
         });
         self.kill(leader.pid, scope, signal, out);
-        self.kill(leader.pid, scope, Signal::CONT, out);
+        mutant!(
+            SleeperCannotHearTheStop,
+            self.kill(leader.pid, scope, Signal::CONT, out),
+            ()
+        );
         out.happen(&self.settings.key, Happening::Signalled);
         let kill_at = if hurry { now } else { now.after(patience) };
         self.current = Current::Stopping {
@@ -153,14 +161,14 @@ impl Process {
             pid: leader.pid,
         });
         self.kill(leader.pid, Scope::Group, Signal::KILL, out);
-        if !leader.executed {
+        if mutant!(KillNeedsAGroup, !leader.executed, false) {
             self.kill(leader.pid, Scope::Leader, Signal::KILL, out);
         }
         self.current = Current::Stopping {
             then,
             phase: Phase::Killed {
                 leader,
-                again_at: now.after(KILL_AGAIN),
+                again_at: now.after(mutant!(KillIsNotRepeated, KILL_AGAIN, KILL_PATIENCE)),
                 give_up_at,
             },
         };
@@ -190,13 +198,21 @@ impl Process {
         self.stopped_at = Some(now);
         self.last_exit = Some(status);
         self.remember(now, status, true);
-        self.kill(pid, Scope::Group, Signal::KILL, out);
+        mutant!(ReapedBeforeItsGroupIsKilled, out.act(Action::Reap { pid }));
+        mutant!(
+            RestOfTheGroupIsSpared,
+            self.kill(pid, Scope::Group, Signal::KILL, out),
+            ()
+        );
         out.act(Action::Reap { pid });
         out.log(Note::Stopped {
             key: self.key().clone(),
             status,
             expected: restart::is_expected(status, &self.settings.policy),
         });
+        if mutant!(StoppedBeforeItsGroupIsGone, false, true) {
+            return self.gone(now, then, Some(pid), out);
+        }
         self.look(
             then,
             Phase::Remains {
@@ -236,7 +252,7 @@ impl Process {
                 then,
                 phase: Phase::Remains {
                     group,
-                    look_at: Some(now.after(pause)),
+                    look_at: Some(mutant!(LooksWithoutAPause, now.after(pause), now)),
                     pause: pause.saturating_mul(2).min(PROBE_CAP),
                     until,
                 },
@@ -250,8 +266,8 @@ impl Process {
         self.enter(now, Current::Stopped, pid, out);
         out.happen(&self.settings.key, Happening::Gone);
         match then {
-            Then::Rest => {}
-            Then::Start => self.start_afresh(now, out),
+            Then::Rest => mutant!(StoppedIsStarted, {}, self.start_afresh(now, out)),
+            Then::Start => mutant!(RestartForgetsToStart, self.start_afresh(now, out), ()),
             Then::Forget => out.happen(&self.settings.key, Happening::Forgotten),
         }
     }
@@ -286,7 +302,7 @@ impl Process {
 
     /// It is not to be started when it is gone.
     pub(super) fn rest_when_gone(&mut self, then: Then, phase: Phase, out: &mut Outbox) {
-        if then == Then::Start {
+        if mutant!(ShutdownKeepsAQueuedStart, then == Then::Start, false) {
             out.happen(&self.settings.key, Happening::Cancelled);
             self.current = Current::Stopping {
                 then: Then::Rest,

@@ -1,25 +1,24 @@
-//! The daemon is killed between two actions, and the next one takes over.
+//! The daemon is killed between two actions, and the next one takes over. That may happen more than once in a history, also
+//! while one is taking over.
 //!
 //! What survives is what would: the kernel's processes, the memos, which the shell writes down before it carries out the
 //! actions of a step, and which generation was born when with which settings. Events on their way are lost, and so are
-//! clients. From then on the history is held against fewer rules, since what the checks remember is of the old daemon:
+//! clients. While the next daemon takes over, this holds:
 //!
 //! - **I35, I2** Nothing is spawned for a process that lives, whether it was adopted or not.
 //! - **I35, I3** No signal reaches anybody but the process it is meant for.
-//! - **I35, I13** What an operator has stopped is not started by the taking over.
-//! - **I26** When the world has been healthy for long nothing is on its way any more.
-//! - **I17** When the daemon has ended nothing of it lives.
+//!
+//! What it has made of everything is then held against what the checks remember (`checks::recovery`), and from there on
+//! every invariant holds as before.
 
-use super::kernel::Kernel;
+use super::kernel::{Kernel, Task};
 use crate::config::model::{Config, ProcessSettings};
 use crate::engine::action::{Action, Note, Scope};
 use crate::engine::event::{Found, Survivor};
-use crate::engine::view::State;
 use crate::engine::{Engine, Memo};
 use crate::types::{Generation, Monotonic, ProcessKey, Signal};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 /// What is on record of a process that was made.
 #[derive(Debug, Clone)]
@@ -34,10 +33,21 @@ struct Born {
 pub struct Crash {
     memos: BTreeMap<ProcessKey, Memo>,
     born: BTreeMap<ProcessKey, Born>,
-    /// It has happened.
-    pub happened: bool,
-    /// Stopped by an operator when it happened; emptied by the first command after it.
-    down: BTreeSet<ProcessKey>,
+    /// The next daemon is taking over.
+    pub takes_over: bool,
+    /// What it has done so far.
+    pub taking: Taking,
+}
+
+/// What a daemon has done that takes over.
+#[derive(Debug, Default)]
+pub struct Taking {
+    /// Those that it has sent KILL.
+    pub killed: BTreeSet<ProcessKey>,
+    /// It has ended again.
+    pub over: bool,
+    /// It has done all that it had decided.
+    pub done: bool,
 }
 
 impl Crash {
@@ -67,21 +77,24 @@ impl Crash {
         self.born.insert(key.clone(), born);
     }
 
-    /// The next daemon begins at `now`: stops what it does not adopt, and says what it has found.
+    /// The next daemon begins at `now` or later: stops what it does not adopt, waits until that is gone, and says what it
+    /// has found and when it was done.
     pub fn next_daemon(
         &mut self,
         old: &Engine,
         config: &Config,
         kernel: &mut Kernel,
-        now: Monotonic,
-    ) -> Vec<Found> {
-        self.happened = true;
+        mut now: Monotonic,
+    ) -> (Monotonic, Vec<Found>) {
+        self.takes_over = true;
+        self.taking = Taking::default();
         kernel.run(now);
         // Process 1 of the machine collects what has ended.
         kernel.collect_all(now);
         let closing = old.is_shutting_down();
         let leaders: Vec<_> = kernel.tasks().filter(|task| task.leader).cloned().collect();
         let mut survivors = BTreeMap::new();
+        let mut condemned = BTreeSet::new();
         for task in leaders {
             let Some((key, generation)) = task.owner.clone() else {
                 continue;
@@ -92,32 +105,40 @@ impl Crash {
                 .is_some_and(|born| born.generation == generation);
             let known = config.process(&key).is_some();
             if known && newest && !closing && !task.is_doomed() {
-                survivors.insert(key, task.pid);
+                survivors.insert(key, task.uid);
             } else {
+                condemned.insert(task.uid);
                 kernel.kill(now, task.pid, Scope::Group, Signal::KILL);
                 kernel.kill(now, task.pid, Scope::Leader, Signal::KILL);
             }
         }
-        // However long those take that do not die at once.
-        kernel.run(now.after(Duration::from_mins(5)));
+        // However long those take that do not die at once. By then every survivor runs its program.
+        let is_awaited =
+            |task: &Task| condemned.contains(&task.uid) || task.leader && !task.executed;
+        while kernel
+            .tasks()
+            .any(|task| task.ended.is_none() && is_awaited(task))
+            && let Some(next) = kernel.next()
+        {
+            now = now.max(next);
+            kernel.run(now);
+        }
         kernel.collect_all(now);
-        survivors.retain(|_, pid| kernel.task(*pid).is_some());
-        for view in old.processes() {
-            let story = old.story(&view.key);
-            if story.is_some_and(|story| story.by_operator && !story.wanted_up) {
-                self.down.insert(view.key);
+        let mut pids = BTreeMap::new();
+        for (key, uid) in survivors {
+            if let Some(task) = kernel.leader(&key).filter(|task| task.uid == uid) {
+                pids.insert(key, task.pid);
             }
         }
         if closing {
-            self.down.clear();
             self.memos.clear();
-            return Vec::new();
+            return (now, Vec::new());
         }
         let processes = config.groups.values().flat_map(|it| it.processes.values());
         let found = processes.filter_map(|settings| {
             let key = settings.key.clone();
             let born = self.born.get(&key);
-            let survivor = survivors.get(&key).zip(born).map(|(&pid, born)| Survivor {
+            let survivor = pids.get(&key).zip(born).map(|(&pid, born)| Survivor {
                 pid,
                 started_at: born.at,
             });
@@ -130,30 +151,37 @@ impl Crash {
                 key,
             })
         });
-        found.collect()
-    }
-
-    /// Somebody asks for something.
-    pub fn asked(&mut self) {
-        self.down.clear();
+        (now, found.collect())
     }
 
     /// An action of the next daemon, just before it is carried out.
-    pub fn action(&self, action: &Action, kernel: &Kernel) -> Result<(), String> {
+    pub fn action(&mut self, action: &Action, kernel: &Kernel) -> Result<(), String> {
         match action {
             Action::Spawn { key, .. } if kernel.leader(key).is_some() => {
                 Err(format!("I35, I2: {key} is spawned and lives"))
             }
-            Action::Spawn { key, .. } if self.down.contains(key) => {
-                Err(format!("I35, I13: {key} was stopped and is spawned"))
-            }
             Action::Kill {
-                key, pid, signal, ..
+                key,
+                pid,
+                signal,
+                scope,
             } => match kernel.task(*pid) {
-                Some(task) if task.owner.as_ref().is_some_and(|(owner, _)| owner == key) => Ok(()),
+                Some(task) if task.owner.as_ref().is_some_and(|(owner, _)| owner == key) => {
+                    if (*signal, *scope) == (Signal::KILL, Scope::Group) {
+                        self.taking.killed.insert(key.clone());
+                    }
+                    Ok(())
+                }
                 other => Err(format!("I35, I3: {key} sends {signal} to {pid}: {other:?}")),
             },
             Action::Log(Note::Bug { detail }) => Err(format!("I16: {detail}")),
+            Action::Exit { .. } => {
+                self.taking.over = true;
+                Ok(())
+            }
+            Action::Publish(change) if change.from == change.to => {
+                Err(format!("I28: nothing changes: {change:?}"))
+            }
             Action::Spawn { .. }
             | Action::Reap { .. }
             | Action::ProbeGroup { .. }
@@ -162,36 +190,7 @@ impl Crash {
             | Action::Log(_)
             | Action::Relimit { .. }
             | Action::Forget { .. }
-            | Action::PublishGroup { .. }
-            | Action::Exit { .. } => Ok(()),
-        }
-    }
-
-    /// The world has been healthy for long.
-    pub fn is_well(engine: &Engine) -> Result<(), String> {
-        let moving = engine.processes().find(|view| {
-            matches!(
-                view.state,
-                State::Starting | State::Backoff | State::Stopping | State::Unknown
-            )
-        });
-        match moving {
-            Some(view) => Err(format!("I26: after a crash {view:?}")),
-            None => Ok(()),
-        }
-    }
-
-    /// The daemon has ended.
-    pub fn is_over(engine: &Engine, kernel: &Kernel) -> Result<(), String> {
-        let alive = engine
-            .processes()
-            .filter_map(|view| kernel.leader(&view.key).cloned())
-            .find(|task| !task.is_doomed());
-        match alive {
-            Some(task) if engine.is_shutting_down() => {
-                Err(format!("I17: the daemon has ended, and {task:?} lives"))
-            }
-            Some(_) | None => Ok(()),
+            | Action::PublishGroup { .. } => Ok(()),
         }
     }
 }

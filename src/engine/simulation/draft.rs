@@ -1,9 +1,10 @@
 //! The configuration file as the simulated operator edits it.
 
 use super::rng::Rng;
-use crate::config::model::{Autorestart, Config, Policy};
+use crate::config::model::{Autorestart, Config, ExitWhen, Policy};
 use crate::engine::testing::{config, settings};
 use crate::types::{GroupName, ProgramName, Signal};
+use std::fmt;
 use std::time::Duration;
 
 /// A program's section.
@@ -24,6 +25,10 @@ struct Program {
 pub struct Draft {
     programs: Vec<Program>,
     site_priority: i32,
+    /// When the daemon ends by itself.
+    exit_when: ExitWhen,
+    /// How long its end may take.
+    shutdown_timeout: Option<Duration>,
     /// Changes the line numbers of all sections and nothing else.
     shift: u32,
 }
@@ -65,7 +70,7 @@ fn policy(rng: &mut Rng) -> Policy {
         priority: rng.one_of(&[1, 5, 999]),
         stopasgroup: rng.chance(30),
         killasgroup: rng.chance(30),
-        essential: false,
+        essential: rng.chance(30),
     }
 }
 
@@ -84,6 +89,18 @@ impl Draft {
                 })
                 .collect(),
             site_priority: rng.one_of(&[1, 999]),
+            exit_when: if rng.chance(12) {
+                rng.one_of(&[
+                    ExitWhen::EssentialFailed,
+                    ExitWhen::EssentialExited,
+                    ExitWhen::AllExited,
+                ])
+            } else {
+                ExitWhen::Never
+            },
+            shutdown_timeout: rng
+                .one_of(&[None, None, Some(0), Some(2), Some(20)])
+                .map(Duration::from_secs),
             shift: 0,
         }
     }
@@ -103,6 +120,31 @@ impl Draft {
             Edit::SitePriority(priority) => self.site_priority = priority,
             Edit::Shift => self.shift += 1,
         }
+    }
+
+    /// A file that is a little simpler in one respect, for each respect in which it can be.
+    pub fn simpler(&self) -> Vec<Self> {
+        let mut all = Vec::new();
+        let mut add = |change: &dyn Fn(&mut Self)| {
+            let mut draft = self.clone();
+            change(&mut draft);
+            all.push(draft);
+        };
+        for (index, program) in self.programs.iter().enumerate() {
+            for copies in 0..program.copies {
+                add(&|draft| draft.programs[index].copies = copies);
+            }
+            if program.in_site {
+                add(&|draft| draft.programs[index].in_site = false);
+            }
+        }
+        if self.exit_when != ExitWhen::Never {
+            add(&|draft| draft.exit_when = ExitWhen::Never);
+        }
+        if self.shutdown_timeout.is_some() {
+            add(&|draft| draft.shutdown_timeout = None);
+        }
+        all
     }
 
     /// What the loader makes of the file.
@@ -126,6 +168,8 @@ impl Draft {
             }
         }
         let mut loaded = config(processes);
+        loaded.daemon.exit_when = self.exit_when;
+        loaded.daemon.shutdown_timeout = self.shutdown_timeout;
         let site = GroupName::new("site").unwrap();
         for (name, group) in &mut loaded.groups {
             if *name == site {
@@ -136,6 +180,27 @@ impl Draft {
             }
         }
         loaded
+    }
+}
+
+impl fmt::Display for Draft {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "file: exit_when={:?} shutdown_timeout={:?} priority of site={}",
+            self.exit_when, self.shutdown_timeout, self.site_priority
+        )?;
+        for program in self.programs.iter().filter(|program| program.copies > 0) {
+            writeln!(
+                f,
+                "  {}{} numprocs={} {:?}",
+                if program.in_site { "site:" } else { "" },
+                program.name,
+                program.copies,
+                program.policy
+            )?;
+        }
+        Ok(())
     }
 }
 

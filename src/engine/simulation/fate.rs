@@ -3,10 +3,11 @@
 use super::rng::Rng;
 use crate::engine::event::{SpawnFailure, SpawnStep};
 use crate::types::{ExitStatus, Signal};
+use std::fmt;
 use std::time::Duration;
 
 /// Which faults a history has, and whether its world is still sick.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Swarm {
     /// Percent of spawns that fail before there is a process.
     pub no_process: u64,
@@ -62,6 +63,67 @@ impl Swarm {
             slow_exec: 0,
             init: self.init,
         }
+    }
+}
+
+impl Swarm {
+    /// The same without one of its faults, for each that it has.
+    pub fn simpler(self) -> Vec<Self> {
+        [
+            Self {
+                no_process: 0,
+                ..self
+            },
+            Self {
+                no_program: 0,
+                ..self
+            },
+            Self {
+                shortage: 0,
+                ..self
+            },
+            Self { mortal: 0, ..self },
+            Self {
+                stubborn: 0,
+                ..self
+            },
+            Self { undying: 0, ..self },
+            Self { fertile: 0, ..self },
+            Self { sleepy: 0, ..self },
+            Self {
+                slow_exec: 0,
+                ..self
+            },
+            Self {
+                init: false,
+                ..self
+            },
+        ]
+        .into_iter()
+        .filter(|simpler| *simpler != self)
+        .collect()
+    }
+}
+
+impl fmt::Display for Swarm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let faults = [
+            ("no_process", self.no_process),
+            ("no_program", self.no_program),
+            ("shortage", self.shortage),
+            ("mortal", self.mortal),
+            ("stubborn", self.stubborn),
+            ("undying", self.undying),
+            ("fertile", self.fertile),
+            ("sleepy", self.sleepy),
+            ("slow_exec", self.slow_exec),
+            ("init", u64::from(self.init)),
+        ];
+        write!(f, "faults:")?;
+        for (name, percent) in faults.into_iter().filter(|(_, percent)| *percent > 0) {
+            write!(f, " {name}={percent}")?;
+        }
+        writeln!(f)
     }
 }
 

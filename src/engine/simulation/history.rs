@@ -14,12 +14,20 @@ use std::time::Duration;
 /// Something that comes from outside.
 #[derive(Debug, Clone)]
 pub enum Op {
-    /// A client asks.
-    Start { targets: Vec<String>, wait: bool },
+    /// A client asks, perhaps while the command of a program cannot be run.
+    Start {
+        targets: Vec<String>,
+        wait: bool,
+        unrunnable: Option<&'static str>,
+    },
     /// A client asks.
     Stop { targets: Vec<String>, wait: bool },
     /// A client asks.
-    Restart { targets: Vec<String>, wait: bool },
+    Restart {
+        targets: Vec<String>,
+        wait: bool,
+        unrunnable: Option<&'static str>,
+    },
     /// A client asks.
     Signal {
         targets: Vec<String>,
@@ -64,6 +72,10 @@ pub struct History {
     pub script: Vec<(Monotonic, Op)>,
     /// When the world becomes healthy.
     pub heals_at: Monotonic,
+    /// After how many actions each daemon is killed.
+    pub crashes: Vec<u64>,
+    /// Whether the engine is exported and imported now and then.
+    pub upgrades: bool,
 }
 
 fn targets(rng: &mut Rng) -> Vec<String> {
@@ -88,6 +100,7 @@ fn draw_op(rng: &mut Rng, end: u64) -> Op {
         0..=17 => Op::Start {
             targets: targets(rng),
             wait,
+            unrunnable: rng.chance(15).then(|| rng.one_of(&["a", "b", "c"])),
         },
         18..=35 => Op::Stop {
             targets: targets(rng),
@@ -96,6 +109,7 @@ fn draw_op(rng: &mut Rng, end: u64) -> Op {
         36..=46 => Op::Restart {
             targets: targets(rng),
             wait,
+            unrunnable: rng.chance(15).then(|| rng.one_of(&["a", "b", "c"])),
         },
         47..=51 => Op::Signal {
             targets: targets(rng),
@@ -153,6 +167,12 @@ impl History {
             script.push((now, draw_op(&mut clients, end)));
         }
         let heals_at = now;
+        let mut kills = Rng::new(seed, "crash");
+        let crashes = if kills.chance(20) {
+            (0..=kills.below(3)).map(|_| kills.below(60)).collect()
+        } else {
+            Vec::new()
+        };
         // Long enough for every shortage, every undying process and every retry to be over.
         now = now.after(Duration::from_secs(400));
         for op in [
@@ -170,7 +190,34 @@ impl History {
             draft,
             script,
             heals_at,
+            crashes,
+            upgrades: seed % 10 == 3,
         }
+    }
+
+    /// The same history with something about its world that is simpler, for each respect in which it can be.
+    pub fn simpler(&self) -> Vec<Self> {
+        let drafts = self.draft.simpler().into_iter().map(|draft| Self {
+            draft,
+            ..self.clone()
+        });
+        let swarms = self.swarm.simpler().into_iter().map(|swarm| Self {
+            swarm,
+            ..self.clone()
+        });
+        let crashes = (0..self.crashes.len()).map(|index| {
+            let mut less = self.clone();
+            less.crashes.remove(index);
+            less
+        });
+        let mut all: Vec<_> = swarms.chain(drafts).chain(crashes).collect();
+        if self.upgrades {
+            all.push(Self {
+                upgrades: false,
+                ..self.clone()
+            });
+        }
+        all
     }
 
     /// The same history without some of what happens.
@@ -184,9 +231,19 @@ impl History {
 
 impl fmt::Display for History {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{:?}\n{:?}", self.swarm, self.draft)?;
+        write!(f, "{}{}", self.swarm, self.draft)?;
+        if !self.crashes.is_empty() {
+            writeln!(f, "killed after actions {:?}", self.crashes)?;
+        }
+        writeln!(f, "{} steps:", self.script.len())?;
         for (at, op) in &self.script {
-            writeln!(f, "{:>15} {op:?}", at.as_nanos())?;
+            let nanos = at.as_nanos();
+            writeln!(
+                f,
+                "  {:>4}.{:09} s {op:?}",
+                nanos / 1_000_000_000,
+                nanos % 1_000_000_000
+            )?;
         }
         Ok(())
     }

@@ -5,9 +5,9 @@
 
 use crate::config::model::{Config, LogSettings, ProcessSettings};
 use crate::engine::event::{Command, Event};
-use crate::engine::view::{ProcessView, State};
+use crate::engine::view::State;
 use crate::engine::{Engine, Resolution};
-use crate::types::{Generation, GroupName, ProcessKey};
+use crate::types::{GroupName, ProcessKey};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Whether a process ought to be up, and whether an operator said so.
@@ -16,7 +16,7 @@ pub struct Intent {
     /// Up.
     pub up: bool,
     /// An operator said so.
-    explicit: bool,
+    pub explicit: bool,
 }
 
 /// What an event does to the processes it concerns.
@@ -36,7 +36,11 @@ pub struct Effect {
 
 /// All intents.
 #[derive(Debug, Default)]
-pub struct Intents(BTreeMap<ProcessKey, Intent>);
+pub struct Intents {
+    intents: BTreeMap<ProcessKey, Intent>,
+    /// Their `autostart` was changed live, which neither starts nor stops what has been started before.
+    kept: BTreeSet<ProcessKey>,
+}
 
 /// Which configured processes are meant. What is on its way out of the file cannot be brought back by name.
 fn meant(engine: &Engine, targets: &[String]) -> BTreeSet<ProcessKey> {
@@ -58,18 +62,68 @@ fn named(engine: &Engine, targets: &[String]) -> BTreeSet<ProcessKey> {
     keys
 }
 
+/// The targets that stand for particular processes, not for whatever there is.
+fn by_name(targets: &[String]) -> Vec<String> {
+    let collective = |target: &&String| target.ends_with(':') || target.ends_with('*');
+    if targets.iter().any(|target| target == "all") {
+        return Vec::new();
+    }
+    let particular = targets.iter().filter(|target| !collective(target));
+    particular.cloned().collect()
+}
+
+fn is_up(state: State) -> bool {
+    matches!(
+        state,
+        State::Starting | State::Running | State::Backoff | State::Stopping
+    )
+}
+
 impl Intents {
     /// The intent for a process.
     pub fn of(&self, key: &ProcessKey) -> Intent {
-        self.0.get(key).copied().unwrap_or_default()
+        self.intents.get(key).copied().unwrap_or_default()
     }
 
     fn set(&mut self, key: ProcessKey, up: bool, explicit: bool) {
-        self.0.insert(key, Intent { up, explicit });
+        self.kept.remove(&key);
+        self.intents.insert(key, Intent { up, explicit });
     }
 
-    fn all_down(&mut self) {
-        self.0.clear();
+    /// A shutdown begins.
+    pub fn all_down(&mut self) {
+        self.intents.clear();
+    }
+
+    /// Whether the intent may differ from what `autostart` says now.
+    pub fn is_kept(&self, key: &ProcessKey) -> bool {
+        self.kept.contains(key)
+    }
+
+    /// A daemon begins after one that was killed: what was on record stands, and what was not is up to `autostart`.
+    /// `started` were spawned at least once; `outdated` live with settings that are no longer those of the file.
+    pub fn recover(
+        &mut self,
+        config: &Config,
+        known: &BTreeSet<ProcessKey>,
+        started: &BTreeSet<ProcessKey>,
+        outdated: &BTreeSet<ProcessKey>,
+    ) {
+        self.intents.retain(|key, _| known.contains(key));
+        let groups = config.groups.values();
+        for settings in groups.flat_map(|group| group.processes.values()) {
+            let key = &settings.key;
+            let autostart = settings.policy.autostart;
+            let fresh = !started.contains(key) && autostart;
+            if self.of(key).explicit {
+                continue;
+            }
+            if !known.contains(key) || outdated.contains(key) || fresh {
+                self.set(key.clone(), autostart, false);
+            } else if self.of(key).up != autostart {
+                self.kept.insert(key.clone());
+            }
+        }
     }
 
     /// Takes an event into account, before the engine sees it.
@@ -105,8 +159,17 @@ impl Intents {
 
     fn command(&mut self, engine: &Engine, command: &Command, effect: &mut Effect) {
         match command {
-            Command::Start { targets, .. } => {
-                let keys = meant(engine, targets);
+            Command::Start {
+                targets,
+                unrunnable,
+                ..
+            } => {
+                let mut keys = meant(engine, targets);
+                let by_name = by_name(targets);
+                keys.retain(|key| {
+                    let up = engine.process(key).is_some_and(|view| is_up(view.state));
+                    !unrunnable.contains_key(key) || up && !named(engine, &by_name).contains(key)
+                });
                 effect.idle = keys.is_empty();
                 for key in keys {
                     self.set(key, true, true);
@@ -118,10 +181,15 @@ impl Intents {
                     self.set(key, false, true);
                 }
             }
-            Command::Restart { targets, .. } => {
+            Command::Restart {
+                targets,
+                unrunnable,
+                ..
+            } => {
                 for key in meant(engine, targets) {
                     effect.told_to_end.insert(key.clone());
-                    self.set(key, true, true);
+                    let runnable = !unrunnable.contains_key(&key);
+                    self.set(key, runnable, true);
                 }
             }
             Command::Signal { targets, .. } => effect.idle = named(engine, targets).is_empty(),
@@ -207,11 +275,16 @@ impl Intents {
                         && same_output(&old.stderr, &new.stderr)
                     {
                         let woken = !old.policy.autostart && new.policy.autostart;
-                        let never = |view: ProcessView| view.generation == Generation::default();
-                        if woken && !intent.explicit && engine.process(key).is_some_and(never) {
+                        // Not by the generation: one that comes after others were removed does not begin at 0.
+                        let process = engine.table.get(key);
+                        let never = process.is_some_and(|process| !process.was_spawned());
+                        if woken && !intent.explicit && never {
                             self.set(key.clone(), true, false);
                             effect.added.insert(key.clone(), true);
                         } else {
+                            if old.policy.autostart != new.policy.autostart {
+                                self.kept.insert(key.clone());
+                            }
                             effect.untouched.insert(key.clone());
                         }
                     } else {

@@ -5,10 +5,12 @@
 
 use super::fate::{Fate, Swarm};
 use super::rng::Rng;
+use crate::config::model::ProcessSettings;
 use crate::engine::action::Scope;
 use crate::engine::event::{SpawnFailure, SpawnStep};
 use crate::types::{ExitStatus, Generation, Monotonic, Pid, ProcessKey, Signal};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A process in the books.
@@ -22,6 +24,8 @@ pub struct Task {
     pub group: Option<Pid>,
     /// The process of ours that it belongs to; `None` for a stranger.
     pub owner: Option<(ProcessKey, Generation)>,
+    /// What it was spawned with.
+    pub settings: Option<Arc<ProcessSettings>>,
     /// Whether it is what was spawned, rather than a descendant.
     pub leader: bool,
     /// Whether its program runs.
@@ -142,6 +146,7 @@ impl Kernel {
             pid,
             group,
             owner,
+            settings: None,
             leader: false,
             executed: true,
             ended: None,
@@ -159,7 +164,7 @@ impl Kernel {
     pub fn spawn(
         &mut self,
         now: Monotonic,
-        key: &ProcessKey,
+        settings: &Arc<ProcessSettings>,
         generation: Generation,
         fate: Fate,
     ) -> Result<Task, SpawnFailure> {
@@ -173,10 +178,11 @@ impl Kernel {
             errno: 11,
         };
         let task = self
-            .enlist(Some((key.clone(), generation)), None, fate)
+            .enlist(Some((settings.key.clone(), generation)), None, fate)
             .ok_or(full)?;
         let entry = self.tasks.get_mut(&task.pid).unwrap();
         entry.leader = true;
+        entry.settings = Some(Arc::clone(settings));
         entry.executed = false;
         entry.group = early.then_some(task.pid);
         let task = entry.clone();

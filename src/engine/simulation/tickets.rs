@@ -8,7 +8,7 @@
 //!   that were meant collectively and needed nothing have none.
 
 use super::checks::{Checks, Moments};
-use crate::engine::event::{Command, Outcome, Reply, TargetResult};
+use crate::engine::event::{Command, Outcome, Reply, TargetResult, Unrunnable};
 use crate::engine::view::State;
 use crate::engine::{Engine, Resolution};
 use crate::types::{ProcessKey, Ticket};
@@ -29,6 +29,8 @@ struct Asked {
     lines: Vec<Line>,
     wait: bool,
     signal: bool,
+    /// These could not be run.
+    unrunnable: Unrunnable,
     /// What may be answered during a shutdown.
     refusal: Option<Reply>,
 }
@@ -74,6 +76,13 @@ impl Tickets {
                 lines: expected_lines(targets, engine, checks),
                 wait,
                 signal: matches!(command, Command::Signal { .. }),
+                unrunnable: if let Command::Start { unrunnable, .. }
+                | Command::Restart { unrunnable, .. } = command
+                {
+                    unrunnable.clone()
+                } else {
+                    Unrunnable::new()
+                },
                 refusal: closing.then_some(if turns_reload_into_end {
                     Reply::Accepted
                 } else {
@@ -131,9 +140,14 @@ impl Tickets {
         for rows in rows {
             asked
                 .compare(rows, checks)
-                .map_err(|why| format!("{ticket:?} is told {reply:?}: {why}"))?;
+                .map_err(|why| format!("{why}; {ticket:?} is told {reply:?}"))?;
         }
         Ok(())
+    }
+
+    /// How many wait.
+    pub fn count(&self) -> usize {
+        self.waiting.len()
     }
 
     /// Nobody waits any longer.
@@ -231,6 +245,7 @@ impl Asked {
             Outcome::NotRunning if self.signal => !line.has_pid,
             Outcome::NotRunning => !up && *state != State::Stopping,
             Outcome::NoSuchProcess => *state == State::Stopping,
+            Outcome::SpawnFailed(failure) if self.unrunnable.get(key) == Some(failure) => true,
             Outcome::SpawnFailed(_) | Outcome::ExitedTooQuickly(_) => {
                 since(|moments| moments.failed)
             }

@@ -1,7 +1,7 @@
 //! Runs one history: carries out the engine's actions on the virtual kernel, and brings it events in an order that chance
 //! picks among all that are possible.
 
-use super::checks::Checks;
+use super::checks::{Checks, is_bounded};
 use super::crash::Crash;
 use super::draft::Draft;
 use super::fate::Fate;
@@ -13,7 +13,7 @@ use super::trace::{Cells, brief_action, brief_event};
 use crate::config::model::ProcessSettings;
 use crate::engine::Engine;
 use crate::engine::action::{Action, Scope};
-use crate::engine::event::{Command, Event};
+use crate::engine::event::{Command, Event, SpawnFailure, SpawnStep, Unrunnable};
 use crate::types::{Generation, Monotonic, Signal, Ticket};
 use std::collections::{BTreeMap, VecDeque};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -51,8 +51,9 @@ pub struct World {
     scheduler: Rng,
     handovers: Rng,
     crash: Crash,
-    /// After how many actions the daemon is killed.
-    crashes_after: Option<u64>,
+    /// After how many actions each daemon is killed.
+    crashes: VecDeque<u64>,
+    /// Actions of the daemon that lives.
     actions: u64,
     tickets_given: u64,
     past: Vec<Event>,
@@ -79,7 +80,6 @@ enum Next {
 impl World {
     /// Runs a history to its end, or to the first broken invariant.
     pub fn run(history: &History, record: bool) -> Outcome {
-        let mut crashes = Rng::new(history.seed, "crash");
         let mut world = Self {
             engine: Engine::new(Arc::new(history.draft.load())),
             kernel: Kernel::new(history.swarm.init),
@@ -92,7 +92,7 @@ impl World {
             scheduler: Rng::new(history.seed, "scheduler"),
             handovers: Rng::new(history.seed, "handovers"),
             crash: Crash::default(),
-            crashes_after: crashes.chance(20).then(|| crashes.below(80)),
+            crashes: history.crashes.iter().copied().collect(),
             actions: 0,
             tickets_given: 0,
             past: Vec::new(),
@@ -147,9 +147,6 @@ impl World {
                 }
             }
         }
-        if self.crash.happened {
-            return Crash::is_over(&self.engine, &self.kernel);
-        }
         if !looked {
             self.checks.is_well(&self.engine, &self.kernel, 0)?;
         }
@@ -158,9 +155,6 @@ impl World {
     }
 
     fn is_well(&self, under_way: usize) -> Result<(), String> {
-        if self.crash.happened {
-            return Crash::is_well(&self.engine);
-        }
         self.checks.is_well(&self.engine, &self.kernel, under_way)?;
         self.tickets.are_all_answered()
     }
@@ -168,13 +162,19 @@ impl World {
     /// The daemon is killed, and a while later the next one begins.
     fn die(&mut self) -> Result<(), String> {
         self.deliveries.clear();
+        self.past.clear();
         self.tickets = Tickets::default();
+        self.actions = 0;
         let pause = Duration::from_nanos(self.handovers.below(5_000_000_000));
-        self.now = self.now.after(pause);
         let config = self.draft.load();
-        let found = self
-            .crash
-            .next_daemon(&self.engine, &config, &mut self.kernel, self.now);
+        let (now, found) = self.crash.next_daemon(
+            &self.engine,
+            &config,
+            &mut self.kernel,
+            self.now.after(pause),
+        );
+        self.now = now;
+        self.checks.begin_again(&config, &found);
         self.engine = Engine::new(Arc::new(config));
         self.step(Event::Recover { found })
     }
@@ -263,16 +263,24 @@ impl World {
 
     fn play(&mut self, op: Op) -> Result<(), String> {
         let command = match op {
-            Op::Start { targets, wait } => Command::Start {
+            Op::Start {
                 targets,
                 wait,
-                unrunnable: BTreeMap::new(),
+                unrunnable,
+            } => Command::Start {
+                targets,
+                wait,
+                unrunnable: self.unrunnable(unrunnable),
             },
             Op::Stop { targets, wait } => Command::Stop { targets, wait },
-            Op::Restart { targets, wait } => Command::Restart {
+            Op::Restart {
                 targets,
                 wait,
-                unrunnable: BTreeMap::new(),
+                unrunnable,
+            } => Command::Restart {
+                targets,
+                wait,
+                unrunnable: self.unrunnable(unrunnable),
             },
             Op::Signal { targets, signal } => Command::Signal { targets, signal },
             Op::Reread => Command::Reread {
@@ -315,6 +323,20 @@ impl World {
         let ticket = Ticket(self.tickets_given);
         self.tickets_given += 1;
         self.step(Event::Command { ticket, command })
+    }
+
+    /// The processes of a program whose command is known not to run.
+    fn unrunnable(&self, program: Option<&str>) -> Unrunnable {
+        let failure = SpawnFailure {
+            step: SpawnStep::Lookup,
+            subject: "/bin/nowhere".to_owned(),
+            errno: 2,
+        };
+        self.engine
+            .processes()
+            .filter(|view| Some(view.settings.program.as_str()) == program)
+            .map(|view| (view.key, failure.clone()))
+            .collect()
     }
 
     fn murder(&mut self, pick: u64) {
@@ -373,11 +395,10 @@ impl World {
         let said = event.clone();
         self.outcome.steps += 1;
         self.outcome.cells.count(&self.engine, &said);
-        if !self.crash.happened {
-            self.checks.before(&self.engine, self.now, &said);
+        if !self.crash.takes_over {
+            self.checks.before(&self.engine, self.now, &said)?;
         }
         if let Event::Command { ticket, command } = &said {
-            self.crash.asked();
             self.tickets
                 .asked(*ticket, command, &self.engine, &self.checks);
         }
@@ -391,46 +412,61 @@ impl World {
             format!("{:?}{said:?}{actions:?}", self.now).hash(&mut self.hasher);
             self.outcome.lines.push(line);
         }
-        if !self.crash.happened {
+        if !self.crash.takes_over {
             self.checks.look_over(&actions)?;
         }
-        for action in actions {
-            if self.crashes_after == Some(self.actions) {
-                self.crashes_after = None;
+        for (done, action) in actions.iter().enumerate() {
+            if self.crashes.front() == Some(&self.actions) {
+                self.crashes.pop_front();
+                if self.crash.takes_over {
+                    self.taken_over(false)?;
+                } else {
+                    self.checks
+                        .on_record(&actions[done..], &self.engine, &self.kernel)?;
+                }
                 return self.die();
             }
             self.actions += 1;
-            self.execute(action)?;
+            self.execute(action.clone())?;
         }
-        if self.crash.happened {
-            return Ok(());
+        if std::mem::take(&mut self.crash.takes_over) {
+            return self.taken_over(true);
         }
         if let Event::Abandoned { ticket } = &said {
             self.tickets.abandoned(*ticket);
         }
-        self.checks.after(&self.engine, &self.kernel)
+        self.checks.after(&self.engine, &self.kernel)?;
+        is_bounded(&self.engine, self.tickets.count())
+    }
+
+    fn taken_over(&mut self, done: bool) -> Result<(), String> {
+        self.crash.taking.done = done;
+        let (engine, kernel) = (&self.engine, &self.kernel);
+        self.checks
+            .taken_over(engine, kernel, self.now, &self.crash.taking)
     }
 
     /// Lets the engine decide. Now and then another one goes on from what it exports: I32, which must decide the same.
     fn decide(&mut self, event: Event) -> Result<Vec<Action>, String> {
-        if self.history.seed % 10 != 3 || !self.handovers.chance(4) {
+        if !self.history.upgrades || !self.handovers.chance(4) {
             return Ok(self.engine.step(self.now, event));
         }
-        let mut bytes = Vec::new();
-        ciborium::into_writer(&self.engine.export(), &mut bytes).unwrap();
-        let snapshot = ciborium::from_reader(bytes.as_slice()).unwrap();
+        let snapshot = ciborium::from_reader(written(&self.engine).as_slice()).unwrap();
         let mut other = Engine::import(snapshot);
         let expected = self.engine.step(self.now, event.clone());
         let actions = other.step(self.now, event);
         if actions != expected || other.next_deadline() != self.engine.next_deadline() {
             return Err(format!("I32: {actions:?} instead of {expected:?}"));
         }
+        if written(&other) != written(&self.engine) {
+            return Err(format!("I32: {other:?} instead of {:?}", self.engine));
+        }
         self.engine = other;
         Ok(actions)
     }
 
     fn execute(&mut self, action: Action) -> Result<(), String> {
-        if self.crash.happened {
+        if self.crash.takes_over {
             self.crash.action(&action, &self.kernel)?;
         } else {
             self.checks.action(&action, &self.engine, &self.kernel)?;
@@ -442,7 +478,7 @@ impl World {
                 settings,
             } => {
                 let fate = self.fate(&settings, generation);
-                match self.kernel.spawn(self.now, &key, generation, fate) {
+                match self.kernel.spawn(self.now, &settings, generation, fate) {
                     Ok(task) => {
                         self.crash.born(self.now, &key, generation, &settings);
                         self.deliver(
@@ -490,8 +526,6 @@ impl World {
                     },
                 );
             }
-            // Whoever asked the next daemon is not held against what the old one knew.
-            Action::Reply { .. } if self.crash.happened => {}
             Action::Reply { ticket, reply } => {
                 self.tickets.answered(ticket, &reply, &self.checks)?;
             }
@@ -516,4 +550,11 @@ impl World {
         let policy = &settings.policy;
         Fate::draw(&mut rng, swarm, policy.startsecs, policy.stopwaitsecs)
     }
+}
+
+/// An engine as it is handed over.
+fn written(engine: &Engine) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    ciborium::into_writer(&engine.export(), &mut bytes).unwrap();
+    bytes
 }

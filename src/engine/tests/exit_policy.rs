@@ -256,21 +256,27 @@ fn a_shutdown_ends_in_its_time_and_in_order() {
 
 #[test]
 fn a_reload_has_no_time_limit_until_it_becomes_an_end() {
-    let mut slow = ranked("slow", 1);
-    slow.policy.stopwaitsecs = Duration::from_mins(5);
-    let mut configuration = config([slow]);
-    configuration.daemon.shutdown_timeout = Some(Duration::from_secs(2));
-    let mut shell = shell_with(configuration);
-    shell.ask(Command::Reload);
-    shell.pass(Duration::from_mins(1));
-    let out_of_time = |shell: &Shell| {
-        shell
-            .log
-            .iter()
-            .any(|action| matches!(action, Action::Log(Note::OutOfTime)))
-    };
-    assert!(!out_of_time(&shell));
-    shell.feed(Event::Terminate);
-    shell.pass(Duration::from_secs(2));
-    assert!(out_of_time(&shell));
+    for by_signal in [true, false] {
+        let mut slow = ranked("slow", 1);
+        slow.policy.stopwaitsecs = Duration::from_mins(5);
+        let mut configuration = config([slow]);
+        configuration.daemon.shutdown_timeout = Some(Duration::from_secs(2));
+        let mut shell = shell_with(configuration);
+        shell.ask(Command::Reload);
+        shell.pass(Duration::from_mins(1));
+        let out_of_time = |shell: &Shell| {
+            shell
+                .log
+                .iter()
+                .any(|action| matches!(action, Action::Log(Note::OutOfTime)))
+        };
+        assert!(!out_of_time(&shell));
+        if by_signal {
+            shell.feed(Event::Terminate);
+        } else {
+            shell.ask(Command::Shutdown);
+        }
+        shell.pass(Duration::from_secs(2));
+        assert!(out_of_time(&shell), "by signal: {by_signal}");
+    }
 }

@@ -5,6 +5,7 @@ mod closing;
 mod commands;
 mod exit_policy;
 mod processes;
+mod recovery;
 
 use super::Engine;
 use super::action::Action;

@@ -46,6 +46,15 @@ impl Checks {
             return Err(format!("I2: {key} is spawned while it lives"));
         }
         let by_command = matches!(self.event, Some(Event::Command { .. }));
+        if let Some(Event::Command {
+            command: Command::Start { unrunnable, .. } | Command::Restart { unrunnable, .. },
+            ..
+        }) = &self.event
+            && unrunnable.contains_key(key)
+            && self.nothing_due
+        {
+            return Err(format!("I30: {key} cannot be run and is spawned"));
+        }
         let from = self.before.get(key).map(|view| view.state);
         let seen = self.seen.entry(key.clone()).or_insert_with(Seen::new);
         if seen.unanswered {
@@ -69,6 +78,7 @@ impl Checks {
         seen.last_kill = None;
         seen.reaped_at = None;
         seen.survivors = false;
+        seen.probed_at = None;
         self.spawned.insert(key.clone());
         Ok(())
     }
@@ -208,6 +218,10 @@ impl Checks {
             _ => false,
         };
         self.changed.insert(key.clone());
+        if matches!(to, State::Exited | State::Fatal) {
+            let failed = *to == State::Fatal || change.expected == Some(false);
+            self.ended.insert(key.clone(), failed);
+        }
         let seen = self.seen.entry(key.clone()).or_insert_with(Seen::new);
         if seen.state != *from || !is_legal(*from, *to) {
             return Err(format!("I28: {key} was {:?}: {change:?}", seen.state));

@@ -15,6 +15,8 @@ impl Checks {
     /// After a step whose actions are carried out.
     pub fn after(&mut self, engine: &Engine, kernel: &Kernel) -> Result<(), String> {
         self.one_exit(engine)?;
+        self.applied.is_active(engine, self.event.as_ref())?;
+        self.exit_rule(engine)?;
         self.untouched(engine)?;
         self.deadlines(engine)?;
         for view in engine.processes() {
@@ -64,7 +66,7 @@ impl Checks {
                     .is_some_and(|at| {
                         before.generation <= after.generation && self.ran(key, at, policy)
                     });
-        if was_up {
+        if was_up && !self.ended_by_rule {
             self.restart_table(key, *status, &before.clone(), &after)?;
         }
         Ok(())
@@ -146,6 +148,24 @@ impl Checks {
         Ok(())
     }
 
+    /// I22: nothing that was to happen at a time is overslept. The shell wakes up when it is told to, or a little later.
+    pub(super) fn overslept(&self, engine: &Engine) -> Result<(), String> {
+        let late = |at: Monotonic| self.now > at.after(LATENESS);
+        for view in engine.processes() {
+            if view.next_attempt.is_some_and(late) {
+                return Err(format!("I22: a start is overslept: {view:?}"));
+            }
+        }
+        if let Some(closing) = &self.closing
+            && !closing.over
+            && closing.hurried.is_none()
+            && closing.limit.is_some_and(late)
+        {
+            return Err("I17: the end of all patience is overslept".to_owned());
+        }
+        Ok(())
+    }
+
     /// I22: every deadline lies ahead, and the engine's is the least of those that the states need.
     fn deadlines(&self, engine: &Engine) -> Result<(), String> {
         let next = engine.next_deadline();
@@ -172,7 +192,7 @@ impl Checks {
         Ok(())
     }
 
-    fn consistent(&mut self, view: &ProcessView, kernel: &Kernel) -> Result<(), String> {
+    pub(super) fn consistent(&mut self, view: &ProcessView, kernel: &Kernel) -> Result<(), String> {
         let now = self.now;
         let key = &view.key;
         let seen = self.seen.entry(key.clone()).or_insert_with(Seen::new);
@@ -269,6 +289,7 @@ impl Checks {
                 return Err(format!("I26: {intent:?} and {view:?}"));
             }
         }
+        self.is_confluent(engine, kernel)?;
         // I20, I21: the processes are exactly those of the active configuration, with its settings.
         let configured: BTreeMap<_, _> = engine
             .config()

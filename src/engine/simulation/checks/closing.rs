@@ -1,13 +1,21 @@
 //! What a shutdown must fulfil.
 
 use super::{Checks, ClosingSeen, Seen};
+use crate::config::model::ExitWhen;
 use crate::engine::Engine;
 use crate::engine::event::{Command, Event};
 use crate::engine::simulation::kernel::Kernel;
-use crate::engine::view::State;
-use crate::types::{GroupName, ProcessKey};
+use crate::engine::view::{ProcessView, State};
+use crate::types::{GroupName, Monotonic, ProcessKey};
 use std::collections::BTreeMap;
 use std::time::Duration;
+
+/// When everything is killed in an end that begins now: shortly before `shutdown_timeout` is over.
+fn limit(engine: &Engine, now: Monotonic) -> Option<Monotonic> {
+    let timeout = engine.config().daemon.shutdown_timeout?;
+    let reserve = (timeout / 10).min(Duration::from_secs(1));
+    (!timeout.is_zero()).then(|| now.after(timeout.saturating_sub(reserve)))
+}
 
 impl Checks {
     pub(super) fn begin_closing(&mut self, engine: &Engine, event: &Event) {
@@ -32,6 +40,8 @@ impl Checks {
                         began: self.now,
                         reload: matches!(command, Some(Command::Reload)),
                         hurried: None,
+                        limit: limit(engine, self.now)
+                            .filter(|_| !matches!(command, Some(Command::Reload))),
                         turns: BTreeMap::new(),
                         over: false,
                     });
@@ -39,17 +49,76 @@ impl Checks {
             }
             Some(closing) => {
                 debug_assert!(engine.is_shutting_down());
-                if matches!(event, Event::Terminate) {
-                    // I18: a signal turns a reload into an end; only one after that hurries.
-                    if closing.reload {
-                        closing.reload = false;
-                    } else if closing.hurried.is_none() {
-                        closing.hurried = Some(self.now);
-                    }
-                } else if matches!(command, Some(Command::Shutdown)) {
+                let end =
+                    matches!(event, Event::Terminate) || matches!(command, Some(Command::Shutdown));
+                if closing.reload && end {
+                    // I18: a reload becomes an end; only a signal after that hurries.
                     closing.reload = false;
+                    closing.limit = limit(engine, self.now);
+                } else if matches!(event, Event::Terminate) {
+                    closing.hurried.get_or_insert(self.now);
+                }
+                if !closing.over && closing.limit.is_some_and(|at| self.now >= at) {
+                    closing.hurried.get_or_insert(self.now);
                 }
             }
+        }
+    }
+
+    /// The daemon ends because of a program.
+    pub(super) fn ends_by_rule(&mut self, engine: &Engine) -> Result<(), String> {
+        if self.closing.is_some() {
+            return Err("I17: the daemon ends by rule and is ending already".to_owned());
+        }
+        self.ended_by_rule = true;
+        self.intents.all_down();
+        self.closing = Some(ClosingSeen {
+            began: self.now,
+            reload: false,
+            hurried: None,
+            limit: limit(engine, self.now),
+            turns: BTreeMap::new(),
+            over: false,
+        });
+        Ok(())
+    }
+
+    /// I17: the daemon ends by itself exactly when a program ended in this step and `exit_when` is met.
+    pub(super) fn exit_rule(&self, engine: &Engine) -> Result<(), String> {
+        if self.closing.is_some() && !self.ended_by_rule {
+            return Ok(());
+        }
+        let views: Vec<_> = engine.processes().collect();
+        let pending = |view: &ProcessView| {
+            view.next_attempt.is_some()
+                || matches!(
+                    view.state,
+                    State::Starting | State::Running | State::Backoff | State::Stopping
+                )
+        };
+        let all_essential = !views.iter().any(|view| view.settings.policy.essential);
+        let ended = || {
+            views.iter().filter_map(|view| {
+                let failed = *self.ended.get(&view.key)?;
+                let at_rest = matches!(view.state, State::Exited | State::Fatal) && !pending(view);
+                let essential = all_essential || view.settings.policy.essential;
+                at_rest.then_some((essential, failed))
+            })
+        };
+        let met = match engine.config().daemon.exit_when {
+            ExitWhen::Never => false,
+            ExitWhen::EssentialFailed => ended().any(|(essential, failed)| essential && failed),
+            ExitWhen::EssentialExited => ended().any(|(essential, _)| essential),
+            ExitWhen::AllExited => ended().next().is_some() && !views.iter().any(pending),
+        };
+        if met == self.ended_by_rule {
+            Ok(())
+        } else {
+            Err(format!(
+                "I17: exit_when is {:?}, that it is met is {met}: {:?}",
+                engine.config().daemon.exit_when,
+                self.ended
+            ))
         }
     }
 
@@ -65,8 +134,11 @@ impl Checks {
         };
         closing.turns.entry(key.group.clone()).or_insert(now);
         let rank = |group: &GroupName| {
-            let members = engine.table.groups().get(group);
-            (members.map_or(0, |members| members.priority), group.clone())
+            let known = engine.config().groups.get(group);
+            let leaving = engine.table.groups().get(group);
+            let priority = known.map(|group| group.priority);
+            let priority = priority.or(leaving.map(|members| members.priority));
+            (priority.unwrap_or_default(), group.clone())
         };
         for (other, seen) in &self.seen {
             if !seen.is_live() || rank(&other.group) <= rank(&key.group) {

@@ -3,15 +3,23 @@
 
 mod actions;
 mod after;
+mod applied;
 mod closing;
+mod foresight;
+mod recovery;
+mod settled;
+
+pub use settled::is_bounded;
 
 use super::intent::{Effect, Intents};
 use super::kernel::Kernel;
 use crate::engine::Engine;
 use crate::engine::action::{Action, Note};
 use crate::engine::event::{Event, SpawnFailure};
+use crate::engine::forecast::Forecast;
 use crate::engine::view::{ProcessView, State};
 use crate::types::{ExitStatus, Generation, GroupName, Monotonic, Pid, ProcessKey};
+use applied::Applied;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -49,6 +57,8 @@ struct Seen {
     survivors: bool,
     /// When last looked at, the number of its process group was in use, and not by the leader of another one of ours.
     stranger: bool,
+    /// When it was last looked whether its process group is gone.
+    probed_at: Option<Monotonic>,
 }
 
 impl Seen {
@@ -68,6 +78,7 @@ impl Seen {
             reaped_at: None,
             survivors: false,
             stranger: false,
+            probed_at: None,
         }
     }
 
@@ -85,6 +96,8 @@ struct ClosingSeen {
     began: Monotonic,
     reload: bool,
     hurried: Option<Monotonic>,
+    /// When the patience for the whole is over.
+    limit: Option<Monotonic>,
     /// The first stop of each group.
     turns: BTreeMap<GroupName, Monotonic>,
     over: bool,
@@ -98,7 +111,14 @@ pub struct Checks {
     effect: Effect,
     seen: BTreeMap<ProcessKey, Seen>,
     intents: Intents,
+    applied: Applied,
     closing: Option<ClosingSeen>,
+    /// What an update is foretold to do.
+    foreseen: Option<Result<Forecast, String>>,
+    /// These ended by themselves in this step: whether they failed.
+    ended: BTreeMap<ProcessKey, bool>,
+    /// `exit_when` ended the daemon in this step.
+    ended_by_rule: bool,
     before: BTreeMap<ProcessKey, ProcessView>,
     /// Nothing was due when the step began.
     nothing_due: bool,
@@ -148,8 +168,9 @@ impl Checks {
     }
 
     /// Before a step.
-    pub fn before(&mut self, engine: &Engine, now: Monotonic, event: &Event) {
+    pub fn before(&mut self, engine: &Engine, now: Monotonic, event: &Event) -> Result<(), String> {
         self.now = now;
+        self.overslept(engine)?;
         self.event = Some(event.clone());
         self.before = engine
             .processes()
@@ -159,7 +180,9 @@ impl Checks {
             self.seen.entry(key.clone()).or_insert_with(Seen::new);
         }
         self.nothing_due = engine.next_deadline().is_none_or(|at| at > now);
+        self.foresee(engine, event);
         self.effect = self.intents.reckon(engine, event);
+        self.applied.reckon(engine, event);
         for key in &self.effect.told_to_end {
             if let Some(seen) = self.seen.get_mut(key) {
                 seen.moments.told_to_end += 1;
@@ -171,8 +194,11 @@ impl Checks {
         self.given_up.clear();
         self.killed.clear();
         self.exited = None;
+        self.ended.clear();
+        self.ended_by_rule = false;
         self.hear(engine, event);
         self.begin_closing(engine, event);
+        Ok(())
     }
 
     fn hear(&mut self, engine: &Engine, event: &Event) {
@@ -234,6 +260,7 @@ impl Checks {
                 }
             }
         }
+        self.came_true(actions)?;
         if std::mem::take(&mut self.expects_nothing) && !actions.is_empty() {
             return Err(format!("I22: an event of the past led to {actions:?}"));
         }
@@ -259,7 +286,9 @@ impl Checks {
                     | Event::GroupProbed { .. }
             )
         );
-        if single && self.nothing_due && self.closing.is_none() && actions.len() > 16 {
+        let ends = |action: &Action| matches!(action, Action::Log(Note::EndsByRule { .. }));
+        let closing = self.closing.is_some() || actions.iter().any(ends);
+        if single && self.nothing_due && !closing && actions.len() > 16 {
             return Err(format!("I27: one event led to {} actions", actions.len()));
         }
         Ok(())
@@ -274,8 +303,13 @@ impl Checks {
     ) -> Result<(), String> {
         match action {
             Action::Spawn {
-                key, generation, ..
-            } => self.spawn(key, *generation, kernel),
+                key,
+                generation,
+                settings,
+            } => {
+                self.applied.may_spawn(settings)?;
+                self.spawn(key, *generation, kernel)
+            }
             Action::Kill {
                 key,
                 pid,
@@ -286,6 +320,7 @@ impl Checks {
             Action::Publish(change) => self.publish(change, engine, kernel),
             Action::Log(Note::Bug { detail }) => Err(format!("I16: {detail}")),
             Action::Log(Note::NotKilled { key }) => self.not_killed(key, kernel),
+            Action::Log(Note::EndsByRule { .. }) => self.ends_by_rule(engine),
             Action::Exit { left, reload } => self.exit(left, *reload, engine, kernel),
             Action::Forget { key } => {
                 // I20: what is removed is reaped first, then absent.
@@ -305,6 +340,12 @@ impl Checks {
                 if let Some(seen) = self.seen.get_mut(key) {
                     seen.stranger =
                         kernel.group_exists(*group) && engine.find_pid(*group).is_none();
+                    // I27: no busy waiting; the first look comes with the reaping.
+                    let pause = Duration::from_millis(2);
+                    let last = seen.probed_at.replace(self.now);
+                    if last.is_some_and(|last| self.now < last.after(pause)) {
+                        return Err(format!("I27: {key} looks after its group without a pause"));
+                    }
                 }
                 Ok(())
             }
