@@ -238,6 +238,7 @@ impl Daemon {
                 };
                 let options = AttachOptions {
                     strip_ansi: settings.launch.strip_ansi,
+                    adopted: false,
                 };
                 self.capture
                     .attach(stream, pid, log, &settings.stdout, options);
