@@ -64,7 +64,7 @@ impl Listeners {
     }
 
     /// Goes on where another image was. `config` is what is active, which the pools were made from.
-    pub fn import(identifier: String, config: Arc<Config>, state: ListenersState) -> Self {
+    pub fn import(identifier: &str, config: &Arc<Config>, state: ListenersState) -> Self {
         let ListenersState {
             events,
             outputs,
@@ -72,11 +72,11 @@ impl Listeners {
             closing_told,
         } = state;
         Self {
-            events: Events::import(identifier, events),
+            events: Events::import(identifier.to_owned(), events),
             outputs: ListenerOutputs::import(outputs),
             ticks,
             tick_at: None,
-            config: Some(config),
+            config: Some(Arc::clone(config)),
             closing_told,
         }
     }
@@ -147,8 +147,11 @@ impl Daemon {
         self.publish_event(Event::running());
     }
 
-    /// Goes on with listeners that another image had. They are told nothing of it.
-    pub(super) fn welcome_listeners(&mut self, listeners: Listeners) {
+    /// Goes on with listeners that another image had, who are told nothing of it. One that handed over none had none.
+    pub(super) fn welcome_listeners(&mut self, listeners: Option<Listeners>) {
+        let Some(listeners) = listeners else {
+            return self.open_pools();
+        };
         let watches: Vec<_> = listeners.outputs.watches().collect();
         self.listeners = listeners;
         for (id, watch) in watches {

@@ -30,6 +30,7 @@ mod boot;
 mod console;
 mod idle;
 mod log;
+mod machine;
 mod memory;
 mod ours;
 mod peers;
@@ -43,10 +44,7 @@ mod table;
 mod trips;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use nix::sys::statvfs::{FsFlags, statvfs};
 use peers::Peer;
-use std::os::unix::process::CommandExt;
-use std::process::Command;
 use table::Table;
 
 /// What every scenario needs to know.
@@ -89,28 +87,8 @@ const SCENARIOS: [(&str, Scenario); 11] = [
     ("idle", idle::run),
 ];
 
-/// Where there is room, everything is done in memory: a disk is shared with others, and slow to create files where many
-/// have just been removed, as they are after every round.
-const MEMORY: &str = "/dev/shm";
-const MEMORY_BYTES: u64 = 2 << 30;
-
-fn move_into_memory() {
-    const VARIABLE: &str = "TASKMASTER_TEST_DIRECTORY";
-    let has_room = statvfs(MEMORY).is_ok_and(|found| {
-        found.blocks_available() * found.fragment_size() >= MEMORY_BYTES
-            && !found.flags().contains(FsFlags::ST_NOEXEC)
-    });
-    if std::env::var_os(VARIABLE).is_none() && has_room {
-        let error = Command::new(std::env::current_exe().unwrap())
-            .args(std::env::args_os().skip(1))
-            .env(VARIABLE, MEMORY)
-            .exec();
-        panic!("{error}");
-    }
-}
-
 fn main() {
-    move_into_memory();
+    machine::move_into_memory();
     // The bare loops hold two pipes for each of their programs.
     let (_, descriptors) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
     setrlimit(Resource::RLIMIT_NOFILE, descriptors, descriptors).unwrap();

@@ -1,6 +1,7 @@
 //! Memory of the supervisor and its helpers, programs excepted: proportional set size with 100 and 1000 programs.
 
 use crate::Run;
+use crate::machine::proportional_kib;
 use crate::ours;
 use crate::peers::{self, Running};
 use crate::stats::Samples;
@@ -37,10 +38,5 @@ pub fn run(run: &mut Run) {
 
 /// In MiB.
 fn proportional(pid: u32) -> f64 {
-    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
-    let kib: Option<f64> = rollup
-        .lines()
-        .find_map(|line| line.strip_prefix("Pss:"))
-        .and_then(|rest| rest.split_whitespace().next()?.parse().ok());
-    kib.unwrap_or(0.0) / 1024.0
+    proportional_kib(pid) / 1024.0
 }

@@ -55,7 +55,7 @@ fn the_readme_names_the_main_commands_and_the_gate_runs_them() {
         )
     );
     let gate = read(".ci/run");
-    for words in [" daemon ", " ctl ", "test"] {
+    for words in [" daemon ", " ctl ", "test", "soak"] {
         let call = format!("$(readme_command \"{words}\")");
         assert!(gate.contains(&call), ".ci/run lacks {call}");
     }

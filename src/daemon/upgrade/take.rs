@@ -36,7 +36,6 @@ use nix::sys::resource::Resource;
 use nix::sys::stat::Mode;
 use std::os::fd::{OwnedFd, RawFd};
 use std::os::unix::net::UnixListener;
-use std::sync::Arc;
 
 /// Limits by the name that they have in a state.
 pub(super) const LIMITS: [(&str, Resource); 2] = [
@@ -99,20 +98,13 @@ pub fn take_over(
 
     // By the directory and the environment of the start, as ever.
     let loader = Loader::new(file, options);
-    if let Some(directory) = &started_with.directory
-        && let Err(error) = std::env::set_current_dir(directory)
-    {
-        return Err(Failure::surroundings(error));
-    }
-    nix::sys::stat::umask(Mode::from_bits_truncate(started_with.umask));
+    settle_in(&started_with)?;
     let socket = lock.is_some().then_some(started_with.socket.as_path());
     let inflight = socket.map(inflight_beside);
     let engine = Engine::import(engine);
     let followed = followed(&jobs, &engine);
-    let listeners = listeners.map(|state| {
-        let config = Arc::clone(engine.config());
-        Listeners::import(started_with.identifier.clone(), config, state)
-    });
+    let identifier = &started_with.identifier;
+    let listeners = listeners.map(|it| Listeners::import(identifier, engine.config(), it));
     let lines = Lines::new(&started_with).map_err(Failure::surroundings)?;
     lines.make_room(engine.config());
     let capture = Capture::resume(
@@ -166,15 +158,23 @@ pub fn take_over(
     );
     let pidfile = move_pidfile(pidfile, wanted_pidfile);
     let residue = Residue::new(pidfile, logger, limits, logs, lines);
-    match listeners {
-        Some(listeners) => daemon.welcome_listeners(listeners),
-        None => daemon.open_pools(),
-    }
+    daemon.welcome_listeners(listeners);
     daemon.tell_askers(&written_by, &askers);
     // Ends of children that were told in between are told once only.
     daemon.on_child_ends();
     daemon.tend_clients(clock::now());
     Ok((daemon, residue))
+}
+
+/// What of the settings belongs to the process.
+fn settle_in(settings: &DaemonSettings) -> Result<(), Failure> {
+    if let Some(directory) = &settings.directory
+        && let Err(error) = std::env::set_current_dir(directory)
+    {
+        return Err(Failure::surroundings(error));
+    }
+    nix::sys::stat::umask(Mode::from_bits_truncate(settings.umask));
+    Ok(())
 }
 
 /// The files by which the daemon is found, which are as the old image made them.
