@@ -105,6 +105,7 @@ fn start(source: Source<'_>, called_as: &str) -> Result<u8, Failure> {
     // First of all: whatever is opened before would be taken for inherited and closed.
     startup::secure_descriptors(kept.unwrap_or_default())?;
     let mut origin = Origin::remember().map_err(Failure::surroundings)?;
+    origin.take_name();
     // Blocked before anything is created, so that a signal during the start is acted upon when the loop runs.
     let signals_of = listened(&source);
     let listen = || SignalSource::block_and_listen(&signals_of).map_err(Failure::surroundings);

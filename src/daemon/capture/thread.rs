@@ -170,7 +170,8 @@ impl Worker {
                     subscription,
                     target,
                     backlog,
-                } => self.follow(subscription, target, backlog),
+                    from,
+                } => self.follow(subscription, target, backlog, from),
                 Command::Unfollow { subscription } => {
                     self.followers.remove(subscription);
                     self.watched.remove(&self.poller, WRITTEN, subscription);
@@ -302,8 +303,6 @@ impl Worker {
         let taken = match source.read(&mut buffer, log.as_deref().filter(|_| !recognizes)) {
             Intake::Nothing => Some(0),
             Intake::End => {
-                self.finish_taps(number, now);
-                self.close(number);
                 self.finish_taps(number, now);
                 self.close(number);
                 None

@@ -96,11 +96,10 @@ pub fn take_over(
 
     // By the directory and the environment of the start, as ever.
     let loader = Loader::new(file, options);
-    if let Some(directory) = &started_with.directory
-        && let Err(error) = std::env::set_current_dir(directory)
-    {
-        return Err(Failure::surroundings(error));
-    }
+    let entered = started_with
+        .directory
+        .as_ref()
+        .map_or(Ok(()), std::env::set_current_dir);
     nix::sys::stat::umask(Mode::from_bits_truncate(started_with.umask));
     let socket = lock.is_some().then_some(started_with.socket.as_path());
     let inflight = socket.map(inflight_beside);
@@ -118,6 +117,10 @@ pub fn take_over(
     )
     .map_err(Failure::surroundings)?;
     let logger = open_log(&capture, &started_with, lines.clone())?;
+    // It was there when the daemon was started. Programs that name no other are started where the daemon is now.
+    if let (Err(error), Some(directory)) = (entered, &started_with.directory) {
+        log::error!("can't change to directory {}: {error}", directory.display());
+    }
     let record = socket.map(Journal::path_beside);
     let journal = Journal::import(record.as_deref(), journal).map_err(Failure::surroundings)?;
     let limits: Vec<Limit> = limits.into_iter().filter_map(limit_of).collect();
