@@ -52,7 +52,13 @@ pub fn incoming() -> Option<State> {
     (state.pid == std::process::id()).then_some(state)
 }
 
-/// Becomes the daemon that the state is of.
+/// The limits that the daemon of this state was started with.
+pub fn original_limits(state: &State) -> Vec<Limit> {
+    state.limits.iter().cloned().filter_map(limit_of).collect()
+}
+
+/// Becomes the daemon that the state is of. After a failure descriptors of the state may be open without an owner, until
+/// the next execution.
 pub fn take_over(
     state: State,
     options: &DaemonOptions,
@@ -87,7 +93,7 @@ pub fn take_over(
         executable,
         ..
     } = state;
-    // These first: whatever goes wrong later, they must not stay behind without an owner.
+    // These first: whatever goes wrong later, they are given up at once.
     let lock = lock.and_then(handover::inherit);
     let listener = listener.and_then(handover::inherit).map(UnixListener::from);
     let logs = logs.and_then(handover::inherit).map(LogDirectory::inherit);
