@@ -465,7 +465,7 @@ fn a_daemon_killed_at_any_moment_of_a_start_leads_to_no_second_copy() {
             daemon.wait_state(&format!("web:{number}"), "RUNNING");
         }
         // One that is stopped on the way may still be seen; a second copy would stay.
-        wait::for_condition(&format!("one copy of each in round {round}"), || {
+        wait::for_condition(format!("one copy of each in round {round}"), || {
             let all = proc::tagged(&daemon.sandbox.tag());
             all.iter().filter(|it| it.name == "sleep").count() == COPIES
         });

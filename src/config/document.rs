@@ -6,7 +6,7 @@
 use super::context::Context;
 use super::diagnostic::Diagnostic;
 use super::host::FileContent;
-use super::scan::{self, ScanFault, ScanFaultKind, Segment};
+use super::scan::{self, ScanFault, ScanFaultKind, Segment, Wanted};
 use super::source::Span;
 use ini::{Ini, ParseOption};
 use std::ops::Range;
@@ -100,12 +100,14 @@ impl SourceText {
     }
 }
 
-/// Takes apart what was read from `path`, which messages call `shown`. Faults are reported; what can be read is returned.
+/// Takes apart what was read from `path`, which messages call `shown`. Faults are reported; what can be read of the
+/// wanted sections is returned.
 pub fn parse_file(
     context: &mut Context<'_>,
     raw: &FileContent,
     path: &Path,
     shown: &Path,
+    wanted: Wanted,
 ) -> Vec<Section> {
     let bytes = raw
         .bytes
@@ -115,7 +117,7 @@ pub fn parse_file(
     match std::str::from_utf8(bytes) {
         Ok(text) => {
             let file = context.add_source(shown, here, text.to_owned());
-            parse(context, file, text)
+            parse(context, file, text, wanted)
         }
         Err(error) => {
             let at = error.valid_up_to();
@@ -137,8 +139,8 @@ pub fn parse_file(
 }
 
 /// Takes a text apart.
-fn parse(context: &mut Context<'_>, file: usize, text: &str) -> Vec<Section> {
-    let scan = scan::scan(text);
+fn parse(context: &mut Context<'_>, file: usize, text: &str, wanted: Wanted) -> Vec<Section> {
+    let scan = scan::scan(text, wanted);
     for fault in &scan.faults {
         context.report(syntax_error(fault, file, text));
     }

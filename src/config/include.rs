@@ -91,7 +91,7 @@ struct Reader {
 impl Reader {
     /// Adds a file's sections, then the files it includes.
     fn take(&mut self, context: &mut Context<'_>, raw: &FileContent, path: PathBuf, shown: &Path) {
-        let sections = document::parse_file(context, raw, &path, shown);
+        let sections = document::parse_file(context, raw, &path, shown, |_| true);
         self.seen.insert(raw.identity);
         self.chain.push((raw.identity, path.clone()));
         self.document.files.push(path);

@@ -154,21 +154,9 @@ pub fn load_console(path: &Path, host: &dyn Host) -> LoadedConsole {
     let absolute = context.absolute(path);
     let settings = match host.read(&absolute) {
         Ok(raw) => {
-            let all = document::parse_file(&mut context, &raw, &absolute, path);
-            let mine = [
-                schema::Kind::Console,
-                schema::Kind::UnixServer,
-                schema::Kind::Daemon,
-                schema::Kind::Default,
-            ];
-            let wanted: Vec<_> = all
-                .into_iter()
-                .filter(|section| {
-                    matches!(schema::section_name(&section.name),
-                        schema::SectionName::Fixed(kind, _) if mine.contains(&kind))
-                })
-                .collect();
-            let sorted = sections::sort(&mut context, &wanted);
+            let mine =
+                document::parse_file(&mut context, &raw, &absolute, path, is_for_the_console);
+            let sorted = sections::sort(&mut context, &mine);
             let server =
                 readers::user(&mut context, &sorted.daemon, &context::Variables::default());
             context.diagnostics.clear();
@@ -192,6 +180,17 @@ pub fn load_console(path: &Path, host: &dyn Host) -> LoadedConsole {
         diagnostics: context.diagnostics,
         sources: context.sources,
     }
+}
+
+/// Whether the console reads a section of this name.
+fn is_for_the_console(name: &str) -> bool {
+    let mine = [
+        schema::Kind::Console,
+        schema::Kind::UnixServer,
+        schema::Kind::Daemon,
+        schema::Kind::Default,
+    ];
+    matches!(schema::section_name(name), schema::SectionName::Fixed(kind, _) if mine.contains(&kind))
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ pub struct Scan {
 }
 
 /// One section header and the keys beneath it.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct ScannedSection {
     /// What stands between the brackets, untrimmed.
     pub name: String,
@@ -35,7 +35,7 @@ pub struct ScannedSection {
 }
 
 /// One key and its value.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct ScannedEntry {
     /// The key in lower case.
     pub key: String,
@@ -88,9 +88,21 @@ pub enum ScanFaultKind {
     LoneCarriageReturn,
 }
 
-/// Scans `text`. Never fails; what is wrong is in [`Scan::faults`].
-pub fn scan(text: &str) -> Scan {
-    let mut scanner = Scanner::default();
+/// Which sections are wanted, by what stands between their brackets.
+pub type Wanted = fn(&str) -> bool;
+
+/// Scans the wanted sections of `text`; keys of others are passed over. Never fails; what is wrong is in
+/// [`Scan::faults`].
+pub fn scan(text: &str, wanted: Wanted) -> Scan {
+    let mut scanner = Scanner {
+        scan: Scan::default(),
+        wanted,
+        skips: false,
+        lines: Vec::new(),
+        continues: Continues::default(),
+        indent: 0,
+        headless_reported: false,
+    };
     let mut offset = 0;
     for line in text.split_inclusive('\n') {
         let content = line.strip_suffix('\n').unwrap_or(line);
@@ -113,9 +125,12 @@ enum Continues {
     Fault,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Scanner {
     scan: Scan,
+    wanted: Wanted,
+    /// Whether the section at hand is not wanted.
+    skips: bool,
     /// Lines of the entry being read: offset in the source and text. Blank lines inside a value are kept as empty ones.
     lines: Vec<(usize, String)>,
     continues: Continues,
@@ -152,6 +167,9 @@ impl Scanner {
         self.indent = indent;
         if value.starts_with('[') {
             self.header(value, range);
+        } else if self.skips {
+            // A deeper line would continue this one, even if it looks like a header.
+            self.continues = Continues::Fault;
         } else if self.scan.sections.is_empty() {
             if !self.headless_reported {
                 self.fault(ScanFaultKind::NoSection, range);
@@ -180,6 +198,11 @@ impl Scanner {
                 (value.get(1..).unwrap_or_default(), range)
             }
         };
+        self.continues = Continues::Nothing;
+        self.skips = !(self.wanted)(name);
+        if self.skips {
+            return;
+        }
         self.scan.canonical.push('[');
         escape(name, &mut self.scan.canonical);
         self.scan.canonical.push_str("]\n");
@@ -188,7 +211,6 @@ impl Scanner {
             header,
             entries: Vec::new(),
         });
-        self.continues = Continues::Nothing;
     }
 
     fn entry(&mut self, text: &str, range: Range<usize>) {
@@ -409,7 +431,7 @@ mod tests {
     #[test]
     fn lines_are_read_as_config_parser_reads_them() {
         for (text, expected) in CONFIG_PARSER {
-            let scan = scan(text);
+            let scan = scan(text, |_| true);
             assert_eq!(scan.faults, [], "{text:?}");
             let expected: Vec<_> = expected
                 .iter()
@@ -452,14 +474,14 @@ mod tests {
                 .into_iter()
                 .map(|(kind, range)| ScanFault { kind, range })
                 .collect();
-            assert_eq!(scan(text).faults, expected, "{text:?}");
+            assert_eq!(scan(text, |_| true).faults, expected, "{text:?}");
         }
     }
 
     #[test]
     fn comments_that_cut_a_value_are_remembered() {
         let text = "[a]\nk=v ; c\n  w #d  \nl=x\n";
-        let scan = scan(text);
+        let scan = scan(text, |_| true);
         let entries = &scan.sections[0].entries;
         let cuts: Vec<_> = entries[0]
             .cuts
@@ -490,7 +512,7 @@ mod tests {
             end in prop_oneof![Just("\n"), Just("\r\n")],
         ) {
             let text = lines.join(end);
-            let scan = scan(&text);
+            let scan = scan(&text, |_| true);
             let options = ParseOption {
                 enabled_quote: false,
                 enabled_escape: true,
@@ -522,7 +544,7 @@ mod tests {
         #[test]
         fn places_point_at_what_was_read(lines in proptest::collection::vec(line(), 0..14)) {
             let text = lines.join("\n");
-            let scan = scan(&text);
+            let scan = scan(&text, |_| true);
             for fault in &scan.faults {
                 prop_assert!(text.get(fault.range.clone()).is_some());
             }
@@ -541,8 +563,17 @@ mod tests {
         }
 
         #[test]
+        fn a_section_is_read_alike_without_the_others(lines in proptest::collection::vec(line(), 0..14)) {
+            let text = lines.join("\n");
+            let wanted = |name: &str| name.contains('a');
+            let all = scan(&text, |_| true).sections.into_iter();
+            let expected: Vec<_> = all.filter(|section| wanted(&section.name)).collect();
+            prop_assert_eq!(scan(&text, wanted).sections, expected);
+        }
+
+        #[test]
         fn any_text_is_scanned(text in any::<String>()) {
-            scan(&text);
+            scan(&text, |_| true);
         }
     }
 }

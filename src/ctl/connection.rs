@@ -207,7 +207,7 @@ impl Connection {
             let content = self
                 .next_frame(deadline, interrupts, None)?
                 .ok_or(TalkError::Unasked)?;
-            match wire::decode(&content)? {
+            match wire::decode_reply(&content)? {
                 ServerFrame::Reply {
                     id: of, response, ..
                 } if of == id => return Ok(response),
@@ -332,7 +332,7 @@ impl Connection {
     }
 
     fn receive(&mut self) -> Result<(), TalkError> {
-        let mut bytes = [0; 16 * 1024];
+        let mut bytes = [0; 64 * 1024];
         match self.stream.read(&mut bytes) {
             Ok(0) => Err(TalkError::Lost),
             Ok(count) => {

@@ -8,6 +8,9 @@ use std::fmt::Write;
 
 /// Escapes text that has to stay on one line: line feeds and tabs are escaped, too.
 pub fn line(text: &str) -> String {
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return text.to_owned();
+    }
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         push(&mut escaped, c);

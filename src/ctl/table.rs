@@ -8,12 +8,16 @@ use super::escape;
 use super::render::{self, Rendered, Verb};
 use crate::wire::{ProcessState, StatusReply, StatusRow};
 use chrono::{DateTime, TimeZone};
+use std::borrow::Cow;
 use std::fmt::Display;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 const NAME_WIDTH_MIN: usize = 30;
 const NAME_GAP: usize = 3;
 const STATE_WIDTH: usize = 10;
+
+/// Bytes of a usual line without its description.
+const LINE_BYTES: usize = NAME_WIDTH_MIN + NAME_GAP + STATE_WIDTH;
 
 /// How the table is to look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -45,22 +49,26 @@ where
         .map(|row| escape::line(&describe(row, zone)))
         .collect();
     let width = name_column(&names, &descriptions, look.width);
-    for ((row, name), description) in reply.rows.iter().zip(&names).zip(&descriptions) {
-        let gap = " ".repeat(width.saturating_sub(name.width()));
-        let state = row.state.name();
-        let state_gap = " ".repeat(STATE_WIDTH.saturating_sub(state.len()));
-        let state = if look.colour {
-            format!("\x1b[{}m{state}\x1b[0m", colour_of(row.state))
-        } else {
-            state.to_owned()
-        };
+    rendered.lines.reserve(reply.rows.len());
+    for ((row, name), description) in reply.rows.iter().zip(names).zip(descriptions) {
+        let name_width = name.width();
         let room = look
             .width
-            .map(|columns| columns.saturating_sub(width.max(name.width()) + STATE_WIDTH));
-        let description = fitted(description, room);
-        rendered
-            .lines
-            .push(format!("{name}{gap}{state}{state_gap}{description}"));
+            .map(|columns| columns.saturating_sub(width.max(name_width) + STATE_WIDTH));
+        // The line grows out of the name: a table may have thousands of them.
+        let mut line = name;
+        line.reserve_exact(LINE_BYTES + description.len());
+        line.extend(std::iter::repeat_n(' ', width.saturating_sub(name_width)));
+        let state = row.state.name();
+        if look.colour {
+            line.extend(["\x1b[", colour_of(row.state), "m", state, "\x1b[0m"]);
+        } else {
+            line.push_str(state);
+        }
+        let state_gap = STATE_WIDTH.saturating_sub(state.len());
+        line.extend(std::iter::repeat_n(' ', state_gap));
+        line.push_str(&fitted(&description, room));
+        rendered.lines.push(line);
     }
     if reply.rows.iter().any(|row| is_down(row.state)) {
         rendered.code = 3;
@@ -81,7 +89,7 @@ fn name_column(names: &[String], descriptions: &[String], columns: Option<usize>
 }
 
 /// As much of a text as there is room for.
-fn fitted(text: &str, room: Option<usize>) -> String {
+fn fitted(text: &str, room: Option<usize>) -> Cow<'_, str> {
     match room {
         Some(room) if text.width() > room => {
             let mut fitting = String::new();
@@ -94,9 +102,9 @@ fn fitted(text: &str, room: Option<usize>) -> String {
             if room > 0 {
                 fitting.push('…');
             }
-            fitting
+            Cow::Owned(fitting)
         }
-        Some(_) | None => text.to_owned(),
+        Some(_) | None => Cow::Borrowed(text),
     }
 }
 

@@ -62,7 +62,9 @@ impl Daemon {
         }
         let command = match request {
             Request::Status { targets } => {
-                return Some(Response::Status(self.status(&targets, now)));
+                let frame = self.status_frame(id, &targets, now);
+                self.send(client, frame, now);
+                return None;
             }
             Request::Pid { targets } if targets.is_empty() => {
                 return Some(Response::DaemonPid(std::process::id()));

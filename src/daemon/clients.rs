@@ -12,7 +12,9 @@ pub use handover::ClientState;
 use crate::sys::peer::Peer;
 use crate::sys::poller::Interest;
 use crate::types::{Monotonic, Ticket};
-use crate::wire::{self, FrameBuffer, Hello, Notice, RequestFrame, Response, ServerFrame};
+use crate::wire::{
+    self, EncodeError, FrameBuffer, Hello, Notice, RequestFrame, Response, ServerFrame,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{ErrorKind, Read, Write};
@@ -245,7 +247,12 @@ impl Client {
     }
 
     fn queue<T: Serialize>(&mut self, message: &T, now: Monotonic) {
-        match wire::encode(message) {
+        self.queue_frame(wire::encode(message), now);
+    }
+
+    /// Queues a frame that is written already.
+    pub fn queue_frame(&mut self, frame: Result<Vec<u8>, EncodeError>, now: Monotonic) {
+        match frame {
             Ok(frame) => {
                 if self.output.is_empty() {
                     self.stalled_since = Some(now);

@@ -8,7 +8,7 @@ use crate::engine::Event;
 use crate::sys::poller::Interest;
 use crate::sys::{clock, limits, peer};
 use crate::types::{Monotonic, ProcessKey};
-use crate::wire::{self, Hello, Notice, Refusal, Response, SubscriptionEnd};
+use crate::wire::{self, EncodeError, Hello, Notice, Refusal, Response, SubscriptionEnd};
 use std::io::ErrorKind;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
@@ -237,6 +237,18 @@ impl Daemon {
     ) {
         if let Some(client) = self.clients.get_mut(&client) {
             client.reply(request, response, now);
+        }
+    }
+
+    /// Sends a frame that is written already.
+    pub(super) fn send(
+        &mut self,
+        client: ClientId,
+        frame: Result<Vec<u8>, EncodeError>,
+        now: Monotonic,
+    ) {
+        if let Some(client) = self.clients.get_mut(&client) {
+            client.queue_frame(frame, now);
         }
     }
 

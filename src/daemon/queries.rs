@@ -1,54 +1,59 @@
 //! Answers from one snapshot of the engine: status, pids, what is configured, and what a target names.
 
-use super::capture::StreamId;
 use super::clients::ClientId;
 use super::event_loop::Daemon;
-use super::{status, story};
+use super::status::{self, Moment};
+use super::story;
 use crate::engine::Resolution;
 use crate::engine::event::Unrunnable;
 use crate::engine::view::ProcessView;
 use crate::types::{Monotonic, ProcessKey};
 use crate::wire::{
-    AvailRow, Channel, NamedResult, Outcome, PidRow, Refusal, Response, StatusReply, StatusRow,
+    AvailRow, BorrowedRow, EncodeError, NamedResult, Outcome, PidRow, Refusal, Response,
+    StatusFrame, StatusReply,
 };
 
 impl Daemon {
+    /// The states of the processes that targets name; of all where there is none.
     pub(super) fn status(&self, targets: &[String], now: Monotonic) -> StatusReply {
-        let row = |process: &ProcessView| self.status_row(process, now);
-        if targets.is_empty() || targets.iter().any(|target| target == "all") {
-            let rows = self
-                .engine
-                .processes()
-                .map(|process| row(&process))
-                .collect();
-            return StatusReply {
-                rows,
-                unknown: Vec::new(),
-            };
+        let (views, unknown) = self.views(targets);
+        let moment = Moment::new(now);
+        let row = |process| self.status_row(process, moment).into_owned();
+        StatusReply {
+            rows: views.iter().map(row).collect(),
+            unknown,
         }
-        let (keys, unknown) = self.resolve_all(targets);
-        let rows = keys
-            .iter()
-            .filter_map(|key| self.engine.process(key))
-            .map(|process| row(&process))
-            .collect();
-        StatusReply { rows, unknown }
     }
 
-    fn status_row(&self, process: &ProcessView, now: Monotonic) -> StatusRow {
-        let health = |channel| {
-            self.capture.health(&StreamId {
-                key: process.key.clone(),
-                channel,
-            })
-        };
-        status::row(
-            process,
-            now,
-            health(Channel::Stdout),
-            health(Channel::Stderr),
-            self.listeners.view(&process.key),
-        )
+    /// The frame that says the same in answer to a request.
+    pub(super) fn status_frame(
+        &self,
+        id: u64,
+        targets: &[String],
+        now: Monotonic,
+    ) -> Result<Vec<u8>, EncodeError> {
+        let (views, unknown) = self.views(targets);
+        let moment = Moment::new(now);
+        let mut frame = StatusFrame::new(id, views.len());
+        for process in &views {
+            frame.push(&self.status_row(process, moment));
+        }
+        frame.finish(&unknown)
+    }
+
+    fn views(&self, targets: &[String]) -> (Vec<ProcessView>, Vec<NamedResult>) {
+        if targets.is_empty() || targets.iter().any(|target| target == "all") {
+            return (self.engine.processes().collect(), Vec::new());
+        }
+        let (keys, unknown) = self.resolve_all(targets);
+        let views = keys.iter().filter_map(|key| self.engine.process(key));
+        (views.collect(), unknown)
+    }
+
+    fn status_row<'a>(&self, process: &'a ProcessView, moment: Moment) -> BorrowedRow<'a> {
+        let [stdout, stderr] = self.capture.healths(&process.key);
+        let listener = self.listeners.view(&process.key);
+        status::row(process, moment, stdout, stderr, listener)
     }
 
     /// What led to the state of one process.
@@ -60,8 +65,8 @@ impl Daemon {
         });
         match found {
             Ok(view) => {
-                let row = self.status_row(&view.process, now);
-                Response::Story(Box::new(story::of(&view, row, now)))
+                let row = self.status_row(&view.process, Moment::new(now));
+                Response::Story(Box::new(story::of(&view, row.into_owned(), now)))
             }
             Err(refusal) => Response::Refused(refusal),
         }

@@ -7,38 +7,65 @@ use crate::engine::view::ProcessView;
 use crate::events::ListenerView;
 use crate::sys::clock;
 use crate::types::Monotonic;
-use crate::wire::{Channel, LogState, StatusRow};
+use crate::wire::{BorrowedRow, Channel, LogState};
+use std::borrow::Cow;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// The row for one process at the moment `now`.
-pub fn row(
-    process: &ProcessView,
-    now: Monotonic,
+/// One moment, by both clocks.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment {
+    /// By the clock that only goes forward.
+    pub now: Monotonic,
+    wall: SystemTime,
+}
+
+impl Moment {
+    /// The moment `now`, which is the present.
+    pub fn new(now: Monotonic) -> Self {
+        let wall = clock::wall();
+        Self { now, wall }
+    }
+
+    /// Seconds since 1970 of a moment before this one, by the wall clock of now.
+    fn seconds(&self, before: Monotonic) -> i64 {
+        seconds(self.wall, self.now.since(before))
+    }
+}
+
+/// The row for one process at a moment.
+pub fn row<'a>(
+    process: &'a ProcessView,
+    moment: Moment,
     stdout: LogHealth,
     stderr: LogHealth,
     listener: Option<ListenerView>,
-) -> StatusRow {
+) -> BorrowedRow<'a> {
     let settings = &process.settings;
-    let wall = |moment: Monotonic| wall_seconds(now.since(moment));
+    let now = moment.now;
     let log = |channel, health: LogHealth| LogState {
-        path: log_path(settings, channel).map(|path| path.display().to_string()),
+        path: log_path(settings, channel).map(Path::to_string_lossy),
         lost: health.lost,
         errno: health.errno,
     };
-    StatusRow {
-        name: process.key.to_string(),
-        group: process.key.group.to_string(),
-        process: process.key.process.to_string(),
-        program: settings.program.to_string(),
+    let (group, name) = (process.key.group.as_str(), process.key.process.as_str());
+    BorrowedRow {
+        name: if group == name {
+            Cow::Borrowed(name)
+        } else {
+            Cow::Owned(process.key.to_string())
+        },
+        group: Cow::Borrowed(group),
+        process: Cow::Borrowed(name),
+        program: Cow::Borrowed(settings.program.as_str()),
         state: convert::state(process.state),
         pid: process.pid.map(|pid| pid.as_raw().unsigned_abs()),
         uptime_ms: process
             .pid
             .and(process.started_at)
             .map(|started| millis(now.since(started))),
-        started_at: process.started_at.map(wall),
-        stopped_at: process.stopped_at.map(wall),
+        started_at: process.started_at.map(|at| moment.seconds(at)),
+        stopped_at: process.stopped_at.map(|at| moment.seconds(at)),
         trouble: process.trouble.as_ref().map(convert::trouble),
         last_exit: process.last_exit.map(convert::exit_status),
         failures: process.failures,
@@ -79,10 +106,12 @@ pub fn is_direct(settings: &ProcessSettings, channel: Channel) -> bool {
 
 /// Seconds since 1970 of the moment `ago` before now, by the wall clock of now.
 pub fn wall_seconds(ago: Duration) -> i64 {
-    let wall = clock::wall()
-        .checked_sub(ago)
-        .unwrap_or(SystemTime::UNIX_EPOCH);
-    wall.duration_since(UNIX_EPOCH).map_or(0, |since| {
+    seconds(clock::wall(), ago)
+}
+
+fn seconds(wall: SystemTime, ago: Duration) -> i64 {
+    let before = wall.checked_sub(ago).unwrap_or(SystemTime::UNIX_EPOCH);
+    before.duration_since(UNIX_EPOCH).map_or(0, |since| {
         i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
     })
 }

@@ -56,6 +56,11 @@ pub fn encode<T: Serialize>(message: &T) -> Result<Vec<u8>, EncodeError> {
     let mut frame = vec![0; HEADER_BYTES];
     ciborium::into_writer(message, &mut frame)
         .map_err(|error| EncodeError::Value(error.to_string()))?;
+    with_length(frame)
+}
+
+/// Fills in the length in front of a frame's content, for which room was left.
+pub(super) fn with_length(mut frame: Vec<u8>) -> Result<Vec<u8>, EncodeError> {
     let length = frame.len() - HEADER_BYTES;
     let too_long = EncodeError::TooLong { length };
     if length > REPLY_BYTES_MAX {

@@ -84,9 +84,17 @@ impl FrameBuffer {
                 limit: self.limit,
             });
         }
-        let Some(frame) = rest.get(..length).map(<[u8]>::to_vec) else {
+        if rest.len() < length {
             return Ok(None);
-        };
+        }
+        if length > KEPT_CAPACITY && rest.len() == length {
+            // All there is, and large: it is handed out rather than copied.
+            let mut frame = std::mem::take(&mut self.bytes);
+            frame.drain(..self.taken + HEADER_BYTES);
+            self.taken = 0;
+            return Ok(Some(frame));
+        }
+        let frame = rest.get(..length).unwrap_or_default().to_vec();
         self.taken += HEADER_BYTES + length;
         if self.taken == self.bytes.len() {
             self.bytes.clear();

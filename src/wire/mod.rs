@@ -15,6 +15,7 @@ mod message;
 mod plan;
 mod request;
 mod response;
+mod rows;
 #[cfg(test)]
 mod samples;
 mod story;
@@ -34,4 +35,5 @@ pub use response::{
     LogChunk, LogState, NamedResult, Outcome, PidRow, ProcessState, Refusal, Response, StatusReply,
     StatusRow, Step, Trouble,
 };
+pub use rows::{BorrowedRow, StatusFrame, decode_reply};
 pub use story::{Key, Life, Story, Wanted};

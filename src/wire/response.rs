@@ -126,17 +126,17 @@ pub struct StatusReply {
     pub unknown: Vec<NamedResult>,
 }
 
-/// State of one process.
+/// State of one process. The daemon writes it with borrowed words.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct StatusRow {
+pub struct StatusRow<Text = String> {
     /// Name as shown: `NAME` or `GROUP:PROCESS`.
-    pub name: String,
+    pub name: Text,
     /// Its group.
-    pub group: String,
+    pub group: Text,
     /// Its name within the group.
-    pub process: String,
+    pub process: Text,
     /// The program it is a copy of.
-    pub program: String,
+    pub program: Text,
     /// Its state.
     pub state: ProcessState,
     /// Its process, if there is one.
@@ -161,9 +161,9 @@ pub struct StatusRow {
     #[serde(default, skip_serializing_if = "is_false")]
     pub adopted: bool,
     /// Log of its standard output.
-    pub stdout_log: LogState,
+    pub stdout_log: LogState<Text>,
     /// Log of its standard error.
-    pub stderr_log: LogState,
+    pub stderr_log: LogState<Text>,
     /// What it does as an event listener; absent for programs that are none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub listener: Option<ListenerStatus>,
@@ -171,9 +171,9 @@ pub struct StatusRow {
 
 /// A log and its health.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct LogState {
+pub struct LogState<Text = String> {
     /// The file; absent when the stream is discarded or goes elsewhere.
-    pub path: Option<String>,
+    pub path: Option<Text>,
     /// Bytes that could not be written since the daemon started.
     pub lost: u64,
     /// Error number of the failure that is going on, if one is.
@@ -203,6 +203,18 @@ pub enum ProcessState {
 }
 
 impl ProcessState {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Stopped,
+        Self::Starting,
+        Self::Running,
+        Self::Backoff,
+        Self::Stopping,
+        Self::Exited,
+        Self::Fatal,
+        Self::Unknown,
+    ];
+
     /// Supervisor's number for the state.
     pub fn code(self) -> u32 {
         match self {

@@ -9,7 +9,8 @@ use super::inflight::Place;
 use super::stream::Health;
 use super::strip::AnsiStripper;
 use super::taps::{Taps, Wishes};
-use super::{CaptureEvent, FollowTarget, LogRef, StreamId, Wanted};
+use super::{AttachOptions, CaptureEvent, FollowTarget, LogRef, StreamId, Wanted};
+use crate::config::model::Timestamps;
 use crate::daemon::lines::{Feed, Lines};
 use crate::sys::waker::Waker;
 use crate::types::{Pid, ProcessKey};
@@ -43,6 +44,7 @@ pub(super) enum Command {
     Relimit {
         stream: StreamId,
         limits: Limits,
+        timestamps: Timestamps,
     },
     /// A process was started that writes the log of this stream itself.
     Renew(StreamId),
@@ -94,6 +96,8 @@ pub(super) struct Reading {
     pub(super) stripper: Option<AnsiStripper>,
     pub(super) taps: Option<Box<Taps>>,
     pub(super) file: Option<Restored>,
+    /// A line of it is under way in the file.
+    pub(super) within_line: bool,
 }
 
 /// What is known of a file from whoever wrote it before.
@@ -114,7 +118,8 @@ pub(super) struct Attach {
     /// `None` discards.
     pub(super) path: Option<PathBuf>,
     pub(super) limits: Limits,
-    pub(super) strip_ansi: bool,
+    pub(super) options: AttachOptions,
+    pub(super) timestamps: Timestamps,
     /// Shows its lines.
     pub(super) feed: Option<Box<Feed>>,
     pub(super) wishes: Wishes,
