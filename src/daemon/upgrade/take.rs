@@ -67,9 +67,9 @@ pub fn take_over(
     signals: SignalSource,
     called_as: &str,
 ) -> Result<(Daemon, Residue), Failure> {
+    let limits = original_limits(&state);
     let State {
         written_by,
-        limits,
         file,
         started_with,
         pidfile,
@@ -105,11 +105,7 @@ pub fn take_over(
 
     // By the directory and the environment of the start, as ever.
     let loader = Loader::new(file, options);
-    let entered = started_with
-        .directory
-        .as_ref()
-        .map_or(Ok(()), std::env::set_current_dir);
-    nix::sys::stat::umask(Mode::from_bits_truncate(started_with.umask));
+    let trouble = enter(&started_with);
     let socket = lock.is_some().then_some(started_with.socket.as_path());
     let inflight = socket.map(inflight_beside);
     let engine = Engine::import(engine);
@@ -134,13 +130,8 @@ pub fn take_over(
     )
     .map_err(Failure::surroundings)?;
     let logger = open_log(&capture, &started_with, lines.clone())?;
-    // It was there when the daemon was started. Programs that name no other are started where the daemon is now.
-    if let (Err(error), Some(directory)) = (entered, &started_with.directory) {
-        log::error!("can't change to directory {}: {error}", directory.display());
-    }
     let record = socket.map(Journal::path_beside);
     let journal = Journal::import(record.as_deref(), journal).map_err(Failure::surroundings)?;
-    let limits: Vec<Limit> = limits.into_iter().filter_map(limit_of).collect();
     let launcher = Launcher::new(socket, limits.clone()).map_err(Failure::surroundings)?;
     let runtime_files = lock.map(|lock| found_by(&started_with, engine.config(), lock));
     let mut daemon = Daemon::new(Parts {
@@ -168,11 +159,7 @@ pub fn take_over(
     daemon.watch_starts();
     daemon.welcome_adopted(adopted);
     daemon.welcome_clients(clients);
-    log::info!(
-        "{called_as} upgraded from {written_by} to {}, still with pid {}",
-        env!("CARGO_PKG_VERSION"),
-        std::process::id()
-    );
+    say_so(called_as, &written_by, trouble);
     let pidfile = move_pidfile(pidfile, wanted_pidfile);
     let residue = Residue::new(pidfile, logger, limits, logs, lines);
     match listeners {
@@ -184,6 +171,29 @@ pub fn take_over(
     daemon.on_child_ends();
     daemon.tend_clients(clock::now());
     Ok((daemon, residue))
+}
+
+fn say_so(called_as: &str, written_by: &str, trouble: Option<String>) {
+    if let Some(trouble) = trouble {
+        log::error!("{trouble}");
+    }
+    log::info!(
+        "{called_as} upgraded from {written_by} to {}, still with pid {}",
+        env!("CARGO_PKG_VERSION"),
+        std::process::id()
+    );
+}
+
+/// Goes where the daemon is to be. Says why that is not possible: the directory was there when the daemon was started, so
+/// that is no reason to end. Programs that name no other are started where the daemon is, then.
+fn enter(settings: &DaemonSettings) -> Option<String> {
+    nix::sys::stat::umask(Mode::from_bits_truncate(settings.umask));
+    let directory = settings.directory.as_ref()?;
+    let error = std::env::set_current_dir(directory).err()?;
+    Some(format!(
+        "can't change to directory {}: {error}",
+        directory.display()
+    ))
 }
 
 /// The files by which the daemon is found, which are as the old image made them.
