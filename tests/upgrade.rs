@@ -455,3 +455,136 @@ fn a_variable_that_a_stranger_set_is_not_taken_for_a_state() {
     upgrade(&daemon);
     daemon.close();
 }
+
+#[test]
+fn who_follows_a_log_that_its_program_writes_misses_and_repeats_nothing() {
+    let lines = "n=0; while :; do n=$((n+1)); echo line-$n-end; sleep 0.002; done";
+    let daemon = Daemon::with(&format!(
+        "[program.own]\ncommand=sh -c \"{lines}\"\nautostart=true\nstartsecs=0\n\
+         stdout_logfile_maxbytes=0\nstdout_direct=true\n"
+    ));
+    daemon.wait_state("own", "RUNNING");
+    let mut client = daemon.client();
+    let topic = Topic::Output {
+        target: "own".to_owned(),
+        channel: Channel::Stdout,
+        backlog: 1 << 20,
+    };
+    client.send(Request::Subscribe { topic }).unwrap();
+    let shown = daemon.sandbox.path("shown");
+    let mut text = Vec::new();
+    let mut follow = |lines: u64| {
+        while {
+            fs::write(&shown, &text).unwrap();
+            count_lines(&shown) < lines
+        } {
+            if let ServerFrame::Notice {
+                notice: Notice::Output { data },
+                ..
+            } = client.receive().unwrap()
+            {
+                text.extend_from_slice(&data);
+            }
+        }
+        count_lines(&shown)
+    };
+    let mut lines = follow(10);
+    for _ in 0..5 {
+        upgrade(&daemon);
+        lines = follow(lines + 10);
+    }
+    daemon.close();
+}
+
+#[test]
+fn the_process_keeps_its_name() {
+    let name = |daemon: &Daemon| proc::read(daemon.process()).unwrap().name;
+    for words in ["upgrade", "reload"] {
+        let daemon = Daemon::builder()
+            .called_as("taskmasterd")
+            .config(SLEEPER)
+            .start();
+        assert_eq!(name(&daemon), "taskmasterd");
+        daemon.ctl(words).code(0);
+        wait::for_condition("the next image", || {
+            daemon.count_log("started with pid") + daemon.count_log("upgraded from") == 2
+        });
+        assert_eq!(name(&daemon), "taskmasterd", "{words}");
+        daemon.close();
+    }
+}
+
+#[test]
+fn a_record_that_cannot_be_written_anew_ends_no_daemon() {
+    let daemon = Daemon::with(SLEEPER);
+    let before = daemon.wait_state("web", "RUNNING");
+    // As on a full disk, nothing can be made of this name.
+    let mut in_the_way = daemon.sandbox.socket_path().into_os_string();
+    in_the_way.push(".children.new");
+    fs::create_dir(&in_the_way).unwrap();
+    upgrade(&daemon);
+    daemon.wait_log("can't rewrite the record of processes");
+    assert_eq!(daemon.row("web").pid, before.pid);
+    assert!(!daemon.row("web").adopted);
+    fs::remove_dir(&in_the_way).unwrap();
+    upgrade(&daemon);
+    daemon.close();
+}
+
+#[test]
+fn a_directory_that_is_gone_ends_no_daemon() {
+    let sandbox = Sandbox::new();
+    let directory = sandbox.path("home");
+    fs::create_dir(&directory).unwrap();
+    let daemon = Daemon::builder()
+        .daemon_keys(&format!("directory={}\n", directory.display()))
+        .config(SLEEPER)
+        .start_in(sandbox);
+    let before = daemon.wait_state("web", "RUNNING");
+    fs::rename(&directory, daemon.sandbox.path("elsewhere")).unwrap();
+    upgrade(&daemon);
+    daemon.wait_log("can't change to directory");
+    assert_eq!(daemon.row("web").pid, before.pid);
+    fs::rename(daemon.sandbox.path("elsewhere"), &directory).unwrap();
+    upgrade(&daemon);
+    daemon.close();
+}
+
+#[test]
+fn a_daemon_that_may_not_be_where_it_was_started_is_upgraded_and_reloaded() {
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("skipped: only root becomes somebody else");
+        return;
+    }
+    let nobody = nix::unistd::User::from_name("nobody").unwrap().unwrap();
+    for background in [false, true] {
+        let sandbox = Sandbox::new();
+        let private = sandbox.path("private");
+        fs::create_dir(&private).unwrap();
+        sandbox.set_mode("private", 0o700);
+        for name in ["run", "log"] {
+            nix::unistd::chown(&sandbox.path(name), Some(nobody.uid), Some(nobody.gid)).unwrap();
+        }
+        let script = format!("cd {} && exec \"$@\"", private.display());
+        let mut builder = Daemon::builder()
+            .daemon_keys("user=nobody\n")
+            .via(&["sh", "-c", &script, "sh"])
+            .config(SLEEPER);
+        if background {
+            builder = builder.background();
+        }
+        let daemon = builder.start_in(sandbox);
+        let before = daemon.wait_state("web", "RUNNING");
+        for _ in 0..2 {
+            upgrade(&daemon);
+            assert_eq!(daemon.row("web").pid, before.pid);
+        }
+        daemon.ctl("reload").code(0);
+        wait::for_condition("the next image", || {
+            daemon.count_log("started with pid") == 2 && daemon.try_names().is_some()
+        });
+        assert!(proc::is_alive(daemon.process()));
+        assert_ne!(daemon.wait_state("web", "RUNNING").pid, before.pid);
+        daemon.close();
+    }
+}

@@ -18,6 +18,7 @@ use crate::config::fingerprint::Fingerprint;
 use crate::engine::Memo;
 use crate::sys::proc;
 use crate::types::{Generation, GroupName, Monotonic, Pid, ProcessKey, ProcessName};
+use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, FcntlArg, OFlag, fallocate, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use serde::{Deserialize, Serialize};
@@ -277,18 +278,31 @@ impl Journal {
         }
     }
 
-    /// Goes on with the journal of another image; without a path, in memory.
+    /// Goes on with the journal of another image; without a path, in memory. There is no way back to that image: a file
+    /// that cannot be written anew, as on a full disk, is appended to as it is, and one that cannot even be opened is
+    /// kept in memory until somebody looks again whether it is intact.
     pub fn import(path: Option<&Path>, state: JournalState) -> io::Result<Self> {
+        let opened = path.map(|path| open(path, true));
+        let file = match opened {
+            Some(Ok(file)) => file,
+            Some(Err(error)) => {
+                log::error!("can't write the record of processes: {error}");
+                memory()?
+            }
+            None => memory()?,
+        };
         let mut journal = Self {
             path: path.map(Path::to_owned),
-            file: path.map_or_else(memory, |path| open(path, true))?,
+            compacted: file.metadata()?.len(),
+            file,
             births: state.births,
             memos: state.memos,
             closing: state.closing,
-            compacted: 0,
             complained: false,
         };
-        journal.write_anew()?;
+        if let Err(error) = journal.write_anew() {
+            log::error!("can't rewrite the record of processes: {error}");
+        }
         Ok(journal)
     }
 
@@ -407,7 +421,8 @@ impl Journal {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             Ok(()) | Err(_) => {}
         }
-        let mut file = open(&fresh, true)?;
+        // Made by nobody else since: in a directory for all, such as `/tmp`, somebody may wait for this moment.
+        let mut file = options().append(true).create_new(true).open(&fresh)?;
         let size = text.len() as u64;
         // Room for all that comes before it is written anew, so that a disk that fills up later keeps nothing off the
         // record. Where there is no room, or the file system cannot reserve any, the writes themselves decide.
@@ -433,14 +448,22 @@ fn memory() -> io::Result<File> {
     Ok(file.into())
 }
 
+/// Opens a file of ours that has no other name.
 fn open(path: &Path, write: bool) -> io::Result<File> {
-    OpenOptions::new()
-        .read(true)
-        .append(write)
-        .create(write)
-        .mode(0o600)
-        .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK)
-        .open(path)
+    let file = options().append(write).create(write).open(path)?;
+    let metadata = file.metadata()?;
+    let own = nix::unistd::geteuid().as_raw();
+    if !metadata.is_file() || metadata.nlink() != 1 || metadata.uid() != own {
+        return Err(Errno::EACCES.into());
+    }
+    Ok(file)
+}
+
+fn options() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    let flags = libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK;
+    options.read(true).mode(0o600).custom_flags(flags);
+    options
 }
 
 /// Names this run of this kernel, and the set of pids that is seen here: numbers of another mean nothing.
@@ -499,6 +522,44 @@ mod tests {
         let gone = Record::parse(&format!("{text}- 42\nclosing\n"), "abc");
         assert_eq!((gone.births.len(), gone.closing), (0, true));
         assert_eq!(gone.last_born.get(&web), Some(&Generation(7)));
+    }
+
+    #[test]
+    fn a_record_that_cannot_be_written_anew_is_gone_on_with() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("sock.children");
+        let journal = Journal::create(&path, Vec::new(), std::iter::empty()).unwrap();
+        // Nothing can be made of this name, as on a full disk.
+        let in_the_way = directory.path().join("sock.children.new");
+        std::fs::create_dir(&in_the_way).unwrap();
+        let mut journal = Journal::import(Some(&path), journal.export()).unwrap();
+        assert!(journal.is_intact());
+        journal.close();
+        assert!(Record::read(&path).unwrap().closing);
+        // Not even opened: kept until it can be.
+        std::fs::remove_file(&path).unwrap();
+        std::fs::create_dir(&path).unwrap();
+        let mut journal = Journal::import(Some(&path), journal.export()).unwrap();
+        assert!(!journal.is_intact());
+        std::fs::remove_dir(&path).unwrap();
+        std::fs::remove_dir(&in_the_way).unwrap();
+        journal.write_anew().unwrap();
+        assert!(journal.is_intact() && Record::read(&path).unwrap().closing);
+    }
+
+    #[test]
+    fn nothing_that_is_not_ours_alone_is_taken_for_a_record() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("sock.children");
+        let victim = directory.path().join("victim");
+        std::fs::write(&victim, "boot\n").unwrap();
+        std::os::unix::fs::symlink(&victim, &path).unwrap();
+        assert!(Record::read(&path).is_err());
+        std::fs::remove_file(&path).unwrap();
+        std::fs::hard_link(&victim, &path).unwrap();
+        assert!(Record::read(&path).is_err());
+        assert!(Journal::create(&path, Vec::new(), std::iter::empty()).is_err());
+        assert_eq!(std::fs::read_to_string(&victim).unwrap(), "boot\n");
     }
 
     #[test]

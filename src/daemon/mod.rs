@@ -105,28 +105,24 @@ fn start(source: Source<'_>, called_as: &str) -> Result<u8, Failure> {
     // First of all: whatever is opened before would be taken for inherited and closed.
     startup::secure_descriptors(kept.unwrap_or_default())?;
     let mut origin = Origin::remember().map_err(Failure::surroundings)?;
+    origin.take_name();
     // Blocked before anything is created, so that a signal during the start is acted upon when the loop runs.
-    let signals_of = listened(&source);
-    let listen = || SignalSource::block_and_listen(&signals_of).map_err(Failure::surroundings);
-    let signals = listen()?;
+    let signals =
+        SignalSource::block_and_listen(&listened(&source)).map_err(Failure::surroundings)?;
     if let (Some(state), Source::Options(options)) = (incoming, &source) {
         origin.set_executable(state.executable.clone());
         if state.background {
             origin.set_background();
         }
-        match upgrade::take_over(state, options, signals, called_as) {
+        let limits = upgrade::original_limits(&state);
+        let failure = match upgrade::take_over(state, options, signals, called_as) {
             Ok((daemon, residue)) => return Ok(serve(daemon, residue, origin, called_as)),
-            // It starts like any other, and finds the programs by the record of them.
-            Err(failure) => complain(called_as, &format!("can't go on, starting anew: {failure}")),
-        }
-        let prepared = startup::prepare(source, called_as)?;
-        return begin(
-            prepared,
-            listen()?,
-            Readiness::foreground(),
-            origin,
-            called_as,
-        );
+            Err(failure) => failure,
+        };
+        // Like any other it finds the programs by the record of them. What was handed over, clients and pipes among it, is
+        // closed by that.
+        complain(called_as, &format!("can't go on, starting anew: {failure}"));
+        return Err(Failure::surroundings(origin.start_anew(&limits)));
     }
     let prepared = startup::prepare(source, called_as)?;
 

@@ -54,6 +54,18 @@ impl Origin {
         })
     }
 
+    /// Is called in lists of processes as it was first started. What is executed without a name, or by that of the file
+    /// behind a link, is called after it, and who looks for `taskmasterd` would look in vain.
+    pub fn take_name(&self) {
+        let word = self.arguments.first().map(Path::new);
+        if let Some(name) = word.and_then(Path::file_name)
+            && let Ok(name) = CString::new(name.as_bytes())
+        {
+            // It is for people to read, and nothing depends on it.
+            let _called = nix::sys::prctl::set_name(&name);
+        }
+    }
+
     /// The file that this process executes, and would execute anew.
     pub fn executable(&self) -> &Path {
         &self.executable
@@ -85,7 +97,7 @@ impl Origin {
         let marker = (OsString::from(HANDOVER), OsString::from(number.to_string()));
         let (words, variables) = self.strings([marker]).map_err(|error| error.to_string())?;
         let here = std::env::current_dir();
-        nix::unistd::fchdir(&self.directory)
+        self.go_back()
             .map_err(|errno| format!("the directory of the start: {}", errno.desc()))?;
         let errno = program.execute(&words, &variables);
         if let Ok(here) = here {
@@ -93,6 +105,16 @@ impl Origin {
             let _back = std::env::set_current_dir(here);
         }
         Ok(errno)
+    }
+
+    /// Goes to the directory of the start. The user that the daemon has become since may not be let in there, as where root
+    /// started it from its own; nothing that is named from there can be read any more then, so no name is lost by going
+    /// elsewhere.
+    fn go_back(&self) -> Result<(), Errno> {
+        match nix::unistd::fchdir(&self.directory) {
+            Err(Errno::EACCES) => nix::unistd::chdir("/"),
+            result => result,
+        }
     }
 
     /// The arguments of the start, and its environment with these variables.
@@ -116,7 +138,7 @@ impl Origin {
 
     /// Starts anew. Returns only when that failed.
     pub fn start_anew(self, original_limits: &[Limit]) -> std::io::Error {
-        if let Err(errno) = nix::unistd::fchdir(&self.directory) {
+        if let Err(errno) = self.go_back() {
             return errno.into();
         }
         let marker = self.background.then(|| (MARKER.into(), "1".into()));

@@ -32,6 +32,7 @@ use crate::sys::signals::SignalSource;
 use crate::sys::socket::{self, LockError};
 use crate::sys::{descriptors, dirs, identity, limits};
 use flexi_logger::LoggerHandle;
+use nix::errno::Errno;
 use nix::sys::stat::Mode;
 use std::io::{self, Write};
 use std::os::fd::{BorrowedFd, RawFd};
@@ -171,6 +172,10 @@ pub fn prepare(source: Source<'_>, called_as: &str) -> Result<Prepared, Failure>
                 reason: error.to_string(),
             }
         })?;
+        // Nothing works in a directory that one may not be in: neither going into the background nor a program.
+        if nix::unistd::chdir(".") == Err(Errno::EACCES) {
+            nix::unistd::chdir("/").map_err(Failure::surroundings)?;
+        }
     }
     nix::sys::stat::umask(Mode::from_bits_truncate(settings.umask));
     prepare_directories(settings)?;

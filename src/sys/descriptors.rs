@@ -29,8 +29,8 @@ pub fn sanitize_standard() -> Result<(), Errno> {
     Ok(())
 }
 
-/// Closes all descriptors above 2 but those of `keep`. Only before this process has opened any: it closes them behind
-/// their owners' backs.
+/// Closes all descriptors above 2 but those of `keep`, which the next execution closes, in children as well. Only before
+/// this process has opened any: it closes them behind their owners' backs.
 pub fn close_inherited(keep: &[RawFd]) {
     let mut keep: Vec<c_uint> = keep
         .iter()
@@ -43,6 +43,8 @@ pub fn close_inherited(keep: &[RawFd]) {
         if kept > first {
             close_range(first, kept - 1);
         }
+        // SAFETY: marks a descriptor; fails when there is none of this number.
+        unsafe { libc::fcntl(kept.cast_signed(), libc::F_SETFD, libc::FD_CLOEXEC) };
         first = first.max(kept + 1);
     }
     close_range(first, c_uint::MAX);

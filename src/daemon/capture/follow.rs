@@ -7,6 +7,7 @@
 //! Whoever follows a stream whose log is a file sees all that is written to that file, as `tail -f` would: of two
 //! streams that share a file, both. Output that goes elsewhere is followed by stream.
 
+use super::inflight::Place;
 use super::queue::Shared;
 use super::thread::{WRITTEN, Worker};
 use super::{FollowTarget, StreamId, open};
@@ -81,12 +82,18 @@ impl Followers {
 
 impl Worker {
     /// Begins to pass output on to a follower.
-    pub(super) fn follow(&mut self, subscription: u64, target: FollowTarget, backlog: u64) {
+    pub(super) fn follow(
+        &mut self,
+        subscription: u64,
+        target: FollowTarget,
+        backlog: u64,
+        from: Option<Place>,
+    ) {
         let target = match target {
             FollowTarget::Written(stream, path) => {
                 let follower = (subscription, stream.clone(), path.clone().into());
                 let place = (&*self.shared, &self.poller, WRITTEN);
-                if self.watched.add(place, follower, backlog).is_ok() {
+                if self.watched.add(place, follower, backlog, from).is_ok() {
                     return;
                 }
                 // What cannot be read as a file may still come through a pipe.

@@ -5,6 +5,7 @@
 //! follows a log is known to the loop, which asks again.
 
 use super::file::{Limits, LogFile};
+use super::inflight::Place;
 use super::queue::{Attach, Command, Reading, Restored};
 use super::stream::{Account, Health};
 use super::strip::AnsiStripper;
@@ -15,7 +16,7 @@ use crate::config::model::Timestamps;
 use crate::daemon::lines::{FeedState, Lines};
 use crate::types::Pid;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -53,6 +54,9 @@ pub struct WorkState {
     main_to_syslog: bool,
     /// Messages that the system log had no room for.
     syslog: Vec<Vec<u8>>,
+    /// How far logs that their programs write themselves are read, by the number of the subscription.
+    #[serde(default)]
+    written: Vec<(u64, Place)>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -143,6 +147,7 @@ impl Worker {
         work.state.main = file_of(&mut self.files, self.main);
         work.state.main_to_syslog = self.main_to_syslog;
         work.state.syslog = self.syslog.take_pending();
+        work.state.written = self.watched.places();
         let newest: BTreeSet<u32> = self.newest.values().copied().collect();
         let (last, first): (Vec<u32>, Vec<u32>) = self
             .sources
@@ -241,6 +246,7 @@ impl Capture {
             lines: own_lines,
             main_to_syslog,
             syslog,
+            written,
         } = state;
         capture.main_health.restore(main_account);
         for (stream, account) in accounts {
@@ -259,6 +265,7 @@ impl Capture {
                 main,
                 main_to_syslog,
                 syslog,
+                written,
                 ..WorkState::default()
             },
             pipes,
@@ -319,12 +326,14 @@ impl Capture {
             });
         let shared = &self.shared;
         // Before anything is read.
-        let follows = followed.into_iter().map(|(subscription, target)| {
+        let places: BTreeMap<u64, Place> = state.written.into_iter().collect();
+        let follows = followed.into_iter().map(move |(subscription, target)| {
             shared.add_follower(subscription);
             Command::Follow {
                 subscription,
                 target,
                 backlog: 0,
+                from: places.get(&subscription).copied(),
             }
         });
         let to_syslog = state.main_to_syslog.then_some(Command::MainToSyslog);

@@ -37,6 +37,9 @@ const CLAIM: usize = 64;
 /// Where the bytes begin.
 const DATA: usize = 8 * 1024;
 
+/// More than is ever under way says that somebody else writes there.
+const MOST_BYTES: u64 = 1 << 20;
+
 /// Nothing is under way.
 const IDLE: u8 = 0;
 /// A read may have been made.
@@ -290,33 +293,83 @@ fn written(claim: &Claim, data: &[u8]) -> usize {
     let Some(before) = claim.place else {
         return 0;
     };
-    let mut grown = Vec::new();
-    let live = tail_from(&claim.path, before);
-    match live {
-        Some((true, tail)) => grown = tail,
-        // It was rotated meanwhile: the first part is at the end of the one before.
-        Some((false, whole)) => {
-            let mut older = claim.path.as_os_str().to_owned();
-            older.push(".1");
-            if let Some((true, tail)) = tail_from(Path::new(&older), before) {
-                grown = tail;
-            }
-            grown.extend_from_slice(&whole);
+    let grown = grown(claim, before, data.len());
+    if grown.last().is_some_and(|oldest| oldest.follows) {
+        let added = concat(&grown);
+        if data.starts_with(&added) {
+            return added.len();
         }
-        None => {}
     }
-    if data.starts_with(&grown) {
-        grown.len()
-    } else {
-        // Somebody else has written to it as well. Better twice than never.
-        0
+    // Or what it was before is gone: it was emptied, or dropped after enough rotations, and its number may be used again.
+    let nowhere = Place {
+        size: u64::MAX,
+        ..before
+    };
+    let mut rest = self::grown(claim, nowhere, data.len());
+    while !rest.is_empty() {
+        if let Some(end) = end_of(&concat(&rest), data) {
+            return end;
+        }
+        rest.pop();
     }
+    // Somebody else has written to it as well. Better twice than never.
+    0
 }
 
-/// What a file has more than it had before, if it is the same one; else all of it.
-fn tail_from(path: &Path, before: Place) -> Option<(bool, Vec<u8>)> {
-    /// More than is ever under way says that somebody else writes there.
-    const MOST: u64 = 1 << 20;
+/// What the log and those that it was rotated to have more than before, the newest first, down to the one that it was.
+fn grown(claim: &Claim, before: Place, most: usize) -> Vec<Part> {
+    let mut grown = Vec::new();
+    let mut total = 0;
+    for number in 0..=claim.backups {
+        let Some(part) = part_of(&numbered(&claim.path, number), before) else {
+            break;
+        };
+        total += part.added.len();
+        let is_last = part.follows || total > most;
+        if total <= most {
+            grown.push(part);
+        }
+        if is_last {
+            break;
+        }
+    }
+    grown
+}
+
+fn concat(newest_first: &[Part]) -> Vec<u8> {
+    let parts = newest_first.iter().rev();
+    parts.flat_map(|part| part.added.iter().copied()).collect()
+}
+
+/// Where something ends of which the beginning was dropped with an older file. Where it is in there twice, the first place
+/// is the safe one.
+fn end_of(added: &[u8], data: &[u8]) -> Option<usize> {
+    if added.is_empty() {
+        return None;
+    }
+    let mut places = data.windows(added.len());
+    places.position(|it| it == added).map(|at| at + added.len())
+}
+
+/// The log, or what it was rotated to.
+fn numbered(path: &Path, number: u32) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    if number > 0 {
+        name.push(format!(".{number}"));
+    }
+    PathBuf::from(name)
+}
+
+/// What is in a file that may not have been there before.
+struct Part {
+    added: Vec<u8>,
+    /// It comes right after what was there before; else it is all that the file has.
+    follows: bool,
+}
+
+/// What a file has more than it had before, if it is the same one; else all of it. One that is shorter was emptied and
+/// begun anew, and so was one that has more than was ever under way.
+fn part_of(path: &Path, before: Place) -> Option<Part> {
     let file = OpenOptions::new()
         .read(true)
         .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK)
@@ -324,19 +377,15 @@ fn tail_from(path: &Path, before: Place) -> Option<(bool, Vec<u8>)> {
         .ok()?;
     let metadata = file.metadata().ok().filter(std::fs::Metadata::is_file)?;
     let same = (metadata.dev(), metadata.ino()) == (before.device, before.inode);
-    // One that is shorter was emptied and begun anew.
-    let from = if same && metadata.len() >= before.size {
-        before.size
-    } else {
-        0
-    };
+    let follows = same && metadata.len() >= before.size;
+    let from = if follows { before.size } else { 0 };
     let length = metadata.len().saturating_sub(from);
-    if length > MOST {
+    if length > MOST_BYTES {
         return None;
     }
-    let mut tail = vec![0; usize::try_from(length).ok()?];
-    file.read_exact_at(&mut tail, from).ok()?;
-    Some((same, tail))
+    let mut added = vec![0; usize::try_from(length).ok()?];
+    file.read_exact_at(&mut added, from).ok()?;
+    Some(Part { added, follows })
 }
 
 #[cfg(test)]
@@ -471,6 +520,25 @@ mod tests {
                 .map(|name| rig.read(name))
                 .concat();
             assert_eq!(all, data, "{written}");
+        }
+    }
+
+    #[test]
+    fn many_rotations_in_the_middle_are_taken_into_account_and_what_they_dropped() {
+        let data = "aaaa\nbbbb\ncccc\ndddd\neeee\nffff\n";
+        for (maxbytes, backups) in [(5, 9), (5, 0), (12, 2), (12, 0), (7, 2)] {
+            for before in ["", "............\n"] {
+                for written in 1..=data.len() {
+                    let limits = Limits { maxbytes, backups };
+                    let rig = Rig::new();
+                    fs::write(rig.path("log"), before).unwrap();
+                    fs::write(rig.path("log.1"), "old\n").unwrap();
+                    rig.killed(limits, data.as_bytes(), Some(written));
+                    let missing = data.len() - written;
+                    let context = format!("{limits:?} {before:?} {written}");
+                    assert_eq!(rig.finish().unwrap_or(0), missing, "{context}");
+                }
+            }
         }
     }
 

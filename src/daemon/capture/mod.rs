@@ -409,6 +409,7 @@ impl Capture {
             subscription,
             target,
             backlog: backlog.min(queue::FOLLOWER_QUEUE_BYTES as u64),
+            from: None,
         });
     }
 

@@ -266,9 +266,14 @@ impl Readable {
         fstat(&self.file).map_or(0, |stat| u64::try_from(stat.st_size).unwrap_or(0))
     }
 
+    /// Device and number, which name the file.
+    pub(super) fn identity(&self) -> (u64, u64) {
+        (self.device, self.inode)
+    }
+
     /// Whether both are the same file.
     pub(super) fn is_same(&self, other: &Self) -> bool {
-        (self.device, self.inode) == (other.device, other.inode)
+        self.identity() == other.identity()
     }
 
     /// Reads once.

@@ -5,6 +5,7 @@
 //! events that the programs' output makes.
 
 use super::file::Limits;
+use super::inflight::Place;
 use super::stream::Health;
 use super::strip::AnsiStripper;
 use super::taps::{Taps, Wishes};
@@ -61,6 +62,8 @@ pub(super) enum Command {
         subscription: u64,
         target: FollowTarget,
         backlog: u64,
+        /// Where somebody else has followed it to, if its program writes it itself.
+        from: Option<Place>,
     },
     Unfollow {
         subscription: u64,

@@ -180,7 +180,8 @@ impl Worker {
                     subscription,
                     target,
                     backlog,
-                } => self.follow(subscription, target, backlog),
+                    from,
+                } => self.follow(subscription, target, backlog, from),
                 Command::Unfollow { subscription } => {
                     self.followers.remove(subscription);
                     self.watched.remove(&self.poller, WRITTEN, subscription);

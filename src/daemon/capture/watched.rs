@@ -7,6 +7,7 @@
 //! Invariant: while nobody follows such a log, nothing is watched, and writing to it wakes nobody.
 
 use super::StreamId;
+use super::inflight::Place;
 use super::open::{self, Readable};
 use super::queue::{FOLLOWER_QUEUE_BYTES, Shared};
 use crate::sys::poller::{Interest, Poller};
@@ -39,12 +40,14 @@ struct Reader {
 
 impl Watched {
     /// Adds a follower, and gives it the end of what is there. A file that is not there yet may come; one that cannot be
-    /// read, or is no regular file, is an error.
+    /// read, or is no regular file, is an error. One that somebody else has followed goes on `from` there, and begins
+    /// anew if it is another file by now.
     pub(super) fn add(
         &mut self,
         (shared, poller, token): (&Shared, &Poller, u64),
         (subscription, stream, path): (u64, StreamId, Box<Path>),
         backlog: u64,
+        from: Option<Place>,
     ) -> io::Result<()> {
         let file = match open::readable(&path) {
             Ok(file) => Some(file),
@@ -59,6 +62,10 @@ impl Watched {
             file,
             position: size.saturating_sub(backlog),
         };
+        if let (Some(from), Some(file)) = (from, &reader.file) {
+            let same = file.identity() == (from.device, from.inode);
+            reader.position = if same { from.size } else { 0 };
+        }
         let watch = match self.watch.take() {
             Some(watch) => watch,
             None => begin(poller, token)?,
@@ -68,6 +75,23 @@ impl Watched {
         reader.pass_on(shared);
         self.list.push(reader);
         Ok(())
+    }
+
+    /// How far each follower has come in which file.
+    pub(super) fn places(&self) -> Vec<(u64, Place)> {
+        self.list
+            .iter()
+            .filter_map(|reader| {
+                let (device, inode) = reader.file.as_ref()?.identity();
+                let size = reader.position;
+                let place = Place {
+                    device,
+                    inode,
+                    size,
+                };
+                Some((reader.subscription, place))
+            })
+            .collect()
     }
 
     /// Ends a subscription.

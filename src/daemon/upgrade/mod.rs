@@ -7,7 +7,8 @@
 //! everything goes on, with a copy of the state and ten seconds to answer; and once more, when everything stands still,
 //! with the very bytes that it is going to get. It is opened once, and what was asked is what is executed, whatever its
 //! name leads to by then. One that is garbage, refuses, crashes or hangs leaves everything as it is. Should the new image
-//! fail all the same, it starts from the file like any daemon, and takes over the programs by the record of them.
+//! fail all the same, it is executed once more, starts from the file like any daemon, and takes over the programs by the
+//! record of them.
 
 mod check;
 mod give;
@@ -17,7 +18,7 @@ mod take;
 mod tests;
 
 pub use check::answer_check;
-pub use take::{incoming, take_over};
+pub use take::{incoming, original_limits, take_over};
 
 use super::clients::ClientId;
 use super::event_loop::Daemon;

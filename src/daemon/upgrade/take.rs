@@ -53,16 +53,22 @@ pub fn incoming() -> Option<State> {
     (state.pid == std::process::id()).then_some(state)
 }
 
-/// Becomes the daemon that the state is of.
+/// The limits that the daemon of this state was started with.
+pub fn original_limits(state: &State) -> Vec<Limit> {
+    state.limits.iter().cloned().filter_map(limit_of).collect()
+}
+
+/// Becomes the daemon that the state is of. After a failure descriptors of the state may be open without an owner, until
+/// the next execution.
 pub fn take_over(
     state: State,
     options: &DaemonOptions,
     signals: SignalSource,
     called_as: &str,
 ) -> Result<(Daemon, Residue), Failure> {
+    let limits = original_limits(&state);
     let State {
         written_by,
-        limits,
         file,
         started_with,
         pidfile,
@@ -89,7 +95,7 @@ pub fn take_over(
         executable,
         ..
     } = state;
-    // These first: whatever goes wrong later, they must not stay behind without an owner.
+    // These first: whatever goes wrong later, they are given up at once.
     let lock = lock.and_then(handover::inherit);
     let listener = listener.and_then(handover::inherit).map(UnixListener::from);
     let logs = logs.and_then(handover::inherit).map(LogDirectory::inherit);
@@ -98,7 +104,7 @@ pub fn take_over(
 
     // By the directory and the environment of the start, as ever.
     let loader = Loader::new(file, options);
-    settle_in(&started_with)?;
+    let trouble = enter(&started_with);
     let socket = lock.is_some().then_some(started_with.socket.as_path());
     let inflight = socket.map(inflight_beside);
     let engine = Engine::import(engine);
@@ -123,7 +129,6 @@ pub fn take_over(
     let logger = open_log(&capture, &started_with, lines.clone())?;
     let record = socket.map(Journal::path_beside);
     let journal = Journal::import(record.as_deref(), journal).map_err(Failure::surroundings)?;
-    let limits: Vec<Limit> = limits.into_iter().filter_map(limit_of).collect();
     let launcher = Launcher::new(socket, limits.clone()).map_err(Failure::surroundings)?;
     let runtime_files = lock.map(|lock| found_by(&started_with, engine.config(), lock));
     let mut daemon = Daemon::new(Parts {
@@ -151,11 +156,7 @@ pub fn take_over(
     daemon.watch_starts();
     daemon.welcome_adopted(adopted);
     daemon.welcome_clients(clients);
-    log::info!(
-        "{called_as} upgraded from {written_by} to {}, still with pid {}",
-        env!("CARGO_PKG_VERSION"),
-        std::process::id()
-    );
+    say_so(called_as, &written_by, trouble);
     let pidfile = move_pidfile(pidfile, wanted_pidfile);
     let residue = Residue::new(pidfile, logger, limits, logs, lines);
     daemon.welcome_listeners(listeners);
@@ -166,15 +167,27 @@ pub fn take_over(
     Ok((daemon, residue))
 }
 
-/// What of the settings belongs to the process.
-fn settle_in(settings: &DaemonSettings) -> Result<(), Failure> {
-    if let Some(directory) = &settings.directory
-        && let Err(error) = std::env::set_current_dir(directory)
-    {
-        return Err(Failure::surroundings(error));
+fn say_so(called_as: &str, written_by: &str, trouble: Option<String>) {
+    if let Some(trouble) = trouble {
+        log::error!("{trouble}");
     }
+    log::info!(
+        "{called_as} upgraded from {written_by} to {}, still with pid {}",
+        env!("CARGO_PKG_VERSION"),
+        std::process::id()
+    );
+}
+
+/// Goes where the daemon is to be. Says why that is not possible: the directory was there when the daemon was started, so
+/// that is no reason to end. Programs that name no other are started where the daemon is, then.
+fn enter(settings: &DaemonSettings) -> Option<String> {
     nix::sys::stat::umask(Mode::from_bits_truncate(settings.umask));
-    Ok(())
+    let directory = settings.directory.as_ref()?;
+    let error = std::env::set_current_dir(directory).err()?;
+    Some(format!(
+        "can't change to directory {}: {error}",
+        directory.display()
+    ))
 }
 
 /// The files by which the daemon is found, which are as the old image made them.
