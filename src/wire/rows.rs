@@ -231,6 +231,18 @@ pub fn decode_reply(content: &[u8]) -> Result<ServerFrame, DecodeError> {
 
 /// A status reply as it is written above; none when it is anything else.
 fn status(content: &[u8]) -> Option<ServerFrame> {
+    let mut rows = Vec::new();
+    let (id, unknown) = read_rows(content, |row| rows.push(row.into_owned()))?;
+    let response = Response::Status(StatusReply { rows, unknown });
+    Some(ServerFrame::Reply { id, response })
+}
+
+/// Reads a status reply as it is written above, without keeping a row: of which request it is, and the targets that name
+/// nothing. None when it is anything else, whatever rows were handed out by then: they do not count.
+pub fn read_rows<'a>(
+    content: &'a [u8],
+    mut each: impl FnMut(BorrowedRow<'a>),
+) -> Option<(u64, Vec<NamedResult>)> {
     let mut reader = Reader { rest: content };
     reader.expect(MAP, 1)?;
     reader.field("Reply")?;
@@ -246,17 +258,12 @@ fn status(content: &[u8]) -> Option<ServerFrame> {
     if count > reader.rest.len() / ROW_BYTES_MIN {
         return None;
     }
-    let mut rows = Vec::with_capacity(count);
     for _ in 0..count {
-        rows.push(reader.row()?);
+        each(reader.row()?);
     }
     reader.field("unknown")?;
     let unknown = reader.rare()?;
-    let response = Response::Status(StatusReply { rows, unknown });
-    reader
-        .rest
-        .is_empty()
-        .then_some(ServerFrame::Reply { id, response })
+    reader.rest.is_empty().then_some((id, unknown))
 }
 
 struct Reader<'a> {
@@ -312,9 +319,9 @@ impl<'a> Reader<'a> {
         (self.bytes_of_text()? == name.as_bytes()).then_some(())
     }
 
-    fn text(&mut self) -> Option<String> {
+    fn text(&mut self) -> Option<Cow<'a, str>> {
         let text = std::str::from_utf8(self.bytes_of_text()?).ok()?;
-        Some(text.to_owned())
+        Some(Cow::Borrowed(text))
     }
 
     fn optional<T>(&mut self, value: impl FnOnce(&mut Self) -> Option<T>) -> Option<Option<T>> {
@@ -350,7 +357,7 @@ impl<'a> Reader<'a> {
         ciborium::de::from_reader_with_recursion_limit(&mut self.rest, DEPTH_MAX).ok()
     }
 
-    fn log(&mut self) -> Option<LogState> {
+    fn log(&mut self) -> Option<LogState<Cow<'a, str>>> {
         self.expect(MAP, 3)?;
         self.field("path")?;
         let path = self.optional(Self::text)?;
@@ -361,7 +368,7 @@ impl<'a> Reader<'a> {
         Some(LogState { path, lost, errno })
     }
 
-    fn row(&mut self) -> Option<StatusRow> {
+    fn row(&mut self) -> Option<BorrowedRow<'a>> {
         let more = self.head(MAP)?.checked_sub(FIELDS)?;
         self.field("name")?;
         let name = self.text()?;
