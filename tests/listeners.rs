@@ -9,18 +9,21 @@ use taskmaster::wire::{ListenerState, ListenerStatus, Request, Response};
 
 /// A listener: `listen.sh MODE FILE` notes each event in the file as `PID HEADER|PAYLOAD|` and answers by its mode. Every
 /// command in it is a builtin or reads no more than it is told, so that nothing of the next event is lost.
-const SCRIPT: &str = r#"
+pub const SCRIPT: &str = r#"
 mode=$1
 file=$2
 say() { printf "$1"; }
 if [ "$mode" = garbage ]; then say 'hello there\n'; exec sleep 1000; fi
+if [ "$mode" = late ]; then say 'READY\n'; until [ -e "$file.go" ]; do sleep 0.01; done; fi
 if [ "$mode" = deaf ]; then exec <&-; say 'READY\n'; exec sleep 1000; fi
-say 'READY\n'
+[ "$mode" = late ] || say 'READY\n'
 while IFS= read -r header; do
     payload=$(head -c "${header##*len:}"; echo x)
     printf '%s %s|%s|\n' "$$" "$header" "${payload%x}" >>"$file"
     case $mode in
-    ok) say 'RESULT 2\nOKREADY\n' ;;
+    ok | late) say 'RESULT 2\nOKREADY\n' ;;
+    slow) sleep 0.05; say 'RESULT 2\nOKREADY\n' ;;
+    half) say 'RESULT 2'; until [ -e "$file.go" ]; do sleep 0.01; done; say '\nOKREADY\n' ;;
     pieces) for p in R ESU 'LT 2' '\n' O K READ 'Y\n'; do say "$p"; sleep 0.01; done ;;
     fail) say 'RESULT 4\nFAILREADY\n' ;;
     die) if [ -e "$file.died" ]; then say 'RESULT 2\nOKREADY\n'; else : >"$file.died"; exit 3; fi ;;
@@ -35,24 +38,29 @@ done
 
 /// An event as a listener noted it.
 #[derive(Debug, Clone, PartialEq)]
-struct Noted {
-    listener: i32,
-    header: BTreeMap<String, String>,
-    payload: String,
+pub struct Noted {
+    /// Its pid.
+    pub listener: i32,
+    /// The fields of the header.
+    pub header: BTreeMap<String, String>,
+    /// The text.
+    pub payload: String,
 }
 
 impl Noted {
-    fn name(&self) -> &str {
+    /// The kind of event.
+    pub fn name(&self) -> &str {
         &self.header["eventname"]
     }
 
-    fn serial(&self) -> u64 {
+    /// Its number in the pool.
+    pub fn serial(&self) -> u64 {
         self.header["poolserial"].parse().unwrap()
     }
 }
 
 /// What the listeners that write to this file noted.
-fn noted(daemon: &Daemon, file: &str) -> Vec<Noted> {
+pub fn noted(daemon: &Daemon, file: &str) -> Vec<Noted> {
     let text = daemon.sandbox.read(format!("out/{file}"));
     text.split_terminator("|\n")
         .filter_map(|entry| {
@@ -73,7 +81,7 @@ fn noted(daemon: &Daemon, file: &str) -> Vec<Noted> {
 
 /// Waits until so many events are noted.
 #[track_caller]
-fn wait_noted(daemon: &Daemon, file: &str, count: usize) -> Vec<Noted> {
+pub fn wait_noted(daemon: &Daemon, file: &str, count: usize) -> Vec<Noted> {
     wait::until(format!("{count} events in {file}"), || {
         let noted = noted(daemon, file);
         (noted.len() >= count).then_some(noted)
@@ -82,14 +90,14 @@ fn wait_noted(daemon: &Daemon, file: &str, count: usize) -> Vec<Noted> {
 
 /// A daemon with these sections and the script.
 #[track_caller]
-fn daemon(config: &str) -> Daemon {
+pub fn daemon(config: &str) -> Daemon {
     let sandbox = Sandbox::new();
     sandbox.write("listen.sh", SCRIPT);
     Daemon::builder().config(config).start_in(sandbox)
 }
 
 /// A section of a listener in this mode, which counts as started at once and notes in a file of its own name.
-fn section(name: &str, mode: &str, keys: &str) -> String {
+pub fn section(name: &str, mode: &str, keys: &str) -> String {
     format!(
         "[eventlistener.{name}]\ncommand=/bin/sh $DIR/listen.sh {mode} $OUT/{name}\nautostart=true\nstartsecs=0\n{keys}\n"
     )
@@ -97,26 +105,30 @@ fn section(name: &str, mode: &str, keys: &str) -> String {
 
 /// Tells listeners something.
 #[track_caller]
-fn remote(daemon: &Daemon, subject: &str, data: &str) {
+pub fn remote(daemon: &Daemon, subject: &str, data: &str) {
     let (subject, data) = (subject.to_owned(), data.to_owned());
     let answer = daemon.client().ask(Request::Remote { subject, data });
     assert_eq!(answer.unwrap(), Response::Accepted);
 }
 
+/// How a listener is doing.
 #[track_caller]
-fn listener(daemon: &Daemon, name: &str) -> ListenerStatus {
+pub fn listener(daemon: &Daemon, name: &str) -> ListenerStatus {
     daemon.row(name).listener.expect("a listener")
 }
 
+/// Waits until a listener is in a state.
 #[track_caller]
-fn wait_listener(daemon: &Daemon, name: &str, state: Option<ListenerState>) {
+pub fn wait_listener(daemon: &Daemon, name: &str, state: Option<ListenerState>) {
     wait::for_condition(format!("{name} to be {state:?}"), || {
         listener(daemon, name).state == state
     });
 }
 
-const REMOTE: &str = "events=REMOTE_COMMUNICATION\n";
-const READY: Option<ListenerState> = Some(ListenerState::Ready);
+/// What makes a pool hear what [`remote`] tells.
+pub const REMOTE: &str = "events=REMOTE_COMMUNICATION\n";
+/// Of a listener that takes the next event.
+pub const READY: Option<ListenerState> = Some(ListenerState::Ready);
 
 #[test]
 fn a_listener_is_told_to_the_letter_and_its_words_are_logged() {

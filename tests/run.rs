@@ -195,6 +195,13 @@ fn a_socket_is_there_when_it_is_asked_for() {
         let said = sandbox.taskmaster(&["ctl", "-s", &url, "status"]);
         said.stdout.matches("RUNNING").count() == 2
     });
+    // What was asked for is written nowhere, so that another image could not read it again.
+    sandbox
+        .taskmaster(&["ctl", "-s", &url, "upgrade"])
+        .code(1)
+        .mentions("not upgraded, and nothing changed")
+        .mentions("made from commands or a Procfile and is in memory alone")
+        .mentions("end this daemon and start it anew, or write a file");
     sandbox
         .taskmaster(&["ctl", "-s", &url, "stop", "sleep-2"])
         .is(0, "sleep-2: stopped\n");

@@ -13,8 +13,9 @@ use taskmaster::wire::{
 
 const SLEEPER: &str = "[program.web]\ncommand=sleep 1000\nautostart=true\nstartsecs=0\n";
 
+/// Upgrades to the same executable.
 #[track_caller]
-fn upgrade(daemon: &Daemon) {
+pub fn upgrade(daemon: &Daemon) {
     let version = env!("CARGO_PKG_VERSION");
     daemon.ctl("upgrade").is(
         0,
@@ -83,31 +84,6 @@ fn lines_on_the_standard_output_stay_whole() {
         upgrade(&daemon);
         wait::for_condition("a line", || lines() > before);
     }
-    daemon.close();
-}
-
-#[test]
-fn event_listeners_refuse_an_upgrade() {
-    let mut daemon = Daemon::with(
-        "[eventlistener:ear]\ncommand=sh -c \"echo READY; exec sleep 1000\"\nevents=TICK_60\nstartsecs=0\n",
-    );
-    let row = daemon.wait_state("ear", "RUNNING");
-    let refused = daemon.ctl("upgrade");
-    assert_ne!(refused.code, 0, "{refused:?}");
-    assert!(
-        format!("{refused:?}").contains("event listeners run"),
-        "{refused:?}"
-    );
-    assert_eq!(daemon.row("ear").pid, row.pid);
-    daemon.ctl("stop ear").code(0);
-    upgrade(&daemon);
-    // What it was told ended with the daemon, so it is not adopted.
-    daemon.ctl("start ear").code(0);
-    let before = daemon.row("ear").pid;
-    daemon.murder();
-    daemon.launch();
-    let after = daemon.wait_state("ear", "RUNNING");
-    assert!(after.pid != before && !after.adopted);
     daemon.close();
 }
 

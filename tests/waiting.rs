@@ -144,6 +144,10 @@ fn the_long_form_shows_use_and_logs() {
     let daemon =
         Daemon::with("[program.web]\ncommand=$ZOO parent web\nautostart=true\nstartsecs=0\n");
     daemon.wait_state("web", "RUNNING");
+    // The kernel counts the memory of a process that has just begun a little late.
+    wait::for_condition("memory in use", || {
+        daemon.ctl("status --long").stdout.contains(" MB  ")
+    });
     let said = daemon.ctl("status --long");
     said.code(0)
         .mentions("NAME ")

@@ -103,6 +103,7 @@ impl Finder<'_> {
                 "stdout_logfile",
                 "stdout_logfile_maxbytes",
                 "stdout_logfile_backups",
+                "stdout_timestamps",
                 "stdout_capture_maxbytes",
                 "stdout_events_enabled",
                 "stdout_syslog",
@@ -116,6 +117,7 @@ impl Finder<'_> {
                 "stderr_logfile",
                 "stderr_logfile_maxbytes",
                 "stderr_logfile_backups",
+                "stderr_timestamps",
                 "stderr_capture_maxbytes",
                 "stderr_events_enabled",
                 "stderr_syslog",
@@ -199,18 +201,19 @@ impl Finder<'_> {
         self.flags("essential", old.essential, *essential);
     }
 
-    fn log(&mut self, keys: [&'static str; 7], old: &LogSettings, new: &LogSettings) {
+    fn log(&mut self, keys: [&'static str; 8], old: &LogSettings, new: &LogSettings) {
         let LogSettings {
             target,
             maxbytes,
             backups,
+            timestamps,
             shown,
             capture_maxbytes,
             events_enabled,
             syslog,
             direct,
         } = new;
-        let [log, size, kept, capture, events, system, own] = keys;
+        let [log, size, kept, times, capture, events, system, own] = keys;
         let daemons = [self.compared.old, self.compared.new].map(|config| &config.daemon);
         let words = daemons.map(|daemon| Some(daemon.stdout.word().to_owned()));
         match (&old.target, target) {
@@ -249,6 +252,7 @@ impl Finder<'_> {
         }
         self.differ(size, &old.maxbytes.to_string(), &maxbytes.to_string());
         self.numbers(kept, old.backups, *backups);
+        self.differ(times, old.timestamps.word(), timestamps.word());
         self.differ(
             capture,
             &old.capture_maxbytes.to_string(),

@@ -7,7 +7,7 @@
 use super::context::{Context, Variables};
 use super::diagnostic::Diagnostic;
 use super::listener::is_listener;
-use super::model::{DaemonSettings, LogSettings, LogTarget};
+use super::model::{DaemonSettings, LogSettings, LogTarget, Timestamps};
 use super::program::Stream;
 use super::readers::boolean;
 use super::sections::Named;
@@ -45,6 +45,9 @@ pub fn apply(
         Some("the daemon reads what an event listener says".to_owned())
     } else if daemon.strip_ansi {
         Some("`strip_ansi` has to remove escape sequences on the way".to_owned())
+    } else if settings.timestamps != Timestamps::None {
+        let times = stream.timestamps_key();
+        Some(format!("`{times}` has to put times before its lines"))
     } else if settings.shown.is_anywhere() {
         Some("its lines are shown on the daemon's standard streams".to_owned())
     } else if settings.capture_maxbytes.0 > 0 || settings.events_enabled || settings.syslog {

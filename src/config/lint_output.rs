@@ -3,7 +3,7 @@
 use super::context::Context;
 use super::diagnostic::Diagnostic;
 use super::lint::is_stream;
-use super::model::{LogSettings, LogTarget};
+use super::model::{LogSettings, LogTarget, Timestamps};
 use super::program::Stream;
 use super::sections::Named;
 use super::source::Span;
@@ -21,26 +21,7 @@ pub fn log(
 ) {
     let table = &program.table;
     if stream == Stream::Stderr && redirect_stderr {
-        let [capture, events, syslog] = stream.taps();
-        for (key, is_on) in [
-            (capture, settings.capture_maxbytes.0 > 0),
-            (events, settings.events_enabled),
-            (syslog, settings.syslog),
-        ] {
-            if let Some(field) = table.field(key).filter(|_| is_on) {
-                context.report(
-                    Diagnostic::warning(
-                        "no-effect",
-                        format!("{} has no effect", table.subject(key)),
-                    )
-                    .at(
-                        field.value.span(),
-                        "standard error goes where standard output goes",
-                    )
-                    .help("leave it out, or remove `redirect_stderr`"),
-                );
-            }
-        }
+        redirected(context, program, stream, settings);
         return;
     }
     let [log, maxbytes, backups] = stream.keys();
@@ -49,6 +30,7 @@ pub fn log(
     let endless = settings.maxbytes.0 == 0;
     let text = table.field(log).map_or("", |field| &field.value.text);
     let streams = value::log_targets(text).is_ok_and(|(_, shown)| shown.is_anywhere());
+    times(context, program, stream, settings);
     match &settings.target {
         LogTarget::Discard if streams => {
             if let (Some(span), true) = (given(log), is_stream(Path::new(text)) && !endless) {
@@ -118,6 +100,54 @@ pub fn log(
                 format!("a log with `{maxbytes}=0` is never rotated"),
             ),
         );
+    }
+}
+
+/// What is asked of a standard error that goes elsewhere.
+fn redirected(
+    context: &mut Context<'_>,
+    program: &Named<'_>,
+    stream: Stream,
+    settings: &LogSettings,
+) {
+    let table = &program.table;
+    let [capture, events, syslog] = stream.taps();
+    for (key, is_on) in [
+        (capture, settings.capture_maxbytes.0 > 0),
+        (events, settings.events_enabled),
+        (syslog, settings.syslog),
+        (
+            stream.timestamps_key(),
+            settings.timestamps != Timestamps::None,
+        ),
+    ] {
+        if let Some(field) = table.field(key).filter(|_| is_on) {
+            context.report(
+                Diagnostic::warning("no-effect", format!("{} has no effect", table.subject(key)))
+                    .at(
+                        field.value.span(),
+                        "standard error goes where standard output goes",
+                    )
+                    .help("leave it out, or remove `redirect_stderr`"),
+            );
+        }
+    }
+}
+
+/// Times before the lines of a log file that there is not.
+fn times(context: &mut Context<'_>, program: &Named<'_>, stream: Stream, settings: &LogSettings) {
+    let key = stream.timestamps_key();
+    let [log, ..] = stream.keys();
+    let is_idle = settings.target == LogTarget::Discard && settings.timestamps != Timestamps::None;
+    if let Some(field) = program.table.field(key).filter(|_| is_idle) {
+        let message = format!("{} has no effect", program.table.subject(key));
+        let reason = format!("there is no log file: see `{log}`");
+        let idle = Diagnostic::warning("no-effect", message).at(field.key_span, reason);
+        context.report(if settings.shown.is_anywhere() {
+            idle.help("for lines on a standard stream, `stdout_timestamps` of the daemon's section decides")
+        } else {
+            idle
+        });
     }
 }
 

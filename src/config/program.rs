@@ -78,6 +78,14 @@ impl Stream {
         }
     }
 
+    /// The key that puts times before the lines of this stream's log.
+    pub fn timestamps_key(self) -> &'static str {
+        match self {
+            Self::Stdout => "stdout_timestamps",
+            Self::Stderr => "stderr_timestamps",
+        }
+    }
+
     fn suffix(self) -> &'static str {
         match self {
             Self::Stdout => "out",
@@ -414,6 +422,11 @@ impl Builder<'_> {
             target: target.unwrap_or(LogTarget::Discard),
             maxbytes: size(context, table, maxbytes, variables),
             backups: number(context, table, backups, variables),
+            timestamps: context
+                .value(table, stream.timestamps_key(), variables, |text, _| {
+                    value::timestamps(text)
+                })
+                .unwrap_or_default(),
             shown,
             direct: false,
             capture_maxbytes: size(context, table, capture, variables),

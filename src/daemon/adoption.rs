@@ -267,6 +267,7 @@ impl Daemon {
                 if let Some(pipe) = pipe {
                     let options = AttachOptions {
                         strip_ansi: settings.launch.strip_ansi,
+                        adopted: true,
                     };
                     let key = key.clone();
                     let stream = StreamId { key, channel };

@@ -348,7 +348,7 @@ impl Daemon {
             ..
         } = self;
         drop((listener, sockets));
-        listeners.outputs.finish(Instant::now() + drain);
+        listeners.finish(Instant::now() + drain);
         if !processes_left && let Err(error) = journal.remove() {
             log::warn!("can't remove the record of processes: {error}");
         }

@@ -136,6 +136,7 @@ impl Daemon {
             } else if let Some(pipe) = pipe {
                 let options = AttachOptions {
                     strip_ansi: settings.launch.strip_ansi,
+                    adopted: false,
                 };
                 self.capture.attach(stream, pid, pipe, log, options);
             } else if log.direct {

@@ -5,13 +5,15 @@
 //! that pipe is full the listener's is not read, so that a slow disk slows only the listener, and memory is bounded.
 //! A pipe is read until its last writer is gone; only the newest one of each listener is the protocol.
 
+use crate::sys::handover::{self, Luggage};
 use crate::sys::pipe;
 use crate::types::ProcessKey;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::{Duration, Instant};
 
 /// The most that is read at once.
@@ -33,6 +35,23 @@ struct Output {
     /// Where it is passed on; `None` discards.
     log: Option<OwnedFd>,
     /// Read and not yet passed on.
+    pending: Vec<u8>,
+}
+
+/// The outputs, written down.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct OutputsState {
+    open: Vec<OutputState>,
+    newest: BTreeMap<ProcessKey, u64>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct OutputState {
+    id: u64,
+    key: ProcessKey,
+    pipe: RawFd,
+    log: Option<RawFd>,
+    #[serde(with = "serde_bytes")]
     pending: Vec<u8>,
 }
 
@@ -59,9 +78,47 @@ pub struct Turn {
 }
 
 impl ListenerOutputs {
-    /// Whether no listener has anything left to say.
-    pub fn is_empty(&self) -> bool {
-        self.open.is_empty()
+    /// What is to be written down of them, for the next image.
+    pub fn export(&self, luggage: &mut Luggage) -> Result<OutputsState, Errno> {
+        let open = self.open.iter().map(|(&id, output)| {
+            let log = output.log.as_ref();
+            Ok(OutputState {
+                id,
+                key: output.key.clone(),
+                pipe: luggage.pack(&output.pipe)?,
+                log: log.map(|log| luggage.pack(log)).transpose()?,
+                pending: output.pending.clone(),
+            })
+        });
+        Ok(OutputsState {
+            open: open.collect::<Result<_, _>>()?,
+            newest: self.newest.clone(),
+        })
+    }
+
+    /// Those of another image. One whose pipe did not arrive has ended.
+    pub fn import(state: OutputsState) -> Self {
+        let open = state.open.into_iter().filter_map(|output| {
+            // Both are taken, so that neither stays behind without an owner.
+            let pipe = handover::inherit(output.pipe);
+            let log = output.log.and_then(handover::inherit);
+            let taken = Output {
+                key: output.key,
+                pipe: pipe?,
+                log,
+                pending: output.pending,
+            };
+            Some((output.id, taken))
+        });
+        Self {
+            open: open.collect(),
+            newest: state.newest,
+        }
+    }
+
+    /// Each output, and what is to be watched of it.
+    pub fn watches(&self) -> impl Iterator<Item = (u64, Watch)> {
+        self.open.iter().map(|(&id, output)| (id, output.watch()))
     }
 
     /// A listener has a new process. Returns the end of our pipe that the capture thread is to read, if it is logged.
@@ -316,6 +373,39 @@ mod tests {
         assert_eq!((id, turn.after), (2, Watch::Pipe));
         assert_eq!(turn.said, Some((key(), b"new".to_vec())));
         assert!(outputs.last_words(&key()).is_none());
+    }
+
+    #[test]
+    fn the_next_image_goes_on_where_a_log_was_full() {
+        let mut outputs = ListenerOutputs::default();
+        let (pipe, writer) = pipe::relay().unwrap();
+        let log = outputs.open(7, key(), pipe, true).unwrap().unwrap();
+        let mut sent = 0;
+        while outputs.serve(7).unwrap().after == Watch::Pipe {
+            sent += write(&writer, &[b'x'; 4096]).unwrap();
+        }
+        let mut luggage = Luggage::default();
+        let state = outputs.export(&mut luggage).unwrap();
+        assert_eq!(luggage.numbers().len(), 2);
+        // As over an execution: whoever owned them is gone, and they are still open.
+        std::mem::forget((outputs, luggage));
+        let mut outputs = ListenerOutputs::import(state);
+        let watches: Vec<_> = outputs.watches().collect();
+        assert_eq!(watches, [(7, Watch::Log)]);
+        sent += write(&writer, b"last").unwrap();
+        let mut logged = Vec::new();
+        let mut said = Vec::new();
+        while logged.len() < sent {
+            logged.extend(read_all(&log));
+            let turn = outputs.serve(7).unwrap();
+            said.extend(turn.said.into_iter().flat_map(|(_, data)| data));
+        }
+        assert_eq!(said, b"last", "the rest was told before");
+        assert!(logged.ends_with(b"xlast"));
+        drop(writer);
+        assert_eq!(outputs.serve(7).unwrap().after, Watch::Nothing);
+        outputs.close(7);
+        assert_eq!(nix::unistd::read(&log, &mut [0; 8]), Ok(0));
     }
 
     #[test]

@@ -4,30 +4,33 @@
 //! daemon's own life, from clients, and from what programs write. A listener is an ordinary process to the engine. It is never
 //! waited for: what it does not read waits in memory, and it gets no second event before it has dealt with the first.
 
-use super::capture::{AttachOptions, StreamId};
+use super::capture::{AttachOptions, StreamId, Wanted};
 use super::event_loop::{Daemon, Wake};
 use super::inputs::Progress;
-use super::listener_output::{ListenerOutputs, Turn, Watch};
+use super::listener_output::{ListenerOutputs, OutputsState, Turn, Watch};
 use super::sentences;
 use super::ticks::Ticks;
 use crate::config::model::{Config, GroupKind, LogTarget, ProcessSettings};
 use crate::engine::view::State;
 use crate::engine::{self, action::StateChange};
-use crate::events::{Effect, Event, Events, Stream};
+use crate::events::{self, Effect, Event, Events, Stream};
 use crate::sys::clock;
+use crate::sys::handover::Luggage;
 use crate::sys::poller::Interest;
 use crate::types::{EventType, GroupName, Monotonic, Pid, ProcessKey};
 use crate::wire::Channel;
+use nix::errno::Errno;
+use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 /// Everything about events and listeners that the loop holds.
 #[derive(Debug)]
 pub struct Listeners {
     events: Events,
-    pub(super) outputs: ListenerOutputs,
+    outputs: ListenerOutputs,
     ticks: Ticks,
     /// When the clock is to be looked at again.
     tick_at: Option<Monotonic>,
@@ -36,7 +39,48 @@ pub struct Listeners {
     closing_told: bool,
 }
 
+/// All of it, written down.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ListenersState {
+    /// The pools.
+    pub events: events::Snapshot,
+    /// What listeners say.
+    pub outputs: OutputsState,
+    /// The time that was told last.
+    pub ticks: Ticks,
+    /// Whether the end of everything was told.
+    pub closing_told: bool,
+}
+
 impl Listeners {
+    /// What is to be written down of it, for the next image.
+    pub fn export(&self, luggage: &mut Luggage) -> Result<ListenersState, Errno> {
+        Ok(ListenersState {
+            events: self.events.export(),
+            outputs: self.outputs.export(luggage)?,
+            ticks: self.ticks.clone(),
+            closing_told: self.closing_told,
+        })
+    }
+
+    /// Goes on where another image was. `config` is what is active, which the pools were made from.
+    pub fn import(identifier: String, config: Arc<Config>, state: ListenersState) -> Self {
+        let ListenersState {
+            events,
+            outputs,
+            ticks,
+            closing_told,
+        } = state;
+        Self {
+            events: Events::import(identifier, events),
+            outputs: ListenerOutputs::import(outputs),
+            ticks,
+            tick_at: None,
+            config: Some(config),
+            closing_told,
+        }
+    }
+
     /// No listeners yet. `identifier` is the daemon's.
     pub fn new(identifier: String) -> Self {
         Self {
@@ -50,23 +94,30 @@ impl Listeners {
     }
 
     /// How a listener is doing; `None` for a process that is none.
-    pub fn view(&self, key: &ProcessKey) -> Option<crate::events::ListenerView> {
+    pub fn view(&self, key: &ProcessKey) -> Option<events::ListenerView> {
         self.events.view(key)
     }
 
-    /// Whether anybody listens to what programs say between the marks.
-    pub fn hear_communication(&self) -> bool {
-        self.events
-            .anybody_listens_to(EventType::ProcessCommunicationStdout)
-            || self
-                .events
-                .anybody_listens_to(EventType::ProcessCommunicationStderr)
+    /// What of the programs' output anybody listens to.
+    pub fn wanted(&self) -> Wanted {
+        use EventType::{
+            ProcessCommunicationStderr, ProcessCommunicationStdout, ProcessLogStderr,
+            ProcessLogStdout,
+        };
+        let any = |kinds: [EventType; 2]| {
+            kinds
+                .into_iter()
+                .any(|kind| self.events.anybody_listens_to(kind))
+        };
+        Wanted {
+            communicated: any([ProcessCommunicationStdout, ProcessCommunicationStderr]),
+            logged: any([ProcessLogStdout, ProcessLogStderr]),
+        }
     }
 
-    /// Whether anybody listens to what programs write.
-    pub fn hear_logs(&self) -> bool {
-        self.events.anybody_listens_to(EventType::ProcessLogStdout)
-            || self.events.anybody_listens_to(EventType::ProcessLogStderr)
+    /// Passes on what listeners said last, and closes everything.
+    pub fn finish(self, deadline: Instant) {
+        self.outputs.finish(deadline);
     }
 
     /// When to call [`Daemon::tend_listeners`] if nothing else happens before.
@@ -94,6 +145,16 @@ impl Daemon {
         self.listeners.config = Some(config);
         self.want_events();
         self.publish_event(Event::running());
+    }
+
+    /// Goes on with listeners that another image had. They are told nothing of it.
+    pub(super) fn welcome_listeners(&mut self, listeners: Listeners) {
+        let watches: Vec<_> = listeners.outputs.watches().collect();
+        self.listeners = listeners;
+        for (id, watch) in watches {
+            self.watch_output(id, watch);
+        }
+        self.want_events();
     }
 
     /// The engine has taken a step, whose actions are still to be carried out.
@@ -174,6 +235,7 @@ impl Daemon {
                 };
                 let options = AttachOptions {
                     strip_ansi: settings.launch.strip_ansi,
+                    adopted: false,
                 };
                 self.capture
                     .attach(stream, pid, log, &settings.stdout, options);

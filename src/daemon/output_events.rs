@@ -9,11 +9,11 @@ use nix::errno::Errno;
 impl Daemon {
     /// Says which events of the programs' output are of use to anybody.
     pub(super) fn want_events(&self) {
+        let wanted = self.listeners.wanted();
         self.capture.want(Wanted {
             // The log has a line for each as well.
-            communicated: self.listeners.hear_communication()
-                || log::log_enabled!(log::Level::Debug),
-            logged: self.listeners.hear_logs(),
+            communicated: wanted.communicated || log::log_enabled!(log::Level::Debug),
+            ..wanted
         });
     }
 

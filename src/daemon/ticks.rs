@@ -6,6 +6,7 @@
 
 use crate::events::Event;
 use crate::types::EventType;
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// The periods, in seconds.
@@ -19,7 +20,7 @@ const PERIODS: [(EventType, u64); 3] = [
 const LONGEST: Duration = Duration::from_mins(1);
 
 /// The slices of time that were seen last.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Ticks {
     slices: [Option<u64>; 3],
 }

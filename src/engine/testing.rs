@@ -39,6 +39,7 @@ pub fn settings(name: &str) -> ProcessSettings {
         target: LogTarget::Discard,
         maxbytes: ByteSize(0),
         backups: 0,
+        timestamps: crate::config::model::Timestamps::None,
         shown: ShownOn::default(),
         direct: false,
         capture_maxbytes: ByteSize(0),

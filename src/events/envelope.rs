@@ -3,6 +3,7 @@
 use super::event::Event;
 use crate::config::model::PayloadLength;
 use crate::types::GroupName;
+use serde::{Deserialize, Serialize};
 
 /// What a header says besides the event itself.
 #[derive(Debug, Clone, Copy)]
@@ -43,7 +44,7 @@ impl Header<'_> {
 }
 
 /// Numbers events from 0; after the largest that Supervisor knows it begins anew.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(super) struct Serial(u64);
 
 impl Serial {

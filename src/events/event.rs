@@ -5,10 +5,11 @@
 use crate::engine::action::StateChange;
 use crate::engine::view::State;
 use crate::types::{EventType, Pid, ProcessKey};
+use serde::{Deserialize, Serialize};
 use std::fmt::Write;
 
 /// Something that happened.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
     /// Its kind, never a family.
     pub kind: EventType,

@@ -14,6 +14,7 @@
 //! nothing that it says makes it remember more than a line: of a result only its beginning is kept.
 
 use super::event::text_of;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// What a listener says when it takes an event.
@@ -63,7 +64,7 @@ pub(super) enum Heard<T> {
 }
 
 /// One listener, and the event that it has.
-#[derive(Debug)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Listener<T> {
     stage: Stage<T>,
     /// Whether its process counts as started.
@@ -72,22 +73,26 @@ pub(super) struct Listener<T> {
     pub deaf: bool,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 enum Stage<T> {
     /// With the beginning of a word.
-    Acknowledged(Vec<u8>),
+    Acknowledged(#[serde(with = "serde_bytes")] Vec<u8>),
     Ready,
     Busy(T, Answer),
     Unknown,
 }
 
 /// As much of a result as has come.
-#[derive(Debug)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 enum Answer {
     /// The beginning of its line.
-    Line(Vec<u8>),
+    Line(#[serde(with = "serde_bytes")] Vec<u8>),
     /// How many bytes are yet to come, and the first of those that came: enough to tell `OK` from all others.
-    Body { left: u64, first: Vec<u8> },
+    Body {
+        left: u64,
+        #[serde(with = "serde_bytes")]
+        first: Vec<u8>,
+    },
 }
 
 impl<T> Listener<T> {

@@ -11,10 +11,14 @@
 //! - Memory is bounded: by the pools' `buffer_size`, and by one event and a line of text for each listener.
 //! - Nobody waits for a listener.
 //!
+//! All of it can be written down and gone on with ([`Snapshot`]): a listener does not notice that it talks to another image of
+//! the daemon.
+//!
 //! Not here: where events come from, descriptors, and words for people.
 
 mod envelope;
 mod event;
+mod handover;
 mod listener;
 mod note;
 mod pool;
@@ -22,6 +26,7 @@ mod pool;
 mod tests;
 
 pub use event::{Event, Stream};
+pub use handover::Snapshot;
 pub use listener::ListenerState;
 pub use note::Note;
 pub use pool::ListenerView;

@@ -15,6 +15,7 @@ use super::listener::{Heard, Listener, ListenerState};
 use super::note::Note;
 use crate::config::model::PoolSettings;
 use crate::types::{GroupName, Monotonic, ProcessKey, ProcessName};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,14 +26,14 @@ const FIRST_REST: Duration = Duration::from_millis(100);
 const LONGEST_REST: Duration = Duration::from_secs(10);
 
 /// An event with its number among all.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Numbered {
     pub serial: u64,
     pub event: Event,
 }
 
 /// An event that waits, or that a listener has.
-#[derive(Debug)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Entry {
     numbered: Arc<Numbered>,
     pool_serial: u64,
@@ -42,7 +43,7 @@ struct Entry {
 }
 
 /// See the module's documentation.
-#[derive(Debug)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Pool {
     name: GroupName,
     settings: PoolSettings,

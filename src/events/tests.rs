@@ -314,6 +314,95 @@ fn a_pool_that_is_removed_listens_no_more() {
     assert_eq!(ready(&mut events, "l"), ["l ACKNOWLEDGED READY"]);
 }
 
+/// The same pools in the next image of the daemon: written down as bytes, and read again.
+fn upgraded(events: &Events) -> Events {
+    let mut bytes = Vec::new();
+    ciborium::into_writer(&events.export(), &mut bytes).unwrap();
+    let snapshot = ciborium::from_reader(bytes.as_slice()).unwrap();
+    Events::import("test".to_owned(), snapshot)
+}
+
+#[test]
+fn every_byte_that_a_listener_says_may_be_the_last_one_before_an_upgrade() {
+    let mut events = events(&[("l", 10)]);
+    ready(&mut events, "l");
+    for _ in 0..3 {
+        remote(&mut events);
+    }
+    // Once to the first event, which is rejected, then to all of them.
+    let said = b"RESULT 4\nFAILREADY\nRESULT 2\nOKREADY\nRESULT 2\nOKREADY\nRESULT 2\nOKREADY\n";
+    let mut told = Vec::new();
+    for byte in said {
+        events = upgraded(&events);
+        told.extend(words(&events.heard(at(0), &key("l"), &[*byte])));
+    }
+    let interesting: Vec<&str> = told
+        .iter()
+        .map(String::as_str)
+        .filter(|word| !word.contains("ACKNOWLEDGED"))
+        .collect();
+    assert_eq!(
+        interesting,
+        [
+            "l rejected",
+            "l requeued 0 (2/10)",
+            "l <- 0/0 REMOTE_COMMUNICATION",
+            "l sent 0",
+            "l processed",
+            "l <- 1/1 REMOTE_COMMUNICATION",
+            "l sent 1",
+            "l processed",
+            "l <- 2/2 REMOTE_COMMUNICATION",
+            "l sent 2",
+            "l processed",
+        ]
+    );
+    assert_eq!(events.view(&key("l")).unwrap().rejected, 1);
+    // The numbers go on, under the name that the daemon has now.
+    let mut events = Events::import("other".to_owned(), events.export());
+    let effects = events.publish(at(0), Event::remote("t", "d"));
+    let Effect::Deliver { data, .. } = &effects[0] else {
+        panic!("{effects:?}");
+    };
+    let header = String::from_utf8_lossy(data);
+    assert!(
+        header.starts_with("ver:3.0 server:other serial:3 pool:l poolserial:3 "),
+        "{header}"
+    );
+}
+
+#[test]
+fn what_is_known_of_a_listener_passes_to_the_next_image() {
+    let mut events = events(&[("deaf", 10), ("lost", 10), ("slow", 1)]);
+    for name in ["deaf", "lost", "slow"] {
+        ready(&mut events, name);
+    }
+    remote(&mut events);
+    events.undelivered(at(0), &key("deaf"));
+    events.heard(at(0), &key("lost"), b"what?\n");
+    for _ in 0..2 {
+        remote(&mut events);
+    }
+    // One that was rejected twice rests on.
+    events.heard(at(0), &key("slow"), b"RESULT 4\nFAILREADY\n");
+    events.heard(at(0), &key("slow"), b"RESULT 4\nFAILREADY\n");
+    let deadline = events.next_deadline();
+    assert!(deadline.is_some());
+    let view = |events: &Events| ["deaf", "lost", "slow"].map(|name| events.view(&key(name)));
+    let mut after = upgraded(&events);
+    assert_eq!(view(&after), view(&events));
+    assert_eq!(after.next_deadline(), deadline);
+    assert_eq!(after.everything_is_heard(), events.everything_is_heard());
+    let later = at(60_000);
+    assert_eq!(words(&after.tick(later)), words(&events.tick(later)));
+    assert_eq!(words(&after.ended(later, &key("deaf"))), [""; 0]);
+    assert_eq!(
+        ready(&mut after, "deaf").last().unwrap(),
+        "deaf sent 0",
+        "what it could not be given still waits for its successor"
+    );
+}
+
 /// What can happen to a pool with three listeners.
 #[derive(Debug, Clone)]
 enum Op {
@@ -324,6 +413,7 @@ enum Op {
     Unwritten(u8),
     End(u8),
     Wait(u64),
+    Upgrade,
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -343,6 +433,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => who().prop_map(Op::Unwritten),
         1 => who().prop_map(Op::End),
         2 => (0_u64..500).prop_map(Op::Wait),
+        2 => Just(Op::Upgrade),
     ]
 }
 
@@ -417,6 +508,10 @@ proptest! {
                 Op::Wait(millis) => {
                     now += millis;
                     events.tick(at(now))
+                }
+                Op::Upgrade => {
+                    events = upgraded(&events);
+                    Vec::new()
                 }
             };
             ledger.take(&effects);

@@ -45,8 +45,10 @@ fn programs_that_find_no_descriptors_wait_and_the_operator_is_served() {
         assert!(errnos(&scene).iter().all(|&errno| errno == libc::EMFILE));
         // Nobody is given up, for it is not the programs' fault; and several operators can look at the same time.
         let clients: Vec<Client> = (0..3).map(|_| scene.client()).collect();
-        scene.ctl("status web:0").code(0);
-        scene.ctl("tail web:0").code(0);
+        // The daemon may not have seen yet that those who looked before are gone.
+        for words in ["status web:0", "tail web:0"] {
+            wait::for_condition("another to be served", || scene.ctl(words).code == 0);
+        }
         drop(clients);
         // Those who wait start as soon as there is room, as many as it is enough for.
         let in_state = |state: &str| -> Vec<String> {

@@ -70,9 +70,10 @@ impl LineFormat {
 }
 
 /// The time that stands before a line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Timestamps {
     /// None.
+    #[default]
     None,
     /// `2026-11-24T08:49:01.123Z`.
     Rfc3339,
@@ -87,6 +88,15 @@ impl Timestamps {
         ("rfc3339", Self::Rfc3339),
         ("unix", Self::Unix),
     ];
+
+    /// The word that a file has for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Rfc3339 => "rfc3339",
+            Self::Unix => "unix",
+        }
+    }
 }
 
 /// Standard streams of the daemon.
@@ -114,6 +124,9 @@ pub struct LogSettings {
     pub maxbytes: ByteSize,
     /// Rotated files that are kept; 0 discards the full file.
     pub backups: u32,
+    /// The time before each line of the file.
+    #[serde(default)]
+    pub timestamps: Timestamps,
     /// Standard streams of the daemon that its lines are shown on.
     pub shown: ShownOn,
     /// The program writes the file itself. Only where nothing needs to see the bytes on their way.
@@ -142,6 +155,7 @@ impl LogSettings {
             target,
             maxbytes: _,
             backups: _,
+            timestamps: _,
             shown,
             direct,
             capture_maxbytes,

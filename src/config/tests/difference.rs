@@ -73,6 +73,11 @@ fn every_key_that_differs_is_named_with_its_line() {
             "stdout_logfile_maxbytes! 50MB 1KB 5",
         ),
         ("stderr_logfile_backups=2", "stderr_logfile_backups! 10 2 5"),
+        ("stdout_timestamps=unix", "stdout_timestamps! none unix 5"),
+        (
+            "stderr_timestamps=rfc3339",
+            "stderr_timestamps! none rfc3339 5",
+        ),
         ("numprocs_start=4", "numprocs_start 0 4 5"),
         (
             "stdout_capture_maxbytes=1KB",

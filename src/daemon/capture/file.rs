@@ -24,6 +24,8 @@
 use super::inflight::Place;
 use super::open::{Creation, Directory, Opened, is_own_descriptor, look};
 use super::queue::Restored;
+use super::stamp::LastLine;
+use crate::config::model::LogSettings;
 use nix::errno::Errno;
 use nix::fcntl::renameat;
 use std::ffi::{OsStr, OsString};
@@ -50,6 +52,15 @@ pub(super) struct Limits {
     pub(super) backups: u32,
 }
 
+impl Limits {
+    pub(super) fn of(settings: &LogSettings) -> Self {
+        Self {
+            maxbytes: settings.maxbytes.0,
+            backups: settings.backups,
+        }
+    }
+}
+
 /// What became of a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Written {
@@ -70,6 +81,8 @@ pub(super) struct LogFile {
     /// Grows with every write and is corrected from time to time, since others may append or truncate.
     size: u64,
     ends_with_line: bool,
+    /// Whose line it is otherwise. Kept through rotation and reopening, as the line goes on.
+    pub(super) last_line: LastLine,
     looked_at: Instant,
     /// Why the last write failed, and until when no other is tried.
     blocked: Option<(Errno, Instant)>,
@@ -97,6 +110,7 @@ impl LogFile {
             opened: None,
             size: 0,
             ends_with_line: true,
+            last_line: LastLine::default(),
             looked_at: now,
             blocked: None,
             disorder: None,
@@ -144,6 +158,10 @@ impl LogFile {
     /// Whether its content can be read back.
     pub(super) fn is_regular(&self) -> bool {
         self.opened.as_ref().is_some_and(Opened::is_regular)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.is_regular() && self.size == 0
     }
 
     /// What is wrong with it: the last write failed, or it is written but cannot be rotated or re-created.

@@ -10,7 +10,8 @@ use super::stream::{Account, Health};
 use super::strip::AnsiStripper;
 use super::taps::{Taps, Wishes};
 use super::thread::Worker;
-use super::{Capture, FollowTarget, StreamId};
+use super::{AttachOptions, Capture, FollowTarget, StreamId, Wanted};
+use crate::config::model::Timestamps;
 use crate::daemon::lines::{FeedState, Lines};
 use crate::types::Pid;
 use serde::{Deserialize, Serialize};
@@ -61,6 +62,11 @@ struct StreamState {
     /// Where in an escape sequence it is, if such are removed.
     stripper: Option<AnsiStripper>,
     taps: Option<Box<Taps>>,
+    /// What stands before its lines in the file, and whether one of them is under way there.
+    #[serde(default)]
+    timestamps: Timestamps,
+    #[serde(default)]
+    within_line: bool,
     /// Where its lines are shown, and the line that is not complete.
     feed: Option<FeedState>,
 }
@@ -146,11 +152,14 @@ impl Worker {
         // The pipe of a process's predecessor comes before its own, as it did.
         for number in first.into_iter().chain(last) {
             if let Some(source) = self.sources.remove(number) {
+                let within_line = self.is_within_line(number, source.file);
                 work.state.streams.push(StreamState {
                     file: file_of(&mut self.files, source.file),
                     stream: source.stream,
                     stripper: source.stripper,
                     taps: source.taps,
+                    timestamps: source.timestamps,
+                    within_line,
                     feed: source.feed.map(|feed| feed.export()),
                 });
                 work.pipes.push(source.pipe);
@@ -218,9 +227,12 @@ impl Capture {
         followed: Vec<(u64, FollowTarget)>,
         inflight: Option<&Path>,
         lines: Lines,
+        wanted: Wanted,
     ) -> io::Result<Self> {
         let mut capture = Self::prepare(PathBuf::from(super::syslog::SOCKET), identity)?;
         capture.lines = Some(lines);
+        // Known before anything is read, so that no event is passed over.
+        capture.want(wanted);
         let WorkState {
             streams,
             main,
@@ -287,7 +299,8 @@ impl Capture {
                     }),
                     // What these would ask for is in what is restored.
                     pid: own?,
-                    strip_ansi: false,
+                    options: AttachOptions::default(),
+                    timestamps: source.timestamps,
                     wishes: Wishes::default(),
                     feed: source
                         .feed
@@ -300,6 +313,7 @@ impl Capture {
                         stripper: source.stripper,
                         taps: source.taps,
                         file: file.map(FileState::restored),
+                        within_line: source.within_line,
                     })),
                 })))
             });

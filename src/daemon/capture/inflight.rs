@@ -13,6 +13,7 @@
 
 use super::file::{Limits, LogFile};
 use super::open::Directory;
+use super::stamp::Stamp;
 use super::strip::AnsiStripper;
 use crate::sys::mapping::Mapping;
 use nix::errno::Errno;
@@ -53,6 +54,9 @@ struct Claim {
     count: usize,
     /// Where in an escape sequence they begin, if such are removed.
     stripper: Option<AnsiStripper>,
+    /// What stands before their lines in the log, if something does.
+    #[serde(default)]
+    stamp: Option<Stamp>,
     /// The log before.
     place: Option<Place>,
 }
@@ -109,7 +113,7 @@ impl Inflight {
     pub(super) fn begin(
         &mut self,
         log: &LogFile,
-        stripper: Option<AnsiStripper>,
+        (stripper, stamp): (Option<AnsiStripper>, Option<Stamp>),
         count: usize,
     ) -> &mut [u8] {
         let count = count.min(self.capacity);
@@ -121,6 +125,7 @@ impl Inflight {
                 backups,
                 count,
                 stripper,
+                stamp,
                 place: log.place(),
             });
             let memory = self.memory.bytes_mut();
@@ -243,6 +248,9 @@ pub(super) fn finish(path: &Path) -> io::Result<Option<(PathBuf, usize)>> {
         let count = stripper.strip(&mut kept);
         kept.truncate(count);
     }
+    if let Some(stamp) = &claim.stamp {
+        kept = stamp.apply(&kept);
+    }
     let missing = kept.get(written(&claim, &kept)..).unwrap_or_default();
     if missing.is_empty() {
         return Ok(None);
@@ -334,7 +342,9 @@ fn tail_from(path: &Path, before: Place) -> Option<(bool, Vec<u8>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::model::Timestamps;
     use std::fs;
+    use std::time::SystemTime;
 
     struct Rig {
         directory: tempfile::TempDir,
@@ -364,15 +374,29 @@ mod tests {
 
         /// A daemon that reads `data` and is killed after it has written so many bytes of it; `None` before the read.
         fn killed(&self, limits: Limits, data: &[u8], written: Option<usize>) {
+            self.killed_with(limits, Timestamps::None, data, written);
+        }
+
+        fn killed_with(
+            &self,
+            limits: Limits,
+            form: Timestamps,
+            data: &[u8],
+            written: Option<usize>,
+        ) {
             let mut log = self.log(limits);
+            let stamp = log.stamp(1, form, SystemTime::UNIX_EPOCH);
+            let text = stamp
+                .as_ref()
+                .map_or(data.to_vec(), |stamp| stamp.apply(data));
             let mut inflight = Inflight::new(Some(&self.path("inflight")), 1024).unwrap();
-            let buffer = inflight.begin(&log, None, data.len());
+            let buffer = inflight.begin(&log, (None, stamp), data.len());
             if let Some(written) = written {
                 buffer.copy_from_slice(data);
                 if written > 0 {
                     inflight.read();
                 }
-                log.write(&data[..written], Instant::now());
+                log.write(&text[..written], Instant::now());
             }
             // Without an end.
             std::mem::forget(inflight);
@@ -419,6 +443,20 @@ mod tests {
     }
 
     #[test]
+    fn what_is_missing_has_the_times_that_it_was_to_have() {
+        let text = "\n0.000 one two three four\n0.000 five\n0.000 si";
+        for written in 1..=text.len() {
+            let rig = Rig::new();
+            fs::write(rig.path("log"), "cut").unwrap();
+            let data = b"one two three four\nfive\nsi";
+            rig.killed_with(NEVER, Timestamps::Unix, data, Some(written));
+            let missing = text.len() - written;
+            assert_eq!(rig.finish().unwrap_or(0), missing, "{written}");
+            assert_eq!(rig.read("log"), format!("cut{text}"), "{written}");
+        }
+    }
+
+    #[test]
     fn a_rotation_in_the_middle_is_taken_into_account() {
         let limits = Limits {
             maxbytes: 12,
@@ -441,7 +479,9 @@ mod tests {
         let rig = Rig::new();
         let log = rig.log(NEVER);
         let mut inflight = Inflight::new(Some(&rig.path("inflight")), 1024).unwrap();
-        inflight.begin(&log, None, 5).copy_from_slice(b"12345");
+        inflight
+            .begin(&log, (None, None), 5)
+            .copy_from_slice(b"12345");
         inflight.read();
         assert_eq!(inflight.data(5), b"12345");
         inflight.end();

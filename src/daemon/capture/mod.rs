@@ -32,6 +32,7 @@ mod queue;
 mod recognize;
 mod slab;
 mod stall;
+mod stamp;
 mod stream;
 mod strip;
 mod syslog;
@@ -82,6 +83,8 @@ pub struct StreamId {
 pub struct AttachOptions {
     /// Remove terminal escape sequences.
     pub strip_ansi: bool,
+    /// Its program was started by a daemon that was killed, and may have begun a line.
+    pub adopted: bool,
 }
 
 /// Which events of the programs' output somebody wants. What nobody wants is not even posted.
@@ -341,7 +344,8 @@ impl Capture {
             health,
             path,
             limits: Limits::of(settings),
-            strip_ansi: options.strip_ansi,
+            options,
+            timestamps: settings.timestamps,
             feed,
             wishes: Wishes::of(settings),
             restored: None,
@@ -358,10 +362,13 @@ impl Capture {
         self.shared.want(wanted);
     }
 
-    /// New limits for the file of a stream, from its next output on.
+    /// New limits and times for the file of a stream, from its next output on.
     pub fn relimit(&self, stream: StreamId, settings: &LogSettings) {
-        let limits = Limits::of(settings);
-        self.shared.ask(Command::Relimit { stream, limits });
+        self.shared.ask(Command::Relimit {
+            stream,
+            limits: Limits::of(settings),
+            timestamps: settings.timestamps,
+        });
     }
 
     /// Forgets the accounts of a process that is no longer configured. Its files are closed already, except where a
@@ -497,13 +504,4 @@ impl Drop for Capture {
 /// written here; what cannot be opened at once, such as a FIFO without a reader, is refused.
 pub fn open_for_program(path: &Path) -> io::Result<OwnedFd> {
     Ok(open::for_program(path)?)
-}
-
-impl Limits {
-    fn of(settings: &LogSettings) -> Self {
-        Self {
-            maxbytes: settings.maxbytes.0,
-            backups: settings.backups,
-        }
-    }
 }

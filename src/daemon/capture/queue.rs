@@ -8,7 +8,8 @@ use super::file::Limits;
 use super::stream::Health;
 use super::strip::AnsiStripper;
 use super::taps::{Taps, Wishes};
-use super::{CaptureEvent, FollowTarget, LogRef, StreamId, Wanted};
+use super::{AttachOptions, CaptureEvent, FollowTarget, LogRef, StreamId, Wanted};
+use crate::config::model::Timestamps;
 use crate::daemon::lines::{Feed, Lines};
 use crate::sys::waker::Waker;
 use crate::types::{Pid, ProcessKey};
@@ -42,6 +43,7 @@ pub(super) enum Command {
     Relimit {
         stream: StreamId,
         limits: Limits,
+        timestamps: Timestamps,
     },
     /// A process was started that writes the log of this stream itself.
     Renew(StreamId),
@@ -91,6 +93,8 @@ pub(super) struct Reading {
     pub(super) stripper: Option<AnsiStripper>,
     pub(super) taps: Option<Box<Taps>>,
     pub(super) file: Option<Restored>,
+    /// A line of it is under way in the file.
+    pub(super) within_line: bool,
 }
 
 /// What is known of a file from whoever wrote it before.
@@ -111,7 +115,8 @@ pub(super) struct Attach {
     /// `None` discards.
     pub(super) path: Option<PathBuf>,
     pub(super) limits: Limits,
-    pub(super) strip_ansi: bool,
+    pub(super) options: AttachOptions,
+    pub(super) timestamps: Timestamps,
     /// Shows its lines.
     pub(super) feed: Option<Box<Feed>>,
     pub(super) wishes: Wishes,

@@ -6,15 +6,18 @@
 use super::file::LogFile;
 use super::inflight::Inflight;
 use super::queue::Shared;
+use super::stamp::Stamp;
 use super::strip::AnsiStripper;
 use super::taps::Taps;
 use super::thread::tell;
 use super::{LogHealth, StreamId};
+use crate::config::model::Timestamps;
 use crate::daemon::lines::Feed;
 use crate::sys::pipe;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
@@ -33,6 +36,8 @@ pub(super) struct Source {
     /// Number of its file; `None` discards.
     pub(super) file: Option<u32>,
     pub(super) stripper: Option<AnsiStripper>,
+    /// What stands before its lines in the file.
+    pub(super) timestamps: Timestamps,
     /// Shows its lines on the daemon's standard streams.
     pub(super) feed: Option<Box<Feed>>,
     /// What else is done with its bytes; most streams ask for nothing else.
@@ -52,7 +57,11 @@ pub(super) enum Intake {
 
 impl Source {
     /// Reads once, as much as is there and fits, and says to `buffer` what is being done.
-    pub(super) fn read(&mut self, buffer: &mut Inflight, log: Option<&LogFile>) -> Intake {
+    pub(super) fn read(
+        &mut self,
+        buffer: &mut Inflight,
+        log: Option<(&LogFile, Option<Stamp>)>,
+    ) -> Intake {
         let count = match pipe::waiting(&self.pipe) {
             Ok(0) => return self.look(),
             Ok(count) => count,
@@ -60,7 +69,7 @@ impl Source {
             Err(_) => return Intake::End,
         };
         let place = match log {
-            Some(log) => buffer.begin(log, self.stripper, count),
+            Some((log, stamp)) => buffer.begin(log, (self.stripper, stamp), count),
             None => buffer.buffer(count),
         };
         let read = loop {
@@ -193,21 +202,35 @@ impl Health {
         }
     }
 
-    /// Writes `data` to `file`, preceded by a line about what was lost before.
-    pub(super) fn write(&self, file: &mut LogFile, data: &[u8], now: Instant) -> Option<Notice> {
+    /// Writes `data` to `file`, preceded by a line about what was lost before, and each line by its time if it has one.
+    /// Returns what is, or would be, in the file, but for that first line.
+    pub(super) fn write<'d>(
+        &self,
+        file: &mut LogFile,
+        data: &'d [u8],
+        mut stamp: Option<Stamp>,
+        now: Instant,
+    ) -> (Cow<'d, [u8]>, Option<Notice>) {
         let mut episode = self.episode();
+        let mut marked = true;
         if episode.unmarked > 0 {
-            let line = marker(episode.unmarked, file.ends_with_line());
-            if file.write(line.as_bytes(), now).failure.is_some() {
-                self.lose(&mut episode, data.len() as u64);
-                return self.judge(&mut episode, file.trouble(), now);
-            }
-            episode.unmarked = 0;
+            let time = stamp.as_mut().map_or("", Stamp::before_own_line);
+            let line = marker(episode.unmarked, file.ends_with_line(), time);
+            marked = file.write(line.as_bytes(), now).failure.is_none();
         }
-        let written = file.write(data, now);
-        let lost = data.len().saturating_sub(written.bytes);
-        self.lose(&mut episode, lost as u64);
-        self.judge(&mut episode, file.trouble(), now)
+        let text = match &stamp {
+            Some(stamp) => Cow::Owned(stamp.apply(data)),
+            None => Cow::Borrowed(data),
+        };
+        let mut own = 0;
+        if marked {
+            episode.unmarked = 0;
+            let written = file.write(&text, now).bytes;
+            own = stamp.map_or(written, |stamp| stamp.own_bytes(data, written));
+        }
+        self.lose(&mut episode, data.len().saturating_sub(own) as u64);
+        let notice = self.judge(&mut episode, file.trouble(), now);
+        (text, notice)
     }
 
     /// Counts bytes that were lost before they came to a file.
@@ -262,9 +285,9 @@ impl Health {
 }
 
 /// The line that stands for lost bytes.
-fn marker(lost: u64, at_line_start: bool) -> String {
+fn marker(lost: u64, at_line_start: bool, time: &str) -> String {
     let break_line = if at_line_start { "" } else { "\n" };
-    format!("{break_line}[taskmaster: {lost} bytes lost]\n")
+    format!("{break_line}{time}[taskmaster: {lost} bytes lost]\n")
 }
 
 #[cfg(test)]
@@ -315,7 +338,7 @@ mod tests {
         };
         let mut file = LogFile::open(path.as_path().into(), Some(parent), limits, now);
         assert_eq!(
-            health.write(&mut file, b"on\n", now),
+            health.write(&mut file, b"on\n", None, now).1,
             Some(Notice::Recovered(7))
         );
         assert_eq!(
@@ -326,7 +349,8 @@ mod tests {
 
     #[test]
     fn the_line_about_lost_bytes_stands_alone() {
-        assert_eq!(marker(5, true), "[taskmaster: 5 bytes lost]\n");
-        assert_eq!(marker(5, false), "\n[taskmaster: 5 bytes lost]\n");
+        assert_eq!(marker(5, true, ""), "[taskmaster: 5 bytes lost]\n");
+        assert_eq!(marker(5, false, ""), "\n[taskmaster: 5 bytes lost]\n");
+        assert_eq!(marker(5, false, "T "), "\nT [taskmaster: 5 bytes lost]\n");
     }
 }

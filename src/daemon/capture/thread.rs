@@ -12,12 +12,13 @@ use super::open::{errno_of, read_end};
 use super::queue::{Attach, Command, Shared};
 use super::slab::Slab;
 use super::stall::{SYSLOG, Stall, stalled_file};
+use super::stamp::LastLine;
 use super::stream::{Health, Intake, Notice, Source};
 use super::strip::AnsiStripper;
 use super::syslog::Syslog;
 use super::taps::Taps;
 use super::watched::Watched;
-use super::{CaptureEvent, LogRef, StreamId};
+use super::{AttachOptions, CaptureEvent, LogRef, StreamId};
 use crate::daemon::lines::Lines;
 use crate::sys::poller::{Interest, Poller};
 use nix::errno::Errno;
@@ -27,7 +28,7 @@ use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// The most a pipe holds unless somebody enlarged it.
 pub(super) const BUFFER_BYTES: usize = 64 * 1024;
@@ -69,6 +70,8 @@ pub(super) struct Worker {
     buffer: Option<Inflight>,
     /// Where escape sequences are removed.
     stripped: Vec<u8>,
+    /// When something was last read that may have times before its lines.
+    pub(super) read_at: SystemTime,
 }
 
 impl Worker {
@@ -96,6 +99,7 @@ impl Worker {
             main_to_syslog: false,
             buffer: Some(buffer),
             stripped: Vec::new(),
+            read_at: SystemTime::UNIX_EPOCH,
         })
     }
 
@@ -142,11 +146,17 @@ impl Worker {
         while let Some(command) = commands.pop_front() {
             match command {
                 Command::Attach(attach) => self.attach(*attach, now),
-                Command::Relimit { stream, limits } => {
+                Command::Relimit {
+                    stream,
+                    limits,
+                    timestamps,
+                } => {
                     let source = self.newest.get(&stream).copied();
-                    let source = source.and_then(|number| self.sources.get_mut(number));
-                    if let Some(file) = source.and_then(|source| source.file) {
-                        self.files.relimit(file, limits);
+                    if let Some(source) = source.and_then(|number| self.sources.get_mut(number)) {
+                        source.timestamps = timestamps;
+                        if let Some(file) = source.file {
+                            self.files.relimit(file, limits);
+                        }
                     }
                 }
                 Command::ReopenAll => self.reopen_all(now),
@@ -230,15 +240,20 @@ impl Worker {
             .as_deref()
             .and_then(|path| self.files.acquire(path, attach.limits, now));
         self.settle(Some(&attach.stream), file, &attach.health, now);
-        let (stripper, taps) = match attach.restored.take() {
+        let AttachOptions {
+            strip_ansi,
+            adopted,
+        } = attach.options;
+        let (stripper, taps, within_line) = match attach.restored.take() {
             Some(reading) => {
                 let stream = Some(&attach.stream);
                 self.restore(file, stream, &attach.health, reading.file, now);
-                (reading.stripper, reading.taps)
+                (reading.stripper, reading.taps, reading.within_line)
             }
             None => (
-                attach.strip_ansi.then(AnsiStripper::default),
+                strip_ansi.then(AnsiStripper::default),
                 Taps::of(&attach),
+                false,
             ),
         };
         let source = Source {
@@ -247,12 +262,16 @@ impl Worker {
             health: attach.health,
             file,
             stripper,
+            timestamps: attach.timestamps,
             feed: attach.feed,
             taps,
         };
         let stream = source.stream.clone();
         if let Ok(number) = self.sources.insert(source) {
             self.newest.insert(stream, number);
+            if within_line || adopted {
+                self.claim_line(number, within_line);
+            }
             self.watch(number, now);
             // What is asked next may be about what it has already.
             self.read(number, now);
@@ -296,14 +315,17 @@ impl Worker {
         let source = self.sources.get_mut(number)?;
         // Lent for the time being: nothing that follows from a read reads again.
         let mut buffer = self.buffer.take()?;
-        let log = source.file.and_then(|file| self.files.get_mut(file));
+        let mut log = source.file.and_then(|file| self.files.get_mut(file));
+        let stamp = log.as_deref_mut().and_then(|log| {
+            self.read_at = SystemTime::now();
+            log.stamp(number, source.timestamps, self.read_at)
+        });
         // What is in a log tells nothing about what of a pipe was read if sections are taken out on the way.
         let recognizes = source.taps.as_ref().is_some_and(|taps| taps.recognizes());
-        let taken = match source.read(&mut buffer, log.as_deref().filter(|_| !recognizes)) {
+        let log = log.as_deref().filter(|_| !recognizes);
+        let taken = match source.read(&mut buffer, log.map(|log| (log, stamp))) {
             Intake::Nothing => Some(0),
             Intake::End => {
-                self.finish_taps(number, now);
-                self.close(number);
                 self.finish_taps(number, now);
                 self.close(number);
                 None
@@ -341,29 +363,6 @@ impl Worker {
         self.send_lines(number, &log, false, now);
     }
 
-    /// Writes what of a source is for its log, and passes it to those who follow that.
-    pub(super) fn append(&mut self, number: u32, log: &[u8], now: Instant) {
-        let Some(source) = self.sources.get_mut(number).filter(|_| !log.is_empty()) else {
-            return;
-        };
-        let mut path = None;
-        let mut stalled = false;
-        if let Some(file) = source.file.and_then(|file| self.files.get_mut(file)) {
-            let notice = source.health.write(file, log, now);
-            path = file.is_regular().then(|| &**file.path());
-            stalled = file.is_stalled();
-            tell(&self.shared, Some(&source.stream), file.path(), notice);
-        }
-        self.followers
-            .deliver(&self.shared, Some(&source.stream), path, log);
-        source.show(log, &self.shared, now);
-        if stalled {
-            let (stream, health) = (source.stream.clone(), Arc::clone(&source.health));
-            let file = source.file;
-            self.stall(file, Some(stream), health, now);
-        }
-    }
-
     fn close(&mut self, number: u32) {
         let Some(mut source) = self.sources.remove(number) else {
             return;
@@ -376,6 +375,7 @@ impl Worker {
             self.newest.remove(&source.stream);
         }
         if let Some(file) = source.file {
+            self.leave_line(number, file);
             self.files.release(file);
         }
     }
@@ -384,7 +384,8 @@ impl Worker {
         let mut path = None;
         let mut stalled = false;
         if let Some(file) = self.main.and_then(|main| self.files.get_mut(main)) {
-            let notice = self.main_health.write(file, line, now);
+            let (_, notice) = self.main_health.write(file, line, None, now);
+            file.last_line = LastLine::Whole;
             path = file.is_regular().then(|| &**file.path());
             stalled = file.is_stalled();
             tell(&self.shared, None, file.path(), notice);

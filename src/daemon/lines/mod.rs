@@ -31,6 +31,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime};
+pub use style::time_text;
 use style::{Place, Speaker, Style};
 use unicode_width::UnicodeWidthStr;
 

@@ -137,18 +137,9 @@ impl Outlet {
         let mut queue = self.inner.lock();
         queue.end_line(None);
         self.inner.filled.notify_one();
-        while queue.in_flight > 0 || !queue.waiting.is_empty() {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return false;
-            }
-            queue = self
-                .inner
-                .emptied
-                .wait_timeout(queue, left)
-                .map_or_else(|poisoned| poisoned.into_inner().0, |(queue, _)| queue);
-        }
-        true
+        self.inner.wait_while(queue, deadline, |queue| {
+            queue.in_flight > 0 || !queue.waiting.is_empty()
+        })
     }
 
     /// Writes what waits and ends the thread. Says whether the reader took everything by then.
@@ -161,19 +152,9 @@ impl Outlet {
         }
         queue.closing = true;
         self.inner.filled.notify_one();
-        while queue.has_thread && !queue.ended {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                // The thread is stuck in a write. It ends with the process.
-                return false;
-            }
-            queue = self
-                .inner
-                .emptied
-                .wait_timeout(queue, left)
-                .map_or_else(|poisoned| poisoned.into_inner().0, |(queue, _)| queue);
-        }
-        true
+        // A thread that is stuck in a write ends with the process.
+        self.inner
+            .wait_while(queue, deadline, |queue| queue.has_thread && !queue.ended)
     }
 
     fn start(&self) -> bool {
@@ -205,6 +186,21 @@ impl Inner {
     /// A thread that panicked leaves whole values behind: nothing in here panics between two changes.
     fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until something no longer holds. Says whether that came to be by the deadline.
+    fn wait_while(
+        &self,
+        queue: MutexGuard<'_, Queue>,
+        deadline: Instant,
+        holds: impl Fn(&Queue) -> bool,
+    ) -> bool {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let (queue, _) = self
+            .emptied
+            .wait_timeout_while(queue, left, |queue| holds(queue))
+            .unwrap_or_else(PoisonError::into_inner);
+        !holds(&queue)
     }
 
     fn work(&self) {

@@ -88,16 +88,9 @@ impl Style {
     }
 
     fn stamp(self, out: &mut Vec<u8>, now: SystemTime) {
-        match self.timestamps {
-            None | Some(Timestamps::None) => {}
-            Some(Timestamps::Rfc3339) => {
-                out.extend_from_slice(rfc3339(now).as_bytes());
-                out.push(b' ');
-            }
-            Some(Timestamps::Unix) => {
-                out.extend_from_slice(unix(now).as_bytes());
-                out.push(b' ');
-            }
+        if let Some(time) = self.timestamps.and_then(|form| time_text(form, now)) {
+            out.extend_from_slice(time.as_bytes());
+            out.push(b' ');
         }
     }
 
@@ -145,6 +138,15 @@ fn prefix(out: &mut Vec<u8>, begins: bool, speaker: Speaker<'_>, place: Place) {
         format!("{name:width$} {mark}{joint}")
     };
     out.extend_from_slice(text.as_bytes());
+}
+
+/// A time as it stands before a line.
+pub fn time_text(form: Timestamps, now: SystemTime) -> Option<String> {
+    match form {
+        Timestamps::None => None,
+        Timestamps::Rfc3339 => Some(rfc3339(now)),
+        Timestamps::Unix => Some(unix(now)),
+    }
 }
 
 fn rfc3339(now: SystemTime) -> String {

@@ -136,6 +136,7 @@ impl Daemon {
         let children = self.children.export(luggage)?;
         let inputs = self.inputs.export(luggage)?;
         let sockets = self.sockets.export(luggage)?;
+        let listeners = Some(self.listeners.export(luggage)?);
         Ok(State {
             written_by: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
@@ -154,6 +155,7 @@ impl Daemon {
             children,
             inputs,
             sockets,
+            listeners,
             adopted,
             left: self.left.clone(),
             clients,

@@ -102,16 +102,17 @@ impl Daemon {
         }
     }
 
-    /// What listeners were told and what still waits for them is not part of the state, and neither is a configuration
-    /// that no file holds.
+    /// A configuration that no file holds is not part of the state.
     pub(super) fn can_be_handed_over(&self) -> Result<(), String> {
         if self.loader.is_in_memory() {
-            return Err("there is no file to go on by".into());
+            return Err(
+                "the configuration was made from commands or a Procfile and is in memory alone, where a new image could \
+                 not read it again; end this daemon and start it anew, or write a file and run `taskmaster daemon` to be \
+                 able to upgrade it in place"
+                    .to_owned(),
+            );
         }
-        if self.listeners.outputs.is_empty() {
-            return Ok(());
-        }
-        Err("event listeners run, and events that they are to hear of cannot be handed over; stop them first".into())
+        Ok(())
     }
 
     fn refuse_upgrade(&mut self, askers: Vec<Asker>, reason: &str, now: Monotonic) {
@@ -163,7 +164,7 @@ impl Daemon {
         let Some(check) = check else {
             return false;
         };
-        if let Err(reason) = check.judge(status).and_then(|()| self.can_be_handed_over()) {
+        if let Err(reason) = check.judge(status) {
             self.give_up_upgrade(&reason, now);
         }
         true

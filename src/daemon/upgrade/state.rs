@@ -14,6 +14,7 @@ use crate::daemon::event_loop::Counters;
 use crate::daemon::inputs::InputState;
 use crate::daemon::jobs::Jobs;
 use crate::daemon::journal::{Birth, JournalState};
+use crate::daemon::listeners::ListenersState;
 use crate::daemon::manager::Phase;
 use crate::daemon::sockets::SocketState;
 use crate::engine::handover::Snapshot;
@@ -91,6 +92,9 @@ pub struct State {
     /// Sockets of `FastCGI` programs.
     #[serde(default)]
     pub sockets: Vec<SocketState>,
+    /// Event listeners, and what waits for them. Earlier writers, which did not hand over while any ran, left it out.
+    #[serde(default)]
+    pub listeners: Option<ListenersState>,
     /// Programs that are no children: start time and handle.
     pub adopted: Vec<(ProcessKey, Pid, u64, RawFd)>,
     /// Programs that are left alone.

@@ -13,6 +13,7 @@ use crate::daemon::inputs::{InputState, Inputs};
 use crate::daemon::journal::Journal;
 use crate::daemon::launch::Launcher;
 use crate::daemon::lines::Lines;
+use crate::daemon::listeners::Listeners;
 use crate::daemon::loader::Loader;
 use crate::daemon::manager::Manager;
 use crate::daemon::meeting::rights;
@@ -35,6 +36,7 @@ use nix::sys::resource::Resource;
 use nix::sys::stat::Mode;
 use std::os::fd::{OwnedFd, RawFd};
 use std::os::unix::net::UnixListener;
+use std::sync::Arc;
 
 /// Limits by the name that they have in a state.
 pub(super) const LIMITS: [(&str, Resource); 2] = [
@@ -73,6 +75,7 @@ pub fn take_over(
         children,
         inputs,
         sockets,
+        listeners,
         adopted,
         left,
         clients,
@@ -106,6 +109,10 @@ pub fn take_over(
     let inflight = socket.map(inflight_beside);
     let engine = Engine::import(engine);
     let followed = followed(&jobs, &engine);
+    let listeners = listeners.map(|state| {
+        let config = Arc::clone(engine.config());
+        Listeners::import(started_with.identifier.clone(), config, state)
+    });
     let lines = Lines::new(&started_with).map_err(Failure::surroundings)?;
     lines.make_room(engine.config());
     let capture = Capture::resume(
@@ -115,6 +122,10 @@ pub fn take_over(
         followed,
         inflight.as_deref(),
         lines.clone(),
+        listeners
+            .as_ref()
+            .map(Listeners::wanted)
+            .unwrap_or_default(),
     )
     .map_err(Failure::surroundings)?;
     let logger = open_log(&capture, &started_with, lines.clone())?;
@@ -155,7 +166,10 @@ pub fn take_over(
     );
     let pidfile = move_pidfile(pidfile, wanted_pidfile);
     let residue = Residue::new(pidfile, logger, limits, logs, lines);
-    daemon.open_pools();
+    match listeners {
+        Some(listeners) => daemon.welcome_listeners(listeners),
+        None => daemon.open_pools(),
+    }
     daemon.tell_askers(&written_by, &askers);
     // Ends of children that were told in between are told once only.
     daemon.on_child_ends();

@@ -2,6 +2,7 @@
 
 use super::state::{Asker, State, StateError, VERSION};
 use crate::cli::DaemonOptions;
+use crate::config::model::{PayloadLength, PoolSettings};
 use crate::daemon::access::Access;
 use crate::daemon::api::Waiter;
 use crate::daemon::capture::WorkState;
@@ -11,14 +12,18 @@ use crate::daemon::event_loop::Counters;
 use crate::daemon::jobs::{Jobs, SubscribedTo, Subscription};
 use crate::daemon::journal::JournalState;
 use crate::daemon::launch::Launcher;
+use crate::daemon::listener_output::ListenerOutputs;
+use crate::daemon::listeners::ListenersState;
 use crate::daemon::loader::Loader;
 use crate::daemon::manager::Manager;
+use crate::daemon::ticks::Ticks;
 use crate::engine::Engine;
 use crate::engine::action::Action;
 use crate::engine::event::{Command, Event};
 use crate::engine::view::State as ProcessState;
+use crate::events::{self, Effect, Events};
 use crate::sys::handover::Luggage;
-use crate::types::{Monotonic, Pid, Ticket};
+use crate::types::{EventType, GroupName, Monotonic, Pid, ProcessKey, ProcessName, Ticket};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -96,6 +101,7 @@ fn sample() -> State {
         children: children.export(&mut Luggage::default()).unwrap(),
         inputs: Vec::new(),
         sockets: Vec::new(),
+        listeners: Some(listeners()),
         adopted: Vec::new(),
         left: BTreeMap::new(),
         clients: Vec::new(),
@@ -117,6 +123,56 @@ fn sample() -> State {
             reload: false,
         }],
     }
+}
+
+/// Two kinds of events were told of so far; whoever listens is not there yet.
+fn listeners() -> ListenersState {
+    let settings = PoolSettings {
+        events: vec![EventType::RemoteCommunication],
+        buffer_size: 10,
+        length: PayloadLength::Bytes,
+    };
+    let now = Monotonic::default();
+    let mut events = Events::new("before".to_owned());
+    events.set_pool(now, &ears().group, &settings);
+    events.spawned(now, &ears());
+    events.running(now, &ears(), true);
+    // In the middle of a word.
+    events.heard(now, &ears(), b"REA");
+    for data in ["one", "two"] {
+        events.publish(now, events::Event::remote("test", data));
+    }
+    ListenersState {
+        events: events.export(),
+        outputs: ListenerOutputs::default()
+            .export(&mut Luggage::default())
+            .unwrap(),
+        ticks: Ticks::default(),
+        closing_told: false,
+    }
+}
+
+fn ears() -> ProcessKey {
+    ProcessKey {
+        group: GroupName::new("ears").unwrap(),
+        process: ProcessName::new("ears").unwrap(),
+    }
+}
+
+/// Demands that listeners go on where [`listeners`] were.
+fn judge_listeners(state: ListenersState) {
+    let now = Monotonic::default();
+    let mut events = Events::import("after".to_owned(), state.events);
+    let effects = events.heard(now, &ears(), b"DY\n");
+    let delivered = effects.iter().find_map(|effect| match effect {
+        Effect::Deliver { data, .. } => Some(String::from_utf8_lossy(data).into_owned()),
+        Effect::Note(_) => None,
+    });
+    assert_eq!(
+        delivered.unwrap(),
+        "ver:3.0 server:after serial:0 pool:ears poolserial:0 eventname:REMOTE_COMMUNICATION len:13\ntype:test\none"
+    );
+    assert_eq!(events.view(&ears()).unwrap().waiting, 1);
 }
 
 /// Demands that it says what [`sample`] said.
@@ -154,19 +210,35 @@ fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/handover")
 }
 
+/// A state that was written down once. `UPDATE_EXPECT=1` writes one that is missing as it is written now.
+fn fixture(name: &str) -> State {
+    let path = fixtures().join(name);
+    if !path.exists() && std::env::var_os("UPDATE_EXPECT").is_some() {
+        std::fs::create_dir_all(fixtures()).unwrap();
+        std::fs::write(&path, sample().encode().unwrap()).unwrap();
+    }
+    let bytes = std::fs::read(&path)
+        .unwrap_or_else(|_| panic!("{} is missing: UPDATE_EXPECT=1 writes it", path.display()));
+    State::decode(&bytes).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
 #[test]
 fn a_state_of_every_version_loads() {
     judge(State::decode(&sample().encode().unwrap()).unwrap());
-    let newest = fixtures().join(format!("state-{VERSION}.bin"));
-    if !newest.exists() && std::env::var_os("UPDATE_EXPECT").is_some() {
-        std::fs::create_dir_all(fixtures()).unwrap();
-        std::fs::write(&newest, sample().encode().unwrap()).unwrap();
-    }
     for version in 1..=VERSION {
-        let path = fixtures().join(format!("state-{version}.bin"));
-        let bytes = std::fs::read(&path)
-            .unwrap_or_else(|_| panic!("{} is missing: UPDATE_EXPECT=1 writes it", path.display()));
-        judge(State::decode(&bytes).unwrap_or_else(|error| panic!("version {version}: {error}")));
+        judge(fixture(&format!("state-{version}.bin")));
+    }
+}
+
+#[test]
+fn listeners_came_later_and_are_none_where_they_are_left_out() {
+    assert!(fixture("state-1.bin").listeners.is_none());
+    for mut state in [
+        State::decode(&sample().encode().unwrap()).unwrap(),
+        fixture("state-1-listeners.bin"),
+    ] {
+        judge_listeners(state.listeners.take().unwrap());
+        judge(state);
     }
 }
 

@@ -86,6 +86,7 @@ fn a_follower_of_a_file_sees_all_that_is_written_to_it_and_of_a_stream_only_that
         target: LogTarget::Discard,
         maxbytes: ByteSize(0),
         backups: 0,
+        timestamps: crate::config::model::Timestamps::None,
         shown: crate::config::model::ShownOn::default(),
         direct: false,
         capture_maxbytes: ByteSize(0),

@@ -172,6 +172,7 @@ fn log(path: &Path, maxbytes: u64, backups: u32) -> LogSettings {
         },
         maxbytes: ByteSize(maxbytes),
         backups,
+        timestamps: crate::config::model::Timestamps::None,
         shown: crate::config::model::ShownOn::default(),
         direct: false,
         capture_maxbytes: ByteSize(0),

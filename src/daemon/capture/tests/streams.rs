@@ -228,7 +228,10 @@ fn escape_sequences_go_where_that_is_wanted() {
     let mut rig = Rig::new();
     let settings = rig.settings("log", 0, 0);
     let (read, write) = pipe::output().unwrap();
-    let options = AttachOptions { strip_ansi: true };
+    let options = AttachOptions {
+        strip_ansi: true,
+        adopted: false,
+    };
     rig.capture
         .attach(stdout("web"), pid(), read, &settings, options);
     rig.capture

@@ -111,6 +111,34 @@ fn sections_leave_the_log_and_are_posted_with_the_output_around_them() {
 }
 
 #[test]
+fn times_are_for_the_log_alone() {
+    let mut rig = Rig::new();
+    rig.capture.want(ALL);
+    let settings = LogSettings {
+        timestamps: crate::config::model::Timestamps::Unix,
+        ..tapped(&rig, "log", 1000, true)
+    };
+    let mut pipe = rig.attach_to(stdout("web"), &settings);
+    writeln!(pipe, "one{BEGIN}inside{END}\ntwo").unwrap();
+    let (posted, _) = rig.posted();
+    assert_eq!(
+        posted,
+        pairs(&[
+            ("logged", "one"),
+            ("logged", "inside"),
+            ("section", "inside"),
+            ("logged", "\ntwo\n"),
+        ])
+    );
+    let log = rig.read("log");
+    let own: Vec<_> = log
+        .lines()
+        .map(|line| line.split_once(' ').unwrap().1)
+        .collect();
+    assert_eq!(own, ["one", "two"], "{log}");
+}
+
+#[test]
 fn what_nobody_wants_is_not_posted_and_what_is_captured_is_not_logged() {
     let mut rig = Rig::new();
     let settings = tapped(&rig, "log", 1000, true);
