@@ -363,7 +363,7 @@ impl Connection {
     }
 
     fn receive(&mut self) -> Result<(), TalkError> {
-        let mut bytes = [0; 64 * 1024];
+        let mut bytes = [0; 16 * 1024];
         match self.stream.read(&mut bytes) {
             Ok(0) => Err(TalkError::Lost),
             Ok(count) => {
