@@ -14,6 +14,7 @@ use crate::wire::{
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
@@ -79,6 +80,15 @@ pub enum Wake {
     Other,
     /// The time is over.
     Late,
+}
+
+/// What [`Connection::call_reading`] brought.
+#[derive(Debug)]
+pub enum Answer<T> {
+    /// What was made of the answer.
+    Read(T),
+    /// The answer itself.
+    Response(Response),
 }
 
 /// A daemon that has greeted.
@@ -196,10 +206,28 @@ impl Connection {
         interrupts: Option<BorrowedFd<'_>>,
         limit: Option<Instant>,
     ) -> Result<Response, TalkError> {
+        let nothing = |_: &[u8], _| None::<Infallible>;
+        match self.call_reading(request, interrupts, limit, nothing)? {
+            Answer::Response(response) => Ok(response),
+            Answer::Read(never) => match never {},
+        }
+    }
+
+    /// As [`Self::call_until`]; but what `read` makes of a frame, given the number of the request, is the answer.
+    pub fn call_reading<T>(
+        &mut self,
+        request: Request,
+        interrupts: Option<BorrowedFd<'_>>,
+        limit: Option<Instant>,
+        mut read: impl FnMut(&[u8], u64) -> Option<T>,
+    ) -> Result<Answer<T>, TalkError> {
         let patience = (!waits(&request)).then_some(PATIENCE);
         let id = match self.send(request) {
             Ok(id) => id,
-            Err(error) => return self.farewell().map(Response::Refused).ok_or(error),
+            Err(error) => {
+                let refusal = self.farewell().ok_or(error)?;
+                return Ok(Answer::Response(Response::Refused(refusal)));
+            }
         };
         loop {
             let patience = patience.map(|patience| Instant::now() + patience);
@@ -207,14 +235,17 @@ impl Connection {
             let content = self
                 .next_frame(deadline, interrupts, None)?
                 .ok_or(TalkError::Unasked)?;
+            if let Some(answer) = read(&content, id) {
+                return Ok(Answer::Read(answer));
+            }
             match wire::decode_reply(&content)? {
                 ServerFrame::Reply {
                     id: of, response, ..
-                } if of == id => return Ok(response),
+                } if of == id => return Ok(Answer::Response(response)),
                 ServerFrame::Reply {
                     id: CONNECTION_ID,
                     response: response @ Response::Refused(_),
-                } => return Ok(response),
+                } => return Ok(Answer::Response(response)),
                 ServerFrame::Reply { .. } => return Err(TalkError::Unasked),
                 frame @ (ServerFrame::Notice { .. } | ServerFrame::End { .. }) => {
                     self.early.push_back(frame);
@@ -332,7 +363,7 @@ impl Connection {
     }
 
     fn receive(&mut self) -> Result<(), TalkError> {
-        let mut bytes = [0; 64 * 1024];
+        let mut bytes = [0; 16 * 1024];
         match self.stream.read(&mut bytes) {
             Ok(0) => Err(TalkError::Lost),
             Ok(count) => {

@@ -2,13 +2,14 @@
 
 use super::actions::{Action, Check};
 use super::connect::{ConnectError, Server};
-use super::connection::{Connection, PATIENCE, TalkError, url};
+use super::connection::{Answer, Connection, PATIENCE, TalkError, url};
 use super::interrupt::Interrupts;
 use super::json;
 use super::output::Output;
 use super::render::{self, Rendered};
 use crate::wire::{Refusal, Request, Response, ServerFrame, Topic};
 use serde_json::{Value, json};
+use std::convert::Infallible;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -97,15 +98,30 @@ impl<'a> Session<'a> {
         request: Request,
         limit: Option<Duration>,
     ) -> Result<Response, Failure> {
+        let nothing = |_: &[u8], _| None::<Infallible>;
+        match self.ask_reading(action, request, limit, nothing)? {
+            Answer::Response(response) => Ok(response),
+            Answer::Read(never) => match never {},
+        }
+    }
+
+    /// The same; but what `read` makes of a frame, given the number of the request, is the answer.
+    pub fn ask_reading<T>(
+        &mut self,
+        action: &Action,
+        request: Request,
+        limit: Option<Duration>,
+        read: impl FnMut(&[u8], u64) -> Option<T>,
+    ) -> Result<Answer<T>, Failure> {
         self.connect(action)?;
         let interrupts = self.interrupts.as_ref().map(AsFd::as_fd);
         let Some(connection) = self.connection.as_mut() else {
             return Err(Failure::Unexpected);
         };
         let deadline = limit.map(|limit| Instant::now() + limit);
-        match connection.call_until(request, interrupts, deadline) {
-            Ok(Response::Refused(refusal)) => Err(Failure::Refused(refusal)),
-            Ok(response) => Ok(response),
+        match connection.call_reading(request, interrupts, deadline, read) {
+            Ok(Answer::Response(Response::Refused(refusal))) => Err(Failure::Refused(refusal)),
+            Ok(answer) => Ok(answer),
             Err(TalkError::TimedOut) if limit.is_some() => {
                 self.hang_up();
                 let name = action.name;

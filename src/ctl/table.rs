@@ -6,10 +6,11 @@
 
 use super::escape;
 use super::render::{self, Rendered, Verb};
-use crate::wire::{ProcessState, StatusReply, StatusRow};
+use crate::wire::{NamedResult, ProcessState, StatusReply, StatusRow};
 use chrono::{DateTime, TimeZone};
 use std::borrow::Cow;
 use std::fmt::Display;
+use std::iter;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 const NAME_WIDTH_MIN: usize = 30;
@@ -34,46 +35,72 @@ where
     Zone: TimeZone,
     Zone::Offset: Display,
 {
-    let mut rendered = render::results(Verb::Status, &[], &reply.unknown);
-    for line in &mut rendered.lines {
-        *line = escape::line(line);
+    let mut table = Table::default();
+    for row in &reply.rows {
+        table.push(row, zone);
     }
-    let names: Vec<String> = reply
-        .rows
-        .iter()
-        .map(|row| escape::line(&row.name))
-        .collect();
-    let descriptions: Vec<String> = reply
-        .rows
-        .iter()
-        .map(|row| escape::line(&describe(row, zone)))
-        .collect();
-    let width = name_column(&names, &descriptions, look.width);
-    rendered.lines.reserve(reply.rows.len());
-    for ((row, name), description) in reply.rows.iter().zip(names).zip(descriptions) {
-        let name_width = name.width();
-        let room = look
-            .width
-            .map(|columns| columns.saturating_sub(width.max(name_width) + STATE_WIDTH));
-        // The line grows out of the name: a table may have thousands of them.
-        let mut line = name;
-        line.reserve_exact(LINE_BYTES + description.len());
-        line.extend(std::iter::repeat_n(' ', width.saturating_sub(name_width)));
-        let state = row.state.name();
-        if look.colour {
-            line.extend(["\x1b[", colour_of(row.state), "m", state, "\x1b[0m"]);
-        } else {
-            line.push_str(state);
+    table.render(&reply.unknown, look)
+}
+
+/// What a table shows of the rows it was given.
+#[derive(Debug, Default)]
+pub struct Table {
+    names: Vec<String>,
+    descriptions: Vec<String>,
+    states: Vec<ProcessState>,
+}
+
+impl Table {
+    /// Adds a row.
+    pub fn push<Text, Zone>(&mut self, row: &StatusRow<Text>, zone: &Zone)
+    where
+        Text: AsRef<str>,
+        Zone: TimeZone,
+        Zone::Offset: Display,
+    {
+        self.names.push(escape::line(row.name.as_ref()));
+        self.descriptions.push(escape::line(&describe(row, zone)));
+        self.states.push(row.state);
+    }
+
+    /// The states of the rows.
+    pub fn states(&self) -> &[ProcessState] {
+        &self.states
+    }
+
+    /// The lines, and the exit status, with what is said of targets that name nothing.
+    pub fn render(self, unknown: &[NamedResult], look: Look) -> Rendered {
+        let mut rendered = render::results(Verb::Status, &[], unknown);
+        for line in &mut rendered.lines {
+            *line = escape::line(line);
         }
-        let state_gap = STATE_WIDTH.saturating_sub(state.len());
-        line.extend(std::iter::repeat_n(' ', state_gap));
-        line.push_str(&fitted(&description, room));
-        rendered.lines.push(line);
+        let width = name_column(&self.names, &self.descriptions, look.width);
+        if self.states.iter().copied().any(is_down) {
+            rendered.code = 3;
+        }
+        let columns = self.names.into_iter().zip(self.states);
+        for ((name, state), description) in columns.zip(&self.descriptions) {
+            let name_width = name.width();
+            let room = look
+                .width
+                .map(|columns| columns.saturating_sub(width.max(name_width) + STATE_WIDTH));
+            // The line grows out of the name: a table may have thousands of them.
+            let mut line = name;
+            line.reserve_exact(LINE_BYTES + description.len());
+            line.extend(iter::repeat_n(' ', width.saturating_sub(name_width)));
+            let word = state.name();
+            if look.colour {
+                line.extend(["\x1b[", colour_of(state), "m", word, "\x1b[0m"]);
+            } else {
+                line.push_str(word);
+            }
+            let state_gap = STATE_WIDTH.saturating_sub(word.len());
+            line.extend(iter::repeat_n(' ', state_gap));
+            line.push_str(&fitted(description, room));
+            rendered.lines.push(line);
+        }
+        rendered
     }
-    if reply.rows.iter().any(|row| is_down(row.state)) {
-        rendered.code = 3;
-    }
-    rendered
 }
 
 /// Width of the first column: Supervisor's, or what a narrow terminal leaves for it.
@@ -135,8 +162,9 @@ pub fn colour_of(state: ProcessState) -> &'static str {
 }
 
 /// The third column.
-pub fn describe<Zone>(row: &StatusRow, zone: &Zone) -> String
+pub fn describe<Text, Zone>(row: &StatusRow<Text>, zone: &Zone) -> String
 where
+    Text: AsRef<str>,
     Zone: TimeZone,
     Zone::Offset: Display,
 {
@@ -149,7 +177,7 @@ where
         ),
         ProcessState::Fatal | ProcessState::Backoff => match &row.trouble {
             Some(trouble) => trouble.to_string(),
-            None => format!("unknown error (try \"tail {}\")", row.name),
+            None => format!("unknown error (try \"tail {}\")", row.name.as_ref()),
         },
         ProcessState::Stopped | ProcessState::Exited => row
             .stopped_at
@@ -183,7 +211,7 @@ pub fn uptime(seconds: u64) -> String {
 mod tests {
     use super::*;
     use crate::ctl::fake::row;
-    use crate::wire::{ExitStatus, NamedResult, Outcome, Trouble};
+    use crate::wire::{ExitStatus, Outcome, Trouble};
     use chrono::Utc;
 
     const COLOURED: Look = Look {

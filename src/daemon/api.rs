@@ -223,7 +223,7 @@ impl Daemon {
 
     /// Whether targets are too many, or name so many processes over and over that the answer would be out of proportion.
     fn names_too_much(&self, targets: &[String]) -> bool {
-        let most = TARGETS_MAX.max(self.engine.processes().count());
+        let most = TARGETS_MAX.max(self.engine.count());
         let mut named = 0;
         targets.len() > TARGETS_MAX
             || targets.iter().any(|target| {

@@ -34,13 +34,13 @@ impl Moment {
 }
 
 /// The row for one process at a moment.
-pub fn row<'a>(
-    process: &'a ProcessView,
+pub fn row(
+    process: &ProcessView,
     moment: Moment,
     stdout: LogHealth,
     stderr: LogHealth,
     listener: Option<ListenerView>,
-) -> BorrowedRow<'a> {
+) -> BorrowedRow<'_> {
     let settings = &process.settings;
     let now = moment.now;
     let log = |channel, health: LogHealth| LogState {

@@ -164,6 +164,11 @@ impl Engine {
         self.table.processes().map(Process::view)
     }
 
+    /// How many processes there are.
+    pub fn count(&self) -> usize {
+        self.table.count()
+    }
+
     /// One process.
     pub fn process(&self, key: &ProcessKey) -> Option<ProcessView> {
         self.table.get(key).map(Process::view)

@@ -90,6 +90,12 @@ impl Table {
             .flat_map(|members| members.processes.values())
     }
 
+    /// How many processes there are.
+    pub fn count(&self) -> usize {
+        let members = self.groups.values();
+        members.map(|members| members.processes.len()).sum()
+    }
+
     /// One process.
     pub fn get(&self, key: &ProcessKey) -> Option<&Process> {
         self.groups.get(&key.group)?.processes.get(&key.process)

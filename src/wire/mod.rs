@@ -35,5 +35,5 @@ pub use response::{
     LogChunk, LogState, NamedResult, Outcome, PidRow, ProcessState, Refusal, Response, StatusReply,
     StatusRow, Step, Trouble,
 };
-pub use rows::{BorrowedRow, StatusFrame, decode_reply};
+pub use rows::{BorrowedRow, StatusFrame, decode_reply, read_rows};
 pub use story::{Key, Life, Story, Wanted};

@@ -20,6 +20,11 @@ const NEGATIVE: u8 = 1 << 5;
 const TEXT: u8 = 3 << 5;
 const ARRAY: u8 = 4 << 5;
 const MAP: u8 = 5 << 5;
+/// Instead of a small argument: how many bytes of it follow.
+const ONE_BYTE: u8 = 0x18;
+const TWO_BYTES: u8 = 0x19;
+const FOUR_BYTES: u8 = 0x1a;
+const EIGHT_BYTES: u8 = 0x1b;
 const TRUE: u8 = 0xf5;
 const NULL: u8 = 0xf6;
 
@@ -163,13 +168,14 @@ impl StatusFrame {
         let [.., b3, b2, b1, b0] = argument.to_be_bytes();
         match argument {
             0..=23 => self.bytes.push(major | b0),
-            24..=0xff => self.bytes.extend_from_slice(&[major | 24, b0]),
-            0x100..=0xffff => self.bytes.extend_from_slice(&[major | 25, b1, b0]),
+            24..=0xff => self.bytes.extend_from_slice(&[major | ONE_BYTE, b0]),
+            0x100..=0xffff => self.bytes.extend_from_slice(&[major | TWO_BYTES, b1, b0]),
             0x1_0000..=0xffff_ffff => {
-                self.bytes.extend_from_slice(&[major | 26, b3, b2, b1, b0]);
+                self.bytes
+                    .extend_from_slice(&[major | FOUR_BYTES, b3, b2, b1, b0]);
             }
             _ => {
-                self.bytes.push(major | 27);
+                self.bytes.push(major | EIGHT_BYTES);
                 self.bytes.extend_from_slice(&argument.to_be_bytes());
             }
         }
@@ -231,6 +237,18 @@ pub fn decode_reply(content: &[u8]) -> Result<ServerFrame, DecodeError> {
 
 /// A status reply as it is written above; none when it is anything else.
 fn status(content: &[u8]) -> Option<ServerFrame> {
+    let mut rows = Vec::new();
+    let (id, unknown) = read_rows(content, |row| rows.push(row.into_owned()))?;
+    let response = Response::Status(StatusReply { rows, unknown });
+    Some(ServerFrame::Reply { id, response })
+}
+
+/// Reads a status reply as it is written above, without keeping a row: of which request it is, and the targets that name
+/// nothing. None when it is anything else, whatever rows were handed out by then: they do not count.
+pub fn read_rows<'a>(
+    content: &'a [u8],
+    mut each: impl FnMut(BorrowedRow<'a>),
+) -> Option<(u64, Vec<NamedResult>)> {
     let mut reader = Reader { rest: content };
     reader.expect(MAP, 1)?;
     reader.field("Reply")?;
@@ -246,18 +264,16 @@ fn status(content: &[u8]) -> Option<ServerFrame> {
     if count > reader.rest.len() / ROW_BYTES_MIN {
         return None;
     }
-    let mut rows = Vec::with_capacity(count);
     for _ in 0..count {
-        rows.push(reader.row()?);
+        each(reader.row()?);
     }
     reader.field("unknown")?;
     let unknown = reader.rare()?;
-    let response = Response::Status(StatusReply { rows, unknown });
-    reader
-        .rest
-        .is_empty()
-        .then_some(ServerFrame::Reply { id, response })
+    reader.rest.is_empty().then_some((id, unknown))
 }
+
+/// Not what is written above.
+struct Foreign;
 
 struct Reader<'a> {
     rest: &'a [u8],
@@ -286,14 +302,14 @@ impl<'a> Reader<'a> {
         let [first] = self.fixed()?;
         match first.checked_sub(major)? {
             short @ 0..=23 => Some(u64::from(short)),
-            24 => self.fixed().map(|[byte]| u64::from(byte)),
+            ONE_BYTE => self.fixed().map(|[byte]| u64::from(byte)),
             25 => self
                 .fixed()
                 .map(|bytes| u64::from(u16::from_be_bytes(bytes))),
             26 => self
                 .fixed()
                 .map(|bytes| u64::from(u32::from_be_bytes(bytes))),
-            27 => self.fixed().map(u64::from_be_bytes),
+            EIGHT_BYTES => self.fixed().map(u64::from_be_bytes),
             _ => None,
         }
     }
@@ -312,17 +328,21 @@ impl<'a> Reader<'a> {
         (self.bytes_of_text()? == name.as_bytes()).then_some(())
     }
 
-    fn text(&mut self) -> Option<String> {
+    fn text(&mut self) -> Option<Cow<'a, str>> {
         let text = std::str::from_utf8(self.bytes_of_text()?).ok()?;
-        Some(text.to_owned())
+        Some(Cow::Borrowed(text))
     }
 
-    fn optional<T>(&mut self, value: impl FnOnce(&mut Self) -> Option<T>) -> Option<Option<T>> {
+    /// A value that may be missing; an error where there is something else.
+    fn optional<T>(
+        &mut self,
+        value: impl FnOnce(&mut Self) -> Option<T>,
+    ) -> Result<Option<T>, Foreign> {
         if self.is_next(NULL) {
-            self.take(1)?;
-            return Some(None);
+            self.take(1);
+            return Ok(None);
         }
-        value(self).map(Some)
+        value(self).map(Some).ok_or(Foreign)
     }
 
     fn unsigned<T: TryFrom<u64>>(&mut self) -> Option<T> {
@@ -350,18 +370,18 @@ impl<'a> Reader<'a> {
         ciborium::de::from_reader_with_recursion_limit(&mut self.rest, DEPTH_MAX).ok()
     }
 
-    fn log(&mut self) -> Option<LogState> {
+    fn log(&mut self) -> Option<LogState<Cow<'a, str>>> {
         self.expect(MAP, 3)?;
         self.field("path")?;
-        let path = self.optional(Self::text)?;
+        let path = self.optional(Self::text).ok()?;
         self.field("lost")?;
         let lost = self.unsigned()?;
         self.field("errno")?;
-        let errno = self.optional(Self::signed)?;
+        let errno = self.optional(Self::signed).ok()?;
         Some(LogState { path, lost, errno })
     }
 
-    fn row(&mut self) -> Option<StatusRow> {
+    fn row(&mut self) -> Option<BorrowedRow<'a>> {
         let more = self.head(MAP)?.checked_sub(FIELDS)?;
         self.field("name")?;
         let name = self.text()?;
@@ -374,21 +394,21 @@ impl<'a> Reader<'a> {
         self.field("state")?;
         let state = self.state()?;
         self.field("pid")?;
-        let pid = self.optional(Self::unsigned)?;
+        let pid = self.optional(Self::unsigned).ok()?;
         self.field("uptime_ms")?;
-        let uptime_ms = self.optional(Self::unsigned)?;
+        let uptime_ms = self.optional(Self::unsigned).ok()?;
         self.field("started_at")?;
-        let started_at = self.optional(Self::signed)?;
+        let started_at = self.optional(Self::signed).ok()?;
         self.field("stopped_at")?;
-        let stopped_at = self.optional(Self::signed)?;
+        let stopped_at = self.optional(Self::signed).ok()?;
         self.field("trouble")?;
-        let trouble = self.optional(Self::rare)?;
+        let trouble = self.optional(Self::rare).ok()?;
         self.field("last_exit")?;
-        let last_exit = self.optional(Self::rare)?;
+        let last_exit = self.optional(Self::rare).ok()?;
         self.field("failures")?;
         let failures = self.unsigned()?;
         self.field("next_attempt_ms")?;
-        let next_attempt_ms = self.optional(Self::unsigned)?;
+        let next_attempt_ms = self.optional(Self::unsigned).ok()?;
         self.field("restarts")?;
         let restarts = self.unsigned()?;
         let mut following = self.bytes_of_text()?;
@@ -449,7 +469,7 @@ mod tests {
                     id,
                     response: Response::Status(reply),
                 }) => Some((id, reply)),
-                _ => None,
+                Sample::Hello(_) | Sample::Request(_) | Sample::Server(_) => None,
             })
             .collect();
         assert!(replies.len() > 1);
@@ -559,7 +579,17 @@ mod tests {
         let at = content.iter().position(|&byte| byte == ARRAY).unwrap();
         content.splice(
             at..=at,
-            [ARRAY | 27, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff],
+            [
+                ARRAY | EIGHT_BYTES,
+                0x7f,
+                0xff,
+                0xff,
+                0xff,
+                0xff,
+                0xff,
+                0xff,
+                0xff,
+            ],
         );
         assert_eq!(status(&content[HEADER_BYTES..]), None);
     }

@@ -68,7 +68,17 @@ impl Run {
             whole
         }
     }
+
+    /// The most programs that are measured: 10,000, or as many as there are descriptors for, three for each.
+    pub fn most_programs(&self) -> usize {
+        let room = self.descriptors.saturating_sub(DESCRIPTORS_KEPT) / 3;
+        usize::try_from(room).map_or(MOST_PROGRAMS, |room| room.min(MOST_PROGRAMS))
+    }
 }
+
+const MOST_PROGRAMS: usize = 10_000;
+/// Descriptors for everything but programs.
+const DESCRIPTORS_KEPT: u64 = 500;
 
 /// Measures something and adds it to the table.
 type Scenario = fn(&mut Run);

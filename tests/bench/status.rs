@@ -16,19 +16,19 @@ use taskmaster::wire::{Request, RequestFrame};
 
 /// Measures it.
 pub fn run(run: &mut Run) {
-    let sizes: &[usize] = if run.quick || run.descriptors < 20_000 {
-        &[100, 1000]
-    } else {
-        &[100, 1000, 10_000]
-    };
-    for &count in sizes {
+    let most = run.most_programs();
+    let mut sizes = vec![100, 1000];
+    if !run.quick {
+        sizes.push(most);
+    }
+    for count in sizes {
         let config = ours::config(count) + "redirect_stderr=true\n";
         let (daemon, _) = ours::start(&config, count);
         let rounds = run.rounds(50);
-        let aim = if count == 1000 {
-            Aim::AtMostTimes(1.0, "dinit")
-        } else {
-            Aim::None
+        let aim = match count {
+            1000 => Aim::AtMostTimes(1.0, "dinit"),
+            _ if count == most => Aim::AtMost(50.0),
+            _ => Aim::None,
         };
         let mut all = Row::new(format!("console: status of {count}"), "ms", aim)
             .with("taskmaster", commands(rounds, || daemon.console("status")));
@@ -37,7 +37,7 @@ pub fn run(run: &mut Run) {
             "taskmaster",
             commands(rounds, || daemon.console("status web:0")),
         );
-        if count < 10_000 {
+        if count <= 1000 {
             for peer in &run.peers {
                 let sandbox = Running::prepare(&**peer, count, "/bin/sleep 1000");
                 let running = Running::start(&**peer, sandbox);
@@ -72,7 +72,7 @@ fn within(run: &mut Run, daemon: &Daemon, count: usize) {
     let bare = Samples::milliseconds(answers(size, rounds));
     let aim = match count {
         1000 => Aim::AtMost(10.0),
-        10_000 => Aim::AtMost(50.0),
+        count if count > 1000 => Aim::AtMost(50.0),
         _ => Aim::None,
     };
     run.table.add(

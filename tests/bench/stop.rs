@@ -1,4 +1,4 @@
-//! Stopping 1000 programs, and ending the daemon with 1000 programs.
+//! Stopping 1000 and 10,000 programs, and ending the daemon with 1000 programs.
 //!
 //! Bare loop: TERM to each, then wait for each.
 
@@ -21,7 +21,7 @@ pub fn run(run: &mut Run) {
     let mut ends = Vec::new();
     let mut bare = Vec::new();
     for _ in 0..rounds {
-        stops.push(stop_all());
+        stops.push(stop_all(COUNT));
         ends.push(shut_down());
         bare.push(Bare::start(&Sandbox::new(), COUNT).0.stop());
     }
@@ -50,10 +50,17 @@ pub fn run(run: &mut Run) {
     }
     run.table.add(stopping);
     run.table.add(ending);
+    if !run.quick {
+        let most = run.most_programs();
+        let row = Row::new(format!("stop of {most}"), "ms", Aim::None);
+        run.table
+            .add(row.with("taskmaster", Samples::milliseconds([stop_all(most)])));
+    }
 }
 
-fn stop_all() -> Duration {
-    let (daemon, _) = ours::start(&ours::config(COUNT), COUNT);
+fn stop_all(count: usize) -> Duration {
+    let config = ours::config(count) + "redirect_stderr=true\n";
+    let (daemon, _) = ours::start(&config, count);
     let mut client = daemon.client();
     let begin = Instant::now();
     client

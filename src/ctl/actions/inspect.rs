@@ -1,12 +1,14 @@
 //! Actions that only look: status, pid, avail, version.
 
 use super::Invocation;
+use crate::ctl::connection::Answer;
 use crate::ctl::procfs::Sampler;
 use crate::ctl::render::{self, Rendered};
 use crate::ctl::session::{Failure, Session};
+use crate::ctl::table::Table;
 use crate::ctl::watch::{self, View};
 use crate::ctl::{json, long, table};
-use crate::wire::{PROTOCOL_VERSION, Request, Response};
+use crate::wire::{self, NamedResult, PROTOCOL_VERSION, ProcessState, Request, Response};
 use chrono::Local;
 use serde_json::json;
 
@@ -23,38 +25,82 @@ pub(super) fn status(session: &mut Session<'_>, call: &Invocation<'_>) -> Result
         }
         return watch::watch(session, call.action, &View { targets, long });
     }
-    let Response::Status(reply) = session.ask(call.action, Request::Status { targets })? else {
-        return Err(Failure::Unexpected);
-    };
-    let usage = long.then(|| watch::usage(&reply, &mut Sampler::default()));
-    let mut rendered = if let Some(usage) = &usage {
-        long::status(&reply, usage, session.output.colour)
+    let fail_if = fail_if.as_deref();
+    let rendered = if long || session.json {
+        let Response::Status(reply) = session.ask(call.action, Request::Status { targets })? else {
+            return Err(Failure::Unexpected);
+        };
+        let usage = long.then(|| watch::usage(&reply, &mut Sampler::default()));
+        let mut rendered = match &usage {
+            Some(usage) => long::status(&reply, usage, session.output.colour),
+            None => table::status(&reply, table::Look::default(), &Local),
+        };
+        let states = reply.rows.iter().map(|row| row.state);
+        overrule(&mut rendered, fail_if, states, &reply.unknown);
+        if session.json {
+            let document = json::status(&reply, usage.as_deref(), &Local);
+            return Ok(session.finish(&rendered, &document));
+        }
+        rendered
     } else {
+        let (table, unknown) = ask_for_table(session, call, targets)?;
         let look = table::Look {
             colour: session.output.colour,
             width: session.output.width(),
         };
-        table::status(&reply, look, &Local)
+        let states = table.states().to_vec();
+        let mut rendered = table.render(&unknown, look);
+        overrule(&mut rendered, fail_if, states.into_iter(), &unknown);
+        rendered
     };
-    if let Some(states) = fail_if {
-        let failed = reply.rows.iter().any(|row| states.contains(&row.state));
-        // A name that names nothing is a fault of the probe itself.
-        rendered.code = match (failed, reply.unknown.is_empty()) {
-            (true, _) => 1,
-            (false, true) => 0,
-            (false, false) => 4,
-        };
-    }
-    if session.json {
-        let document = json::status(&reply, usage.as_deref(), &Local);
-        return Ok(session.finish(&rendered, &document));
-    }
     let mut text = rendered.lines.join("\n");
     if !text.is_empty() {
         text.push('\n');
     }
     session.output.text(&text);
     Ok(rendered.code)
+}
+
+/// Lets `--fail-if` decide the exit status, if it was given.
+fn overrule(
+    rendered: &mut Rendered,
+    fail_if: Option<&[ProcessState]>,
+    mut states: impl Iterator<Item = ProcessState>,
+    unknown: &[NamedResult],
+) {
+    let Some(fatal) = fail_if else {
+        return;
+    };
+    // A name that names nothing is a fault of the probe itself.
+    rendered.code = match (states.any(|state| fatal.contains(&state)), unknown) {
+        (true, _) => 1,
+        (false, []) => 0,
+        (false, _) => 4,
+    };
+}
+
+/// Asks for the states of processes, keeping no more of each than a table shows.
+fn ask_for_table(
+    session: &mut Session<'_>,
+    call: &Invocation<'_>,
+    targets: Vec<String>,
+) -> Result<(Table, Vec<NamedResult>), Failure> {
+    let read = |content: &[u8], request| {
+        let mut table = Table::default();
+        let (of, unknown) = wire::read_rows(content, |row| table.push(&row, &Local))?;
+        (of == request).then_some((table, unknown))
+    };
+    match session.ask_reading(call.action, Request::Status { targets }, None, read)? {
+        Answer::Read(answer) => Ok(answer),
+        Answer::Response(Response::Status(reply)) => {
+            let mut table = Table::default();
+            for row in &reply.rows {
+                table.push(row, &Local);
+            }
+            Ok((table, reply.unknown))
+        }
+        Answer::Response(_) => Err(Failure::Unexpected),
+    }
 }
 
 pub(super) fn pid(session: &mut Session<'_>, call: &Invocation<'_>) -> Result<u8, Failure> {
