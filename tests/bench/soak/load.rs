@@ -208,7 +208,9 @@ impl Load {
             let stopper = scope.spawn(|| stops(socket, &over));
             let until = Instant::now() + PATIENCE;
             while log.spawned - before < amounts.restarts
-                || !callers.iter().all(|it| it.is_finished())
+                || !callers
+                    .iter()
+                    .all(std::thread::ScopedJoinHandle::is_finished)
                 || !rereader.is_finished()
                 || !rotator.is_finished()
             {
@@ -329,12 +331,11 @@ fn rotate(client: &mut Client, log: &Path, lines: &mut u64) {
     let newest = || fs::metadata(&backup).map_or(0, |found| found.ino());
     let before = newest();
     let width = LINE_BYTES - 1;
-    let data: String = (0..LINES)
-        .map(|_| {
-            *lines += 1;
-            format!("{lines:.>width$}\n")
-        })
-        .collect();
+    let mut data = Vec::new();
+    for _ in 0..LINES {
+        *lines += 1;
+        writeln!(data, "{lines:.>width$}").unwrap();
+    }
     let until = Instant::now() + ROTATION_PATIENCE;
     let wait = || {
         assert!(Instant::now() < until, "the log is not rotated");
@@ -349,10 +350,10 @@ fn rotate(client: &mut Client, log: &Path, lines: &mut u64) {
 }
 
 /// Whether the daemon had room for what `writer` is to write.
-fn is_taken(client: &mut Client, data: &str) -> bool {
+fn is_taken(client: &mut Client, data: &[u8]) -> bool {
     let input = Request::Input {
         target: "writer".to_owned(),
-        data: data.as_bytes().to_vec(),
+        data: data.to_vec(),
     };
     match ask(client, input) {
         Response::Results(results) => match &results[0].outcome {
