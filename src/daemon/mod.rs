@@ -40,6 +40,7 @@ mod queries;
 mod readiness;
 mod reexec;
 mod renew;
+mod residue;
 mod rights;
 mod runtime_files;
 mod secrets;
@@ -63,7 +64,8 @@ use event_loop::{Daemon, Ending};
 use loader::Source;
 use readiness::{Readiness, Side};
 use reexec::Origin;
-use startup::{Failure, Prepared, Residue};
+use residue::Residue;
+use startup::{Failure, Prepared};
 use std::io::Write;
 
 /// Signals that the loop acts upon; all others do the daemon no harm.

@@ -19,6 +19,7 @@ use super::loader::{Loader, Source, find};
 use super::logging::{self, Echo};
 use super::manager::Manager;
 use super::meeting::{Meeting, make_private, rights};
+use super::residue::{DRAIN, Residue};
 use super::runtime_files::RuntimeFiles;
 use super::survivors::stop_survivors;
 use crate::check_config::render;
@@ -35,13 +36,10 @@ use flexi_logger::LoggerHandle;
 use nix::errno::Errno;
 use nix::sys::stat::Mode;
 use std::io::{self, Write};
-use std::os::fd::{BorrowedFd, RawFd};
+use std::os::fd::RawFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-/// How long pipes may be drained at the end.
-const DRAIN: Duration = Duration::from_secs(2);
+use std::time::Instant;
 
 /// Why the daemon did not start.
 #[derive(Debug, thiserror::Error)]
@@ -322,13 +320,7 @@ impl Prepared {
             std::process::id()
         );
         let leaves_some = !estate.births().is_empty();
-        let mut residue = Residue {
-            pidfile: None,
-            logger,
-            limits,
-            logs,
-            lines,
-        };
+        let mut residue = Residue::new(None, logger, limits, logs, lines);
         if let Some(path) = &settings.pidfile {
             match Pidfile::write(path) {
                 Ok(pidfile) => residue.pidfile = Some(pidfile),
@@ -426,79 +418,4 @@ fn take_survivors(config: &Config) -> Result<(Journal, Estate), Failure> {
     }
     let journal = Journal::create(&path, estate.births(), estate.memos()).map_err(failed)?;
     Ok((journal, estate))
-}
-
-/// What has to be put away at the end.
-pub struct Residue {
-    pidfile: Option<Pidfile>,
-    /// Kept to the end: dropping it ends logging.
-    logger: LoggerHandle,
-    /// Limits that the daemon was started with.
-    limits: Vec<Limit>,
-    logs: Option<LogDirectory>,
-    lines: Lines,
-}
-
-impl Residue {
-    /// What another image of the daemon left to this one.
-    pub fn new(
-        pidfile: Option<Pidfile>,
-        logger: LoggerHandle,
-        limits: Vec<Limit>,
-        logs: Option<LogDirectory>,
-        lines: Lines,
-    ) -> Self {
-        Self {
-            pidfile,
-            logger,
-            limits,
-            logs,
-            lines,
-        }
-    }
-
-    /// The daemon's standard streams.
-    pub fn lines(&self) -> &Lines {
-        &self.lines
-    }
-
-    /// Where the pid file is.
-    pub fn pidfile_path(&self) -> Option<PathBuf> {
-        self.pidfile.as_ref().map(|it| it.path().to_owned())
-    }
-
-    /// Limits that the daemon was started with.
-    pub fn limits(&self) -> &[Limit] {
-        &self.limits
-    }
-
-    /// What holds the use of the directory of logs.
-    pub fn logs(&self) -> Option<BorrowedFd<'_>> {
-        self.logs.as_ref().map(LogDirectory::descriptor)
-    }
-
-    /// Drains the logs, then removes what the daemon created to be found by. The lock goes last. Returns the limits
-    /// that the daemon was started with. The record of processes stays where some are left.
-    pub fn tidy_up(self, daemon: Daemon, processes_left: bool) -> Vec<Limit> {
-        let Self {
-            pidfile,
-            logger,
-            limits,
-            logs,
-            lines,
-        } = self;
-        if let Some(pidfile) = pidfile
-            && let Err(errno) = pidfile.remove()
-        {
-            log::warn!("can't remove the pid file: {}", errno.desc());
-        }
-        let runtime_files = daemon.close(DRAIN, processes_left);
-        // The log is closed. A socket that is left behind does no harm: the next daemon replaces it.
-        let _removed = runtime_files.map(RuntimeFiles::remove);
-        drop(logs);
-        drop(logger);
-        // A reader that takes nothing by then gets no more. There is nobody left to be told.
-        let _whole = lines.finish(Instant::now() + DRAIN);
-        limits
-    }
 }
