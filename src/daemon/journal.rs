@@ -620,21 +620,33 @@ mod tests {
         )
         .unwrap();
         journal.remember(&web, Some(&memo));
+        journal.flush();
         let size = std::fs::metadata(&path).unwrap().len();
         journal.remember(&web, Some(&memo));
+        journal.flush();
         assert_eq!(std::fs::metadata(&path).unwrap().len(), size, "twice");
         journal.write_anew().unwrap();
         let record = Record::read(&path).unwrap();
         assert_eq!(record.births.len(), 1);
         assert!(record.births[0].is_alive());
-        assert_eq!(record.memos, BTreeMap::from([(web.clone(), memo)]));
+        assert_eq!(record.memos, BTreeMap::from([(web.clone(), memo.clone())]));
         journal.remember(&web, None);
         journal.ended(own);
         journal.close();
+        journal.flush();
         let record = Record::read(&path).unwrap();
         assert_eq!((record.births, record.memos.len()), (vec![], 0));
         assert!(record.closing);
         assert!(journal.is_intact() && !journal.is_long());
+        for round in 0..=COMPACT_BYTES / 100 {
+            let memo = (round % 2 == 0).then_some(&memo);
+            journal.remember(&web, memo);
+        }
+        journal.flush();
+        assert!(!journal.is_long(), "no process has gone");
+        journal.ended(own);
+        journal.flush();
+        assert!(journal.is_long() && !journal.is_long(), "told once");
         journal.remove().unwrap();
         assert_eq!(Record::read(&path).unwrap(), Record::default());
     }

@@ -373,13 +373,7 @@ impl Worker {
         self.send_lines(number, &log, false, now);
     }
 
-    /// The last writer is gone, and nothing is left to be read.
-    fn end(&mut self, number: u32, now: Instant) {
-        self.finish_taps(number, now);
-        self.close(number);
-    }
-
-    fn close(&mut self, number: u32) {
+    pub(super) fn close(&mut self, number: u32) {
         let Some(mut source) = self.sources.remove(number) else {
             return;
         };
