@@ -35,8 +35,6 @@ use std::path::{Path, PathBuf};
 
 /// Size above which the file is written anew with only what still counts, unless that alone is half of it.
 const COMPACT_BYTES: u64 = 256 << 10;
-/// Memory that is kept for lines that wait.
-const WAITING_BYTES_KEPT: usize = 16 << 10;
 
 /// The open journal.
 #[derive(Debug)]
@@ -101,13 +99,7 @@ impl Birth {
     }
 
     fn line(&self) -> String {
-        let Self {
-            key,
-            pid,
-            ticks,
-            details,
-            is_child: _,
-        } = self;
+        let (key, pid, ticks, details) = (&self.key, self.pid, self.ticks, &self.details);
         let prefix = details
             .as_ref()
             .map_or_else(|| born_prefix(key), |details| details.line(key));
@@ -386,13 +378,11 @@ impl Journal {
 
     /// Writes what waits.
     pub fn flush(&mut self) {
-        if self.waiting.is_empty() {
+        let waiting = std::mem::take(&mut self.waiting);
+        if waiting.is_empty() {
             return;
         }
-        let written = self.file.write_all(self.waiting.as_bytes());
-        self.waiting.clear();
-        self.waiting.shrink_to(WAITING_BYTES_KEPT);
-        match written {
+        match self.file.write_all(waiting.as_bytes()) {
             Ok(()) => self.complained = false,
             Err(error) => {
                 if !std::mem::replace(&mut self.complained, true) {
@@ -404,13 +394,9 @@ impl Journal {
 
     /// Whether a process has gone since the last question, and it has grown enough to be worth writing anew.
     pub fn is_long(&mut self) -> bool {
-        if !std::mem::take(&mut self.has_shed) {
-            return false;
-        }
         let most = COMPACT_BYTES.max(self.compacted.saturating_mul(2));
-        self.file
-            .metadata()
-            .is_ok_and(|metadata| metadata.len() > most)
+        let is_long = |file: &File| file.metadata().is_ok_and(|found| found.len() > most);
+        std::mem::take(&mut self.has_shed) && is_long(&self.file)
     }
 
     /// Whether the file is still the one at its path.
@@ -638,7 +624,7 @@ mod tests {
         assert_eq!((record.births, record.memos.len()), (vec![], 0));
         assert!(record.closing);
         assert!(journal.is_intact() && !journal.is_long());
-        for round in 0..=COMPACT_BYTES / 100 {
+        for round in 0..=COMPACT_BYTES / 20 {
             let memo = (round % 2 == 0).then_some(&memo);
             journal.remember(&web, memo);
         }
