@@ -166,13 +166,16 @@ impl Image {
     /// Demands that the log tells of these things in this order.
     #[track_caller]
     fn in_order(&self, texts: &[String]) {
-        let log = self.log();
         let mut from = 0;
         for text in texts {
-            let Some(at) = log[from..].find(text.as_str()) else {
-                panic!("{text:?} is not where it should be:\n{log}");
-            };
-            from += at + text.len();
+            // A program may be up before the line about it is written.
+            let what = format!("{text:?} where it should be:\n{}", self.log());
+            from = wait::until(what, || {
+                let log = self.log();
+                log[from..]
+                    .find(text.as_str())
+                    .map(|at| from + at + text.len())
+            });
         }
     }
 

@@ -276,6 +276,7 @@ impl Daemon {
         self.want_events();
         let mut ready = Vec::new();
         loop {
+            self.tend_journal();
             if let Some(ending) = &self.ending {
                 let ending = ending.clone();
                 self.say_goodbye();
@@ -327,6 +328,7 @@ impl Daemon {
                 self.on_child_ends();
             }
             self.spawn_some();
+            self.journal.flush();
             self.tend_clients(now);
             self.tend_listener(now);
             self.tend_upgrade(now);
@@ -362,10 +364,18 @@ impl Daemon {
     pub(super) fn feed(&mut self, event: Event) {
         self.queue.push_back(event);
         while let Some(event) = self.queue.pop_front() {
+            let ended = if let Event::Exited { pid, .. } = &event {
+                Some(*pid)
+            } else {
+                None
+            };
             let actions = self.engine.step(clock::now(), event);
             self.write_down();
             self.follow_engine();
             for action in actions {
+                if !Self::may_go_unrecorded(&action, ended) {
+                    self.journal.flush();
+                }
                 self.execute(action);
             }
         }

@@ -98,6 +98,7 @@ impl Daemon {
     pub(super) fn spawn(&mut self, spawn: Waiting) {
         let (key, generation) = (spawn.key.clone(), spawn.generation);
         let settings = spawn.settings.clone();
+        self.journal.flush();
         let (children, journal) = (&mut self.children, self.journal.fd());
         let launched = match runs_beside(&mut self.left, &key) {
             Some(failure) => Err(failure),
@@ -117,7 +118,8 @@ impl Daemon {
             }
         };
         let pid = launched.spawned.pid;
-        self.journal.born(key.clone(), pid, launched.details);
+        let ticks = launched.spawned.ticks;
+        self.journal.born(key.clone(), pid, ticks, launched.details);
         let captures = [
             (Channel::Stdout, launched.stdout, &settings.stdout),
             (Channel::Stderr, launched.stderr, &settings.stderr),
@@ -170,11 +172,34 @@ impl Daemon {
             reap::collect(pid);
         }
         self.journal.ended(pid);
-        if self.journal.is_long()
-            && !self.children.has_executing()
+    }
+
+    /// Writes what waits to be put on record, once a turn, and from time to time all anew.
+    pub(super) fn tend_journal(&mut self) {
+        self.journal.flush();
+        if !self.children.has_executing()
+            && self.journal.is_long()
             && let Err(error) = self.journal.write_anew()
         {
             log::error!("can't rewrite the record of processes: {error}");
+        }
+    }
+
+    /// Whether an action only follows from the end of the process `ended`, as it would for a daemon after this one: then
+    /// it may be done before what was decided is on record. All that reaches somebody who lives may not.
+    pub(super) fn may_go_unrecorded(action: &Action, ended: Option<Pid>) -> bool {
+        match action {
+            // The leader has ended, so this is for the rest of its group.
+            Action::Kill { pid, .. } => Some(*pid) == ended,
+            Action::Reap { .. }
+            | Action::ProbeGroup { .. }
+            | Action::Log(_)
+            // Those whose turn has come, and those who listen, are served with everything on record.
+            | Action::Spawn { .. }
+            | Action::Publish(_)
+            | Action::PublishGroup { .. }
+            | Action::Relimit { .. } => true,
+            Action::Reply { .. } | Action::Forget { .. } | Action::Exit { .. } => false,
         }
     }
 

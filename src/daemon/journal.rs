@@ -10,6 +10,10 @@
 //! - `x GROUP PROCESS`: it is no longer configured.
 //! - `closing`: a shutdown has begun; whoever comes next starts from the file alone.
 //!
+//! What the daemon appends is gathered and written at once by [`Journal::flush`], which comes before everything that must
+//! not be done unrecorded: a spawn, a signal to whoever lives, a word to whoever listens, and the next wait of the loop.
+//! What may come before it only follows from the end of a process, and would follow from it for a successor as well.
+//!
 //! A line that was cut short is ignored, and so is one that this version does not know. Earlier versions wrote `+` and
 //! `-` alone and ignore the rest, so both directions of a change of version are covered. There is no environment and no
 //! value of a setting in the file, only hashes; and nobody but the daemon's user may read it.
@@ -41,6 +45,10 @@ pub struct Journal {
     births: BTreeMap<Pid, Birth>,
     memos: BTreeMap<ProcessKey, String>,
     closing: bool,
+    /// Lines that are not in the file yet.
+    waiting: String,
+    /// Something in the file has ceased to count.
+    has_shed: bool,
     /// Size of the file when it was last written anew.
     compacted: u64,
     /// A write has failed, and that was told.
@@ -66,6 +74,9 @@ pub struct Birth {
     pub ticks: u64,
     /// What else is known; a daemon of an earlier version did not write it down.
     pub details: Option<Details>,
+    /// It was made by this very daemon, and is not reaped.
+    #[serde(skip)]
+    pub is_child: bool,
 }
 
 /// What is written down about a process that is made.
@@ -88,12 +99,7 @@ impl Birth {
     }
 
     fn line(&self) -> String {
-        let Self {
-            key,
-            pid,
-            ticks,
-            details,
-        } = self;
+        let (key, pid, ticks, details) = (&self.key, self.pid, self.ticks, &self.details);
         let prefix = details
             .as_ref()
             .map_or_else(|| born_prefix(key), |details| details.line(key));
@@ -187,6 +193,7 @@ impl Record {
                             pid,
                             ticks,
                             details,
+                            is_child: false,
                         };
                         births.insert(pid, birth);
                     }
@@ -262,6 +269,8 @@ impl Journal {
             births: births.into_iter().map(|birth| (birth.pid, birth)).collect(),
             memos: memos.collect(),
             closing: false,
+            waiting: String::new(),
+            has_shed: false,
             compacted: 0,
             complained: false,
         };
@@ -298,6 +307,8 @@ impl Journal {
             births: state.births,
             memos: state.memos,
             closing: state.closing,
+            waiting: String::new(),
+            has_shed: false,
             complained: false,
         };
         if let Err(error) = journal.write_anew() {
@@ -316,13 +327,14 @@ impl Journal {
         self.file.as_fd()
     }
 
-    /// A process was made, which writes its own line.
-    pub fn born(&mut self, key: ProcessKey, pid: Pid, details: Details) {
+    /// A process was made, which writes its own line. When it started may be unknown: 0.
+    pub fn born(&mut self, key: ProcessKey, pid: Pid, ticks: u64, details: Details) {
         let birth = Birth {
             key,
             pid,
-            ticks: 0,
+            ticks,
             details: Some(details),
+            is_child: true,
         };
         self.births.insert(pid, birth);
     }
@@ -330,6 +342,7 @@ impl Journal {
     /// A recorded process is gone.
     pub fn ended(&mut self, pid: Pid) {
         self.births.remove(&pid);
+        self.has_shed = true;
         self.append(&format!("- {pid}\n"));
     }
 
@@ -360,7 +373,16 @@ impl Journal {
     }
 
     fn append(&mut self, line: &str) {
-        match self.file.write_all(line.as_bytes()) {
+        self.waiting.push_str(line);
+    }
+
+    /// Writes what waits.
+    pub fn flush(&mut self) {
+        let waiting = std::mem::take(&mut self.waiting);
+        if waiting.is_empty() {
+            return;
+        }
+        match self.file.write_all(waiting.as_bytes()) {
             Ok(()) => self.complained = false,
             Err(error) => {
                 if !std::mem::replace(&mut self.complained, true) {
@@ -370,12 +392,11 @@ impl Journal {
         }
     }
 
-    /// Whether it has grown enough to be worth writing anew.
-    pub fn is_long(&self) -> bool {
+    /// Whether a process has gone since the last question, and it has grown enough to be worth writing anew.
+    pub fn is_long(&mut self) -> bool {
         let most = COMPACT_BYTES.max(self.compacted.saturating_mul(2));
-        self.file
-            .metadata()
-            .is_ok_and(|metadata| metadata.len() > most)
+        let is_long = |file: &File| file.metadata().is_ok_and(|found| found.len() > most);
+        std::mem::take(&mut self.has_shed) && is_long(&self.file)
     }
 
     /// Whether the file is still the one at its path.
@@ -389,18 +410,19 @@ impl Journal {
         }
     }
 
-    /// Writes the journal anew with what still counts.
+    /// Writes the journal anew with what still counts. What waits is part of it.
     pub fn write_anew(&mut self) -> io::Result<()> {
+        self.flush();
         let mut text = format!("boot {}\n", this_run());
         if self.closing {
             text.push_str("closing\n");
         }
         self.births.retain(|pid, birth| {
-            // One that was just made has not been looked at yet.
             if birth.ticks == 0 {
                 birth.ticks = proc::start_ticks(*pid).unwrap_or(0);
             }
-            birth.ticks == 0 || proc::start_ticks(*pid) == Some(birth.ticks)
+            // A child that is not reaped has its number still. Who is none may have ended unnoticed.
+            birth.is_child || birth.ticks == 0 || proc::start_ticks(*pid) == Some(birth.ticks)
         });
         for birth in self.births.values() {
             text.push_str(&birth.line());
@@ -508,6 +530,7 @@ mod tests {
             pid: Pid::new(42).unwrap(),
             ticks: 99,
             details: Some(details),
+            is_child: false,
         };
         let text = format!("boot abc\nm site web:0 {{\"cut{}", birth.line());
         let record = Record::parse(&text, "abc");
@@ -535,6 +558,8 @@ mod tests {
         let mut journal = Journal::import(Some(&path), journal.export()).unwrap();
         assert!(journal.is_intact());
         journal.close();
+        assert!(!Record::read(&path).unwrap().closing, "it waits");
+        journal.flush();
         assert!(Record::read(&path).unwrap().closing);
         // Not even opened: kept until it can be.
         std::fs::remove_file(&path).unwrap();
@@ -575,27 +600,39 @@ mod tests {
             pipes: [None; 3],
             fingerprint: Fingerprint::default(),
         };
-        journal.born(web.clone(), own, details);
+        journal.born(web.clone(), own, 0, details);
         let memo: Memo = serde_json::from_str(
             r#"{"wanted":{"up":true,"by_operator":false},"current":"Fatal","generation":3,"since":5}"#,
         )
         .unwrap();
         journal.remember(&web, Some(&memo));
+        journal.flush();
         let size = std::fs::metadata(&path).unwrap().len();
         journal.remember(&web, Some(&memo));
+        journal.flush();
         assert_eq!(std::fs::metadata(&path).unwrap().len(), size, "twice");
         journal.write_anew().unwrap();
         let record = Record::read(&path).unwrap();
         assert_eq!(record.births.len(), 1);
         assert!(record.births[0].is_alive());
-        assert_eq!(record.memos, BTreeMap::from([(web.clone(), memo)]));
+        assert_eq!(record.memos, BTreeMap::from([(web.clone(), memo.clone())]));
         journal.remember(&web, None);
         journal.ended(own);
         journal.close();
+        journal.flush();
         let record = Record::read(&path).unwrap();
         assert_eq!((record.births, record.memos.len()), (vec![], 0));
         assert!(record.closing);
         assert!(journal.is_intact() && !journal.is_long());
+        for round in 0..=COMPACT_BYTES / 20 {
+            let memo = (round % 2 == 0).then_some(&memo);
+            journal.remember(&web, memo);
+        }
+        journal.flush();
+        assert!(!journal.is_long(), "no process has gone");
+        journal.ended(own);
+        journal.flush();
+        assert!(journal.is_long() && !journal.is_long(), "told once");
         journal.remove().unwrap();
         assert_eq!(Record::read(&path).unwrap(), Record::default());
     }

@@ -345,6 +345,10 @@ impl Daemon {
 
     fn carry_out(&mut self, effects: Vec<Effect>) {
         let mut effects = VecDeque::from(effects);
+        // Nobody hears of what would not be remembered.
+        if !effects.is_empty() {
+            self.journal.flush();
+        }
         while let Some(effect) = effects.pop_front() {
             match effect {
                 Effect::Deliver { listener, data } => match self.inputs.deliver(&listener, &data) {

@@ -87,6 +87,7 @@ mod tests {
             pid,
             ticks: proc::start_ticks(pid).unwrap(),
             details: None,
+            is_child: false,
         };
         let stop = |survivor| Stop {
             survivor,

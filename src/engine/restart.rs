@@ -11,7 +11,7 @@ use crate::types::{ExitStatus, Monotonic};
 use std::time::Duration;
 
 /// Least time between two spawns of one process that nobody asked for.
-pub(super) const SPAWN_SPACING: Duration = Duration::from_millis(100);
+pub(super) const SPAWN_SPACING: Duration = Duration::from_millis(80);
 
 const SHORTAGE_FIRST: Duration = Duration::from_millis(100);
 const SHORTAGE_CAP: Duration = Duration::from_mins(1);
@@ -139,7 +139,7 @@ mod tests {
         assert_eq!(earliest_respawn(None), Monotonic::from_nanos(0));
         assert_eq!(
             earliest_respawn(Some(Monotonic::from_nanos(5))),
-            Monotonic::from_nanos(100_000_005)
+            Monotonic::from_nanos(80_000_005)
         );
     }
 }

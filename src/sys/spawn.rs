@@ -103,6 +103,8 @@ pub struct Journal<'a> {
 pub struct Spawned {
     /// The process: leader of a session and a process group, both with this number.
     pub pid: Pid,
+    /// When it started, in clock ticks since boot; 0 where that is not known yet.
+    pub ticks: u64,
     /// Whether it has executed its program.
     pub status: Status,
 }
@@ -242,6 +244,7 @@ impl Spawner {
         match forked {
             Ok(ForkResult::Parent { child }) => Ok(Spawned {
                 pid: Pid::new(child.as_raw()).ok_or_else(|| Step::Fork.failed()(Errno::ESRCH))?,
+                ticks: 0,
                 status: Status::Awaited(status),
             }),
             Ok(ForkResult::Child) => Err(Step::Fork.failed()(Errno::ECHILD)),

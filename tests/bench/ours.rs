@@ -23,12 +23,12 @@ pub fn start(config: &str, count: usize) -> (Daemon, Duration) {
     let mut names: Vec<_> = (0..count).map(|number| format!("web:{number}")).collect();
     names.sort_unstable();
     let targets = vec![names.pop().unwrap()];
-    wait::for_condition("the last program", || {
+    wait::closely("the last program", || {
         let request = Request::Status {
             targets: targets.clone(),
         };
         match client.ask(request).unwrap() {
-            Response::Status(reply) => reply.rows[0].state == ProcessState::Running,
+            Response::Status(reply) => (reply.rows[0].state == ProcessState::Running).then_some(()),
             other => panic!("{other:?}"),
         }
     });

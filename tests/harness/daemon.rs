@@ -250,7 +250,7 @@ impl Daemon {
         self.process = i32::try_from(child.id()).unwrap();
         let path = self.sandbox.socket_path();
         let pid = child.id();
-        let served = wait::until(format!("service of: {line}"), || {
+        let served = wait::closely(format!("service of: {line}"), || {
             if let Some(status) = child.try_wait().unwrap() {
                 return Some(Err(status));
             }

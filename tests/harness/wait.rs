@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
 const POLL: Duration = Duration::from_millis(8);
+/// Where the time until something is true is measured.
+const CLOSE_POLL: Duration = Duration::from_micros(300);
 
 /// `duration`, stretched by the slowness of the machine.
 pub fn scaled(duration: Duration) -> Duration {
@@ -28,7 +30,18 @@ pub fn patience() -> Duration {
 
 /// Probes until there is an answer and returns it.
 #[track_caller]
-pub fn until<T>(what: impl Display, mut probe: impl FnMut() -> Option<T>) -> T {
+pub fn until<T>(what: impl Display, probe: impl FnMut() -> Option<T>) -> T {
+    probing(POLL, what, probe)
+}
+
+/// As [`until`], and notices soon that there is an answer.
+#[track_caller]
+pub fn closely<T>(what: impl Display, probe: impl FnMut() -> Option<T>) -> T {
+    probing(CLOSE_POLL, what, probe)
+}
+
+#[track_caller]
+fn probing<T>(pause: Duration, what: impl Display, mut probe: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + patience();
     loop {
         if let Some(answer) = probe() {
@@ -39,7 +52,7 @@ pub fn until<T>(what: impl Display, mut probe: impl FnMut() -> Option<T>) -> T {
             "waited {:?} in vain for: {what}",
             patience()
         );
-        std::thread::sleep(POLL);
+        std::thread::sleep(pause);
     }
 }
 

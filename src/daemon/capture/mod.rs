@@ -307,11 +307,17 @@ impl Capture {
     /// Lets what is asked from now on lie until [`Capture::let_go`], so that the thread wakes once for all of it.
     pub fn hold(&self) {
         self.shared.hold();
+        if let Some(lines) = &self.lines {
+            lines.hold();
+        }
     }
 
     /// Has the thread do what was asked since [`Capture::hold`].
     pub fn let_go(&self) {
         self.shared.let_go();
+        if let Some(lines) = &self.lines {
+            lines.let_go();
+        }
     }
 
     /// Everything there is to tell by now. Never blocks.

@@ -101,9 +101,15 @@ impl Source {
         let ended = PollFlags::POLLHUP | PollFlags::POLLERR | PollFlags::POLLNVAL;
         match events {
             Some(events) if events.contains(PollFlags::POLLIN) => Intake::Nothing,
-            Some(events) if events.intersects(ended) => Intake::End,
+            Some(events) if events.intersects(ended) && self.is_over() => Intake::End,
             Some(_) | None => Intake::Nothing,
         }
+    }
+
+    /// Whether a pipe without a writer is empty. The kernel looks for bytes before it looks for writers, without a lock:
+    /// the last bytes and the last writer's end may lie between the two.
+    pub(super) fn is_over(&self) -> bool {
+        pipe::waiting(&self.pipe).unwrap_or(0) == 0
     }
 }
 

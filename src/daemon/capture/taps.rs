@@ -143,6 +143,12 @@ impl Poster<'_> {
 }
 
 impl Worker {
+    /// The last writer is gone, and nothing is left to be read.
+    pub(super) fn end(&mut self, number: u32, now: Instant) {
+        self.finish_taps(number, now);
+        self.close(number);
+    }
+
     /// Writes what was withheld from the log of a source that has ended.
     pub(super) fn finish_taps(&mut self, number: u32, now: Instant) {
         let Some(source) = self.sources.get_mut(number) else {

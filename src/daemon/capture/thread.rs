@@ -125,7 +125,17 @@ impl Worker {
                 if event.token == WRITTEN {
                     self.watched.serve(&self.shared);
                 } else if let Ok(number) = u32::try_from(event.token) {
-                    self.serve(number, now);
+                    let ends = event.hangup && !event.readable && !self.pause(number);
+                    if ends
+                        && self
+                            .sources
+                            .get_mut(number)
+                            .is_some_and(|source| source.is_over())
+                    {
+                        self.end(number, now);
+                    } else {
+                        self.serve(number, now);
+                    }
                 } else if let Some(file) = stalled_file(event.token) {
                     self.flush(file, now);
                 } else if event.token == SYSLOG {
@@ -327,8 +337,7 @@ impl Worker {
         let taken = match source.read(&mut buffer, log.map(|log| (log, stamp))) {
             Intake::Nothing => Some(0),
             Intake::End => {
-                self.finish_taps(number, now);
-                self.close(number);
+                self.end(number, now);
                 None
             }
             Intake::Data { read } => {
@@ -364,7 +373,7 @@ impl Worker {
         self.send_lines(number, &log, false, now);
     }
 
-    fn close(&mut self, number: u32) {
+    pub(super) fn close(&mut self, number: u32) {
         let Some(mut source) = self.sources.remove(number) else {
             return;
         };

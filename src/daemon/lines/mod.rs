@@ -189,6 +189,18 @@ impl Lines {
         streams.iter().all(|stream| stream.outlet.settle(deadline))
     }
 
+    /// Lets lines that are said from now on lie until [`Lines::let_go`].
+    pub fn hold(&self) {
+        self.board.output.outlet.hold();
+        self.board.error.outlet.hold();
+    }
+
+    /// Has them written.
+    pub fn let_go(&self) {
+        self.board.output.outlet.let_go();
+        self.board.error.outlet.let_go();
+    }
+
     /// Forgets a process that is no longer configured.
     pub fn forget(&self, key: &ProcessKey) {
         let numbers = &self.board.numbers;

@@ -16,6 +16,8 @@ use std::time::{Duration, Instant};
 
 /// Most bytes that wait for the reader.
 pub const QUEUE_BYTES: usize = 1024 * 1024;
+/// Bytes for which the thread is woken at once.
+const PIECE_BYTES: usize = 128 * 1024;
 /// How long a stream that could not be written is left alone.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -54,6 +56,8 @@ struct Queue {
     /// Lines dropped since the last that was queued.
     dropped: u64,
     trouble: Option<(Errno, Instant)>,
+    /// The thread is to be woken when the loop has said all that it has to say.
+    held: bool,
     has_thread: bool,
     closing: bool,
     ended: bool,
@@ -84,6 +88,7 @@ impl Outlet {
             if left.is_zero() || queue.trouble.is_some() || queue.ended {
                 break;
             }
+            self.inner.filled.notify_one();
             queue = self
                 .inner
                 .emptied
@@ -117,9 +122,29 @@ impl Outlet {
                 return Fate::Dropped;
             }
         }
+        let due = !queue.held || queue.waiting.len() >= PIECE_BYTES;
         drop(queue);
-        self.inner.filled.notify_one();
+        if due {
+            self.inner.filled.notify_one();
+        }
         Fate::Queued
+    }
+
+    /// From now on the thread is not woken for a line, until [`Outlet::let_go`]: to wake it for each would cost more than
+    /// to write them.
+    pub fn hold(&self) {
+        self.inner.lock().held = true;
+    }
+
+    /// Wakes the thread if there is a line.
+    pub fn let_go(&self) {
+        let mut queue = self.inner.lock();
+        queue.held = false;
+        let due = !queue.waiting.is_empty();
+        drop(queue);
+        if due {
+            self.inner.filled.notify_one();
+        }
     }
 
     /// Why it cannot be written, if it cannot.

@@ -53,7 +53,7 @@ pub(super) enum Report<'a> {
 pub(super) struct Told {
     /// A report (see [`encode_report`]), or 0.
     pub(super) report: AtomicU64,
-    /// When it started, in clock ticks since boot, if it looked; else 0.
+    /// When it started, in clock ticks since boot, if it knows; else 0.
     pub(super) ticks: AtomicU64,
 }
 
@@ -298,13 +298,10 @@ fn write_journal(plan: &Plan<'_>) {
     }
     // SAFETY: takes nothing, cannot fail.
     let pid = unsafe { libc::getpid() };
-    let ticks = plan.birth.ticks().unwrap_or_else(|| {
-        let ticks = own_start_ticks();
-        if let Report::Memory(told) = plan.report {
-            told.ticks.store(ticks, Ordering::Release);
-        }
-        ticks
-    });
+    let ticks = plan.birth.ticks().unwrap_or_else(own_start_ticks);
+    if let Report::Memory(told) = plan.report {
+        told.ticks.store(ticks, Ordering::Release);
+    }
     let mut tail = [0; TAIL_BYTES];
     let mut length = 0;
     for number in [u64::try_from(pid).unwrap_or(0), ticks] {

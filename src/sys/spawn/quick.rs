@@ -102,9 +102,11 @@ impl Quick {
             self.shares_table = false;
             return self.spawn(spec, clock, changed_signals);
         }
-        clock.compare(begin, told.ticks.load(Ordering::Acquire));
+        let ticks = told.ticks.load(Ordering::Acquire);
+        clock.compare(begin, ticks);
         Ok(Spawned {
             pid,
+            ticks,
             status: Status::Settled(status),
         })
     }

@@ -141,7 +141,7 @@ fn current<'a>(
         .filter(|seen| seen.generation == generation)
 }
 
-const SPACING: Duration = Duration::from_millis(100);
+const SPACING: Duration = Duration::from_millis(80);
 const KILL_AGAIN: Duration = Duration::from_secs(5);
 
 impl Checks {
