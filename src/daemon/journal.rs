@@ -38,8 +38,8 @@ pub struct Journal {
     /// None for one that is kept in memory, since the daemon is not to be found by anybody.
     path: Option<PathBuf>,
     file: File,
-    births: BTreeMap<Pid, Birth>,
-    memos: BTreeMap<ProcessKey, String>,
+    births: BTreeMap<Pid, Box<Birth>>,
+    memos: BTreeMap<ProcessKey, Box<str>>,
     closing: bool,
     /// Size of the file when it was last written anew.
     compacted: u64,
@@ -50,8 +50,8 @@ pub struct Journal {
 /// A journal, written down.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct JournalState {
-    births: BTreeMap<Pid, Birth>,
-    memos: BTreeMap<ProcessKey, String>,
+    births: BTreeMap<Pid, Box<Birth>>,
+    memos: BTreeMap<ProcessKey, Box<str>>,
     closing: bool,
 }
 
@@ -254,12 +254,15 @@ impl Journal {
     ) -> io::Result<Self> {
         let memos = memos.filter_map(|(key, memo)| {
             let json = serde_json::to_string(memo).ok()?;
-            Some((key.clone(), json))
+            Some((key.clone(), json.into_boxed_str()))
         });
         let mut journal = Self {
             path: Some(path.to_owned()),
             file: open(path, true)?,
-            births: births.into_iter().map(|birth| (birth.pid, birth)).collect(),
+            births: births
+                .into_iter()
+                .map(|birth| (birth.pid, Box::new(birth)))
+                .collect(),
             memos: memos.collect(),
             closing: false,
             compacted: 0,
@@ -324,7 +327,7 @@ impl Journal {
             ticks: 0,
             details: Some(details),
         };
-        self.births.insert(pid, birth);
+        self.births.insert(pid, Box::new(birth));
     }
 
     /// A recorded process is gone.
@@ -338,9 +341,9 @@ impl Journal {
         let (group, process) = (&key.group, &key.process);
         match memo.map(serde_json::to_string) {
             Some(Ok(json)) => {
-                if self.memos.get(key) != Some(&json) {
+                if self.memos.get(key).map(AsRef::as_ref) != Some(json.as_str()) {
                     self.append(&format!("m {group} {process} {json}\n"));
-                    self.memos.insert(key.clone(), json);
+                    self.memos.insert(key.clone(), json.into_boxed_str());
                 }
             }
             Some(Err(error)) => log::error!("bug: {key} can't be written down: {error}"),
