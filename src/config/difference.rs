@@ -154,7 +154,7 @@ impl Finder<'_> {
             &format!("{:03o}", old.umask),
             &format!("{umask:03o}"),
         );
-        self.user(old.user.as_ref(), user.as_ref());
+        self.user(old.user.as_deref(), user.as_deref());
         self.environment(&variables(old), &variables(new));
         self.maybe(
             "env_file",

@@ -11,9 +11,31 @@ use std::convert::Infallible;
 use std::fmt;
 use std::str::FromStr;
 
-/// Hashes of settings, by key.
+/// Hashes of settings, by key: `key=hash,key=hash`, sorted by key. One is kept for each running process, so it is one
+/// piece of text rather than a map.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Fingerprint(BTreeMap<String, String>);
+#[serde(from = "BTreeMap<String, String>", into = "BTreeMap<String, String>")]
+pub struct Fingerprint(Box<str>);
+
+/// A map is what another version of the daemon takes over, or leaves to this one.
+impl From<BTreeMap<String, String>> for Fingerprint {
+    fn from(keys: BTreeMap<String, String>) -> Self {
+        let words: Vec<String> = keys
+            .into_iter()
+            .map(|(key, hash)| format!("{key}={hash}"))
+            .collect();
+        Self(words.join(",").into_boxed_str())
+    }
+}
+
+impl From<Fingerprint> for BTreeMap<String, String> {
+    fn from(fingerprint: Fingerprint) -> Self {
+        let pairs = fingerprint.pairs();
+        pairs
+            .map(|(key, hash)| (key.to_owned(), hash.to_owned()))
+            .collect()
+    }
+}
 
 impl Fingerprint {
     /// That of a process that is started with these settings.
@@ -32,11 +54,11 @@ impl Fingerprint {
             listen,
             listener,
         } = &settings.launch;
-        let mut keys = Self::default();
+        let mut keys = Hashes::default();
         keys.add("command", argv.iter().chain([command]));
         keys.add("umask", [umask.to_string()]);
         keys.add("directory", directory.iter().map(|it| it.to_string_lossy()));
-        keys.add("user", user.iter().map(account));
+        keys.add("user", user.iter().map(|it| account(it)));
         let EnvLayers {
             common_files,
             common: Environment(common),
@@ -76,19 +98,30 @@ impl Fingerprint {
                 .map(|(_, name)| name.to_owned());
             keys.add(key, path.into_iter().chain(shown));
         }
-        keys
+        Self::from(keys.0)
     }
 
     /// Names of the keys that are not the same in both.
     pub fn differences(&self, other: &Self) -> Vec<String> {
-        let names: BTreeSet<&String> = self.0.keys().chain(other.0.keys()).collect();
+        let [ours, theirs] = [self, other].map(|it| it.pairs().collect::<BTreeMap<_, _>>());
+        let names: BTreeSet<&str> = ours.keys().chain(theirs.keys()).copied().collect();
         names
             .into_iter()
-            .filter(|name| self.0.get(*name) != other.0.get(*name))
-            .cloned()
+            .filter(|name| ours.get(name) != theirs.get(name))
+            .map(str::to_owned)
             .collect()
     }
 
+    fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.split(',').filter_map(|pair| pair.split_once('='))
+    }
+}
+
+/// Hashes that are being made.
+#[derive(Default)]
+struct Hashes(BTreeMap<String, String>);
+
+impl Hashes {
     /// Adds a key, unless it has nothing to say.
     fn add<T: AsRef<str>>(&mut self, key: &str, parts: impl IntoIterator<Item = T>) {
         let mut parts = parts.into_iter().peekable();
@@ -123,11 +156,7 @@ fn account(user: &User) -> String {
 /// One word: `key=hash,key=hash`.
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (place, (key, hash)) in self.0.iter().enumerate() {
-            let comma = if place == 0 { "" } else { "," };
-            write!(f, "{comma}{key}={hash}")?;
-        }
-        Ok(())
+        f.write_str(&self.0)
     }
 }
 
@@ -136,11 +165,10 @@ impl FromStr for Fingerprint {
 
     fn from_str(text: &str) -> Result<Self, Infallible> {
         let pairs = text.split(',').filter_map(|pair| pair.split_once('='));
-        Ok(Self(
-            pairs
-                .map(|(key, hash)| (key.to_owned(), hash.to_owned()))
-                .collect(),
-        ))
+        let keys: BTreeMap<String, String> = pairs
+            .map(|(key, hash)| (key.to_owned(), hash.to_owned()))
+            .collect();
+        Ok(Self::from(keys))
     }
 }
 
@@ -193,6 +221,9 @@ mod tests {
             let text = Fingerprint::of(&edited).to_string();
             assert!(!text.contains(' ') && !text.contains("secret"), "{text}");
             let read: Fingerprint = text.parse().unwrap();
+            let json = serde_json::to_string(&read).unwrap();
+            assert!(json.starts_with("{\"command\":\""), "{json}");
+            assert_eq!(serde_json::from_str::<Fingerprint>(&json).unwrap(), read);
             assert_eq!(read.differences(&Fingerprint::of(&base)), expected);
             assert_eq!(read.differences(&Fingerprint::of(&edited)), [""; 0]);
         }
@@ -200,8 +231,11 @@ mod tests {
 
     #[test]
     fn the_hash_never_changes() {
-        let mut keys = Fingerprint::default();
+        let mut keys = Hashes::default();
         keys.add("command", ["sleep", "1000"]);
-        assert_eq!(keys.to_string(), "command=27d9522a80b24a4b");
+        assert_eq!(
+            Fingerprint::from(keys.0).to_string(),
+            "command=27d9522a80b24a4b"
+        );
     }
 }

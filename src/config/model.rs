@@ -236,8 +236,8 @@ pub struct ProcessSettings {
     pub program: ProgramName,
     /// Its number among the copies (`%(process_num)d`).
     pub process_num: u32,
-    /// Where its section begins: `FILE:LINE`, for messages.
-    pub origin: String,
+    /// Where its section begins: `FILE:LINE`, for messages. Shared by all copies.
+    pub origin: Arc<str>,
     /// Where each key that a file gives stands, sorted by key; what is not here has its default. Shared by all copies.
     #[serde(deserialize_with = "origin::known")]
     pub origins: Arc<[KeyOrigin]>,
@@ -293,8 +293,8 @@ pub struct Launch {
     pub directory: Option<PathBuf>,
     /// File mode creation mask.
     pub umask: u32,
-    /// Whom it runs as; `None` keeps the daemon's identity.
-    pub user: Option<User>,
+    /// Whom it runs as; `None` keeps the daemon's identity. Shared by all copies.
+    pub user: Option<Arc<User>>,
     /// Variables of the program's own section, the strongest there are.
     pub environment: Environment,
     /// What lies between the daemon's own environment and those.

@@ -122,12 +122,12 @@ pub fn build(
         name,
         place,
         numprocs,
-        origin: origin(context, program),
+        origin: origin(context, program).into(),
         origins: table.origins(&context.sources),
         policy: policy(context, program, &once),
         umask: mode(context, table, "umask").unwrap_or(daemon.umask),
         listen: fcgi::Common::read(context, daemon, table, &once, user.as_ref()),
-        user,
+        user: user.map(Arc::new),
         redirect_stderr: boolean(context, table, "redirect_stderr", &once).unwrap_or_default(),
         server_url: context
             .value(table, "serverurl", &once, |text, _| value::url(text))
@@ -268,11 +268,11 @@ struct Builder<'b> {
     name: &'b ProgramName,
     place: Place<'b>,
     numprocs: u32,
-    origin: String,
+    origin: Arc<str>,
     origins: Arc<[KeyOrigin]>,
     policy: Policy,
     umask: u32,
-    user: Option<super::model::User>,
+    user: Option<Arc<super::model::User>>,
     redirect_stderr: bool,
     server_url: Option<String>,
     listen: Option<fcgi::Common>,
@@ -321,7 +321,7 @@ impl Builder<'_> {
             },
             program: self.name.clone(),
             process_num,
-            origin: self.origin.clone(),
+            origin: Arc::clone(&self.origin),
             origins: Arc::clone(&self.origins),
             launch: Launch {
                 argv,
@@ -361,7 +361,11 @@ impl Builder<'_> {
         }
         context.value(table, "command", variables, |text, _| {
             let words = value::command(text)?;
-            let argv = words.into_iter().map(|word| word.text).collect();
+            // It is kept for as long as the daemon runs, so without room to grow.
+            let words = words.into_iter().map(|word| word.text);
+            let mut argv: Vec<String> = words.collect();
+            argv.iter_mut().for_each(String::shrink_to_fit);
+            argv.shrink_to_fit();
             Ok((text.to_owned(), argv))
         })
     }
@@ -469,7 +473,9 @@ impl Builder<'_> {
         };
         let suffix = stream.suffix();
         let file = format!("{group}{}_{index}_{suffix}.log", self.name);
-        self.daemon.childlogdir.join(file)
+        let mut path = self.daemon.childlogdir.join(file);
+        path.shrink_to_fit();
+        path
     }
 
     /// An explicit path: copies of a native program get their number at its end, unless the path tells them apart itself.

@@ -42,8 +42,8 @@ pub struct Journal {
     /// None for one that is kept in memory, since the daemon is not to be found by anybody.
     path: Option<PathBuf>,
     file: File,
-    births: BTreeMap<Pid, Birth>,
-    memos: BTreeMap<ProcessKey, String>,
+    births: BTreeMap<Pid, Box<Birth>>,
+    memos: BTreeMap<ProcessKey, Box<str>>,
     closing: bool,
     /// Lines that are not in the file yet.
     waiting: String,
@@ -58,8 +58,8 @@ pub struct Journal {
 /// A journal, written down.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct JournalState {
-    births: BTreeMap<Pid, Birth>,
-    memos: BTreeMap<ProcessKey, String>,
+    births: BTreeMap<Pid, Box<Birth>>,
+    memos: BTreeMap<ProcessKey, Box<str>>,
     closing: bool,
 }
 
@@ -261,12 +261,15 @@ impl Journal {
     ) -> io::Result<Self> {
         let memos = memos.filter_map(|(key, memo)| {
             let json = serde_json::to_string(memo).ok()?;
-            Some((key.clone(), json))
+            Some((key.clone(), json.into_boxed_str()))
         });
         let mut journal = Self {
             path: Some(path.to_owned()),
             file: open(path, true)?,
-            births: births.into_iter().map(|birth| (birth.pid, birth)).collect(),
+            births: births
+                .into_iter()
+                .map(|birth| (birth.pid, Box::new(birth)))
+                .collect(),
             memos: memos.collect(),
             closing: false,
             waiting: String::new(),
@@ -336,7 +339,7 @@ impl Journal {
             details: Some(details),
             is_child: true,
         };
-        self.births.insert(pid, birth);
+        self.births.insert(pid, Box::new(birth));
     }
 
     /// A recorded process is gone.
@@ -351,9 +354,9 @@ impl Journal {
         let (group, process) = (&key.group, &key.process);
         match memo.map(serde_json::to_string) {
             Some(Ok(json)) => {
-                if self.memos.get(key) != Some(&json) {
+                if self.memos.get(key).map(AsRef::as_ref) != Some(json.as_str()) {
                     self.append(&format!("m {group} {process} {json}\n"));
-                    self.memos.insert(key.clone(), json);
+                    self.memos.insert(key.clone(), json.into_boxed_str());
                 }
             }
             Some(Err(error)) => log::error!("bug: {key} can't be written down: {error}"),

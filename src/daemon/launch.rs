@@ -145,7 +145,7 @@ impl Launcher {
             .map(|directory| c_string(directory.clone().into_os_string()))
             .transpose()
             .map_err(|errno| failed(SpawnStep::Directory, word, errno))?;
-        let identity = self.identity_of(launch.user.as_ref());
+        let identity = self.identity_of(launch.user.as_deref());
 
         let name = settings.key.to_string();
         let piped = |error: std::io::Error| {

@@ -78,7 +78,7 @@ fn process(foreseen: &Foreseen, compared: &Compared<'_>) -> PlannedProcess {
             Fate::Add => PlannedStep::Add,
             Fate::Remove => PlannedStep::Remove,
         },
-        section: settings.map_or_else(String::new, |settings| settings.origin.clone()),
+        section: settings.map_or_else(String::new, |settings| settings.origin.to_string()),
         keys: differences.into_iter().map(key).collect(),
     }
 }

@@ -23,7 +23,7 @@ pub fn of(view: &StoryView, row: StatusRow, now: Monotonic) -> Story {
         lives: view.lives.iter().map(|life| life_of(life, now)).collect(),
         ended: view.ended,
         startretries: settings.policy.startretries,
-        section: settings.origin.clone(),
+        section: settings.origin.to_string(),
         keys: keys(settings),
     }
 }

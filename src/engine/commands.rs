@@ -458,7 +458,7 @@ impl Engine {
         let Some(members) = self.table.groups().get(&name) else {
             return GroupOutcome::NoSuchGroup;
         };
-        let busy = members.processes.values().any(Process::is_up);
+        let busy = members.processes.values().any(|process| process.is_up());
         if mutant!(RemovesWhatRuns, busy, false) {
             return GroupOutcome::StillRunning;
         }

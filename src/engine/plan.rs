@@ -209,7 +209,7 @@ mod tests {
         let restart = "-[] ~[a] .[] +[] Changed a";
         let cases: [(&str, Change, &str); 25] = [
             ("nothing", |_| (), nothing),
-            ("origin", |s| s.origin = "other.ini:9".to_owned(), quietly),
+            ("origin", |s| s.origin = "other.ini:9".into(), quietly),
             (
                 "origins",
                 |s| {

@@ -16,7 +16,7 @@
 use super::Engine;
 use super::action::{Action, Note};
 use super::outbox::{Happening, Outbox};
-use super::process::{End, Input, Process, Then, Wanted};
+use super::process::{End, Input, Then, Wanted};
 use crate::config::model::GroupKind;
 use crate::engine::mutants::mutant;
 use crate::types::{GroupName, Monotonic, ProcessKey};
@@ -251,7 +251,9 @@ impl Engine {
             let kind = self.config.groups.get(group).map(|group| &group.kind);
             let members = self.table.groups().get(group);
             matches!(kind, Some(GroupKind::Listeners(_)))
-                && members.is_some_and(|members| members.processes.values().any(Process::is_live))
+                && members.is_some_and(|members| {
+                    members.processes.values().any(|process| process.is_live())
+                })
         };
         if closing.hurry || !closing.to_come.last().is_some_and(listeners) {
             return false;

@@ -17,8 +17,8 @@ use std::sync::Arc;
 pub(super) struct Members {
     /// Rank among groups.
     pub priority: i32,
-    /// Its processes.
-    pub processes: BTreeMap<ProcessName, Process>,
+    /// Its processes. Each is by itself, since the nodes of a map that grows in order are half empty.
+    pub processes: BTreeMap<ProcessName, Box<Process>>,
 }
 
 /// All processes.
@@ -87,7 +87,7 @@ impl Table {
     pub fn processes(&self) -> impl Iterator<Item = &Process> {
         self.groups
             .values()
-            .flat_map(|members| members.processes.values())
+            .flat_map(|members| members.processes.values().map(AsRef::as_ref))
     }
 
     /// How many processes there are.
@@ -98,14 +98,15 @@ impl Table {
 
     /// One process.
     pub fn get(&self, key: &ProcessKey) -> Option<&Process> {
-        self.groups.get(&key.group)?.processes.get(&key.process)
+        let members = self.groups.get(&key.group)?;
+        members.processes.get(&key.process).map(AsRef::as_ref)
     }
 
     /// All groups with their processes, and the highest generation of all that were removed.
     pub fn export(&self) -> (Vec<(GroupName, i32, Vec<Process>)>, Generation) {
         let groups = self.groups.iter().map(|(name, members)| {
-            let processes = members.processes.values().cloned().collect();
-            (name.clone(), members.priority, processes)
+            let processes = members.processes.values().map(AsRef::as_ref);
+            (name.clone(), members.priority, processes.cloned().collect())
         });
         (groups.collect(), self.generation)
     }
@@ -122,7 +123,7 @@ impl Table {
                 let key = process.key().clone();
                 table.index(&key, &process);
                 if let Some(members) = table.groups.get_mut(&group) {
-                    members.processes.insert(key.process, process);
+                    members.processes.insert(key.process, Box::new(process));
                 }
             }
         }
@@ -183,7 +184,7 @@ impl Table {
         if let Some(members) = self.groups.get_mut(&key.group) {
             members.processes.insert(
                 key.process.clone(),
-                Process::new(now, settings, self.generation),
+                Box::new(Process::new(now, settings, self.generation)),
             );
             self.by_program.entry(program).or_default().insert(key);
         }
@@ -200,7 +201,7 @@ impl Table {
         let highest = self.generation.max(process.generation());
         self.generation = mutant!(RemovedGenerationIsForgotten, highest, self.generation);
         self.touched.insert(key.clone());
-        Some(process)
+        Some(*process)
     }
 
     /// Lets something happen to a process; `None` if there is none of this name.

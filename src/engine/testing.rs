@@ -50,7 +50,7 @@ pub fn settings(name: &str) -> ProcessSettings {
         program: ProgramName::new(key.group.as_str()).unwrap(),
         process_num: key.process.as_str().parse().unwrap_or(0),
         key,
-        origin: "test.ini:1".to_owned(),
+        origin: "test.ini:1".into(),
         origins: Arc::from([]),
         launch: Launch {
             argv: vec!["/bin/program".to_owned()],

@@ -92,7 +92,7 @@ fn the_separator_decides_the_defaults_of_a_program() {
             "/tmp/taskmaster.d/childlog/a_0_err.log"
         );
         assert_eq!(program.launch.umask, 0o022);
-        assert_eq!(program.origin, "main.ini:1");
+        assert_eq!(&*program.origin, "main.ini:1");
     }
 }
 

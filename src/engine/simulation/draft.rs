@@ -163,7 +163,7 @@ impl Draft {
                 process.process_num = number;
                 process.policy = program.policy.clone();
                 process.launch.command = format!("/bin/{} {}", program.name, program.version);
-                process.origin = format!("test.ini:{}", self.shift);
+                process.origin = format!("test.ini:{}", self.shift).into();
                 processes.push(process);
             }
         }
