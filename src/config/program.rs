@@ -473,9 +473,7 @@ impl Builder<'_> {
         };
         let suffix = stream.suffix();
         let file = format!("{group}{}_{index}_{suffix}.log", self.name);
-        let mut path = self.daemon.childlogdir.join(file);
-        path.shrink_to_fit();
-        path
+        self.daemon.childlogdir.join(file)
     }
 
     /// An explicit path: copies of a native program get their number at its end, unless the path tells them apart itself.
