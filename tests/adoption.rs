@@ -513,12 +513,13 @@ fn killed_again_and_again_under_load_no_line_is_lost_or_doubled() {
         let now: Vec<i32> = names.iter().map(|name| daemon.pid(name)).collect();
         assert_eq!(now, pids, "after {kill} kills");
     }
+    let counted = |number| count_lines(&daemon.child_log(&format!("count_{number}_out.log")));
+    wait::for_condition("enough lines of each", || {
+        (0..programs).all(|number| counted(number) > 100)
+    });
     daemon.ctl("stop all").code(0);
     assert!(count_lines(&log) > 1000);
-    for number in 0..programs {
-        let log = daemon.child_log(&format!("count_{number}_out.log"));
-        assert!(count_lines(&log) > 100);
-    }
+    assert!((0..programs).all(|number| counted(number) > 100));
     let mut whole = Vec::new();
     let rotated = daemon.child_log("rotated_0_out.log");
     let part = |number| daemon.child_log(&format!("rotated_0_out.log.{number}"));

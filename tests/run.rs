@@ -341,7 +341,15 @@ fn what_cannot_be_run_is_told_at_once() {
 #[test]
 fn a_hangup_ends_it_unless_it_is_to_outlive_its_terminal() {
     let sandbox = Sandbox::new();
-    let mut child = begin(&sandbox, &["--", "sleep", "1000"]);
+    // Whoever started the tests may have them outlive a terminal, too.
+    let mut command = sandbox.command("env");
+    command
+        .arg("--default-signal=HUP")
+        .arg(Sandbox::executable())
+        .args(["run", "--", "sleep", "1000"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    let mut child = command.spawn().unwrap();
     let commands = || {
         let tagged = proc::tagged(&sandbox.tag());
         tagged
