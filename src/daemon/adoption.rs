@@ -79,7 +79,7 @@ impl Estate {
             };
             let is_newest = newest.get(&key) == Some(&birth.pid);
             let refusal = match policy {
-                _ if record.closing => Some("the shutdown that had begun goes on".to_owned()),
+                _ if record.closing => "the shutdown that had begun goes on".to_owned(),
                 OnOrphans::Leave => {
                     log::warn!(
                         "leaving '{key}' with pid {} alone, left by a daemon that was killed",
@@ -88,13 +88,13 @@ impl Estate {
                     estate.left.insert(key, birth);
                     continue;
                 }
-                OnOrphans::Stop => Some("on_orphans=stop".to_owned()),
-                OnOrphans::Adopt if !is_newest => Some("there is a newer one".to_owned()),
+                OnOrphans::Stop => "on_orphans=stop".to_owned(),
+                OnOrphans::Adopt if !is_newest => "there is a newer one".to_owned(),
                 OnOrphans::Adopt if settings.launch.listen.is_some() => {
-                    Some("the socket that it listens on ended with its daemon".to_owned())
+                    "the socket that it listens on ended with its daemon".to_owned()
                 }
                 OnOrphans::Adopt if settings.launch.listener => {
-                    Some("what it was told of events ended with its daemon".to_owned())
+                    "what it was told of events ended with its daemon".to_owned()
                 }
                 OnOrphans::Adopt => match Orphan::open(birth.clone()) {
                     Ok((orphan, survivor)) => {
@@ -103,13 +103,13 @@ impl Estate {
                         continue;
                     }
                     Err(Refusal::Ended) => continue,
-                    Err(Refusal::Because(reason)) => Some(reason),
+                    Err(Refusal::Because(reason)) => reason,
                 },
             };
             if is_newest {
                 restarted.insert(key);
             }
-            estate.stop(birth, Some(settings), &refusal.unwrap_or_default());
+            estate.stop(birth, Some(settings), &refusal);
         }
         if policy == OnOrphans::Adopt && !record.closing {
             let mut memos = record.memos;

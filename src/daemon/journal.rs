@@ -20,17 +20,16 @@
 
 use crate::config::fingerprint::Fingerprint;
 use crate::engine::Memo;
-use crate::sys::proc;
+use crate::sys::{own_file, proc};
 use crate::types::{Generation, GroupName, Monotonic, Pid, ProcessKey, ProcessName};
-use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, FcntlArg, OFlag, fallocate, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// Size above which the file is written anew with only what still counts, unless that alone is half of it.
@@ -447,7 +446,10 @@ impl Journal {
             Ok(()) | Err(_) => {}
         }
         // Made by nobody else since: in a directory for all, such as `/tmp`, somebody may wait for this moment.
-        let mut file = options().append(true).create_new(true).open(&fresh)?;
+        let mut file = own_file::options()
+            .append(true)
+            .create_new(true)
+            .open(&fresh)?;
         let size = text.len() as u64;
         // Room for all that comes before it is written anew, so that a disk that fills up later keeps nothing off the
         // record. Where there is no room, or the file system cannot reserve any, the writes themselves decide.
@@ -473,22 +475,8 @@ fn memory() -> io::Result<File> {
     Ok(file.into())
 }
 
-/// Opens a file of ours that has no other name.
 fn open(path: &Path, write: bool) -> io::Result<File> {
-    let file = options().append(write).create(write).open(path)?;
-    let metadata = file.metadata()?;
-    let own = nix::unistd::geteuid().as_raw();
-    if !metadata.is_file() || metadata.nlink() != 1 || metadata.uid() != own {
-        return Err(Errno::EACCES.into());
-    }
-    Ok(file)
-}
-
-fn options() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    let flags = libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK;
-    options.read(true).mode(0o600).custom_flags(flags);
-    options
+    own_file::open(own_file::options().append(write).create(write), path)
 }
 
 /// Names this run of this kernel, and the set of pids that is seen here: numbers of another mean nothing.

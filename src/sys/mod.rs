@@ -17,6 +17,7 @@ pub mod lookup;
 pub mod mapping;
 pub mod mounts;
 pub mod notify;
+pub mod own_file;
 pub mod peer;
 pub mod pidfd;
 pub mod pidfile;

@@ -16,7 +16,7 @@ use super::open::Directory;
 use super::stamp::Stamp;
 use super::strip::AnsiStripper;
 use crate::sys::mapping::Mapping;
-use nix::errno::Errno;
+use crate::sys::own_file;
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
@@ -220,19 +220,7 @@ fn map(path: &Path, length: usize) -> io::Result<Mapping> {
 }
 
 fn open(path: &Path, write: bool) -> io::Result<File> {
-    let file = OpenOptions::new()
-        .read(true)
-        .write(write)
-        .create(write)
-        .mode(0o600)
-        .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK)
-        .open(path)?;
-    let metadata = file.metadata()?;
-    let own = nix::unistd::geteuid().as_raw();
-    if !metadata.is_file() || metadata.nlink() != 1 || metadata.uid() != own {
-        return Err(Errno::EACCES.into());
-    }
-    Ok(file)
+    own_file::open(own_file::options().write(write).create(write), path)
 }
 
 /// Writes what a killed daemon left unwritten to its log. Says how many bytes of which log that was.

@@ -78,7 +78,9 @@ impl Stamp {
     pub(super) fn apply(&self, data: &[u8]) -> Vec<u8> {
         let mut out = Vec::with_capacity(data.len() + 2 * self.time.len());
         for (stamp, line) in self.pieces(data) {
-            out.extend_from_slice(stamp.as_bytes());
+            for part in stamp {
+                out.extend_from_slice(part.as_bytes());
+            }
             out.extend_from_slice(line);
         }
         out
@@ -89,7 +91,7 @@ impl Stamp {
         let mut left = written;
         let mut own = 0;
         for (stamp, line) in self.pieces(data) {
-            left = left.saturating_sub(stamp.len());
+            left = left.saturating_sub(stamp.map(str::len).iter().sum());
             let here = line.len().min(left);
             own += here;
             left -= here;
@@ -103,14 +105,14 @@ impl Stamp {
         &self.time
     }
 
-    /// Lines, and what stands before each.
-    fn pieces<'d>(&self, data: &'d [u8]) -> impl Iterator<Item = (String, &'d [u8])> {
+    /// Lines, and what stands before each: the end of the line before, and the time.
+    fn pieces<'d>(&self, data: &'d [u8]) -> impl Iterator<Item = ([&str; 2], &'d [u8])> {
         let lines = data.split_inclusive(|&byte| byte == b'\n');
         lines.enumerate().map(|(number, line)| {
             let stamp = match (number, self.opening) {
-                (0, Opening::Within) => String::new(),
-                (0, Opening::Break) => format!("\n{}", self.time),
-                (0, Opening::Line) | (1.., _) => self.time.clone(),
+                (0, Opening::Within) => ["", ""],
+                (0, Opening::Break) => ["\n", self.time.as_str()],
+                (0, Opening::Line) | (1.., _) => ["", self.time.as_str()],
             };
             (stamp, line)
         })
