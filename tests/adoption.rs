@@ -336,11 +336,11 @@ fn a_number_that_was_given_to_somebody_else_is_never_signalled() {
     daemon.wait_state("web", "RUNNING");
     let pid = daemon.pid("web");
     daemon.murder();
+    let mut stranger = daemon.sandbox.stranger_younger_than(pid);
     send(pid, Signal::SIGKILL);
     wait::for_condition("its end", || !proc::is_alive(pid));
     // The record now says that the number of this process was the program's.
     let record = daemon.sandbox.read("run/tm.sock.children");
-    let mut stranger = daemon.sandbox.command("sleep").arg("1000").spawn().unwrap();
     let lines: Vec<String> = record
         .lines()
         .map(|line| {

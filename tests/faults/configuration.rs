@@ -162,12 +162,11 @@ fn a_program_that_is_gone_from_the_file_when_the_next_daemon_starts_is_stopped()
 
 #[test]
 fn a_record_that_names_a_strangers_number_harms_no_stranger() {
-    let sandbox = Sandbox::new();
-    let mut stranger = sandbox.command("sleep").arg("1003").spawn().unwrap();
-    let pid = stranger.id().cast_signed();
-    let mut daemon = Daemon::builder().config(WEB).start_in(sandbox);
+    let mut daemon = Daemon::builder().config(WEB).start();
     daemon.wait_state("web", "RUNNING");
     let own = daemon.pid("web");
+    let mut stranger = daemon.sandbox.stranger_younger_than(own);
+    let pid = stranger.id().cast_signed();
     daemon.murder();
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(own), Signal::SIGKILL).unwrap();
     // The number of the program belongs to somebody else by now, which only the start time tells.

@@ -46,6 +46,13 @@ pub fn parse(stat: &str) -> Option<Process> {
     })
 }
 
+/// When a process started, in the kernel's own words.
+pub fn start_time(pid: i32) -> String {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let (_, fields) = stat.rsplit_once(')').unwrap();
+    fields.split_whitespace().nth(19).unwrap().to_owned()
+}
+
 /// Every process of the machine.
 pub fn all() -> Vec<Process> {
     let Ok(entries) = fs::read_dir("/proc") else {

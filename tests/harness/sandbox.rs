@@ -12,7 +12,7 @@ use std::cell::RefCell;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command};
 
 /// See the module's text.
 pub struct Sandbox {
@@ -168,6 +168,21 @@ impl Sandbox {
             .env("TASKMASTER_TEST", self.tag())
             .current_dir(self.dir());
         command
+    }
+
+    /// A process that no daemon started, and whose start time is not that of `pid`: the kernel counts hundredths of a
+    /// second.
+    pub fn stranger_younger_than(&self, pid: i32) -> Child {
+        let time = proc::start_time(pid);
+        wait::until("a later start", || {
+            let mut stranger = self.command("sleep").arg("1003").spawn().unwrap();
+            if proc::start_time(stranger.id().cast_signed()) != time {
+                return Some(stranger);
+            }
+            stranger.kill().unwrap();
+            stranger.wait().unwrap();
+            None
+        })
     }
 
     /// Runs `taskmaster WORDS…` to its end.
