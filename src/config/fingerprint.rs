@@ -4,11 +4,12 @@
 //! changed. So only what differs from the default is named, and a key that a version adds says nothing about processes
 //! that do not use it. What applies live is left out, as in [`ProcessSettings::needs_restart`].
 
-use super::model::{EnvLayers, Environment, Launch, LogTarget, ProcessSettings, User};
+use super::model::{EnvLayers, Environment, Launch, LogSettings, LogTarget, ProcessSettings, User};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
-use std::fmt;
+use std::fmt::{self, Write};
 use std::str::FromStr;
 
 /// Hashes of settings, by key: `key=hash,key=hash`, sorted by key. One is kept for each running process, so it is one
@@ -54,51 +55,34 @@ impl Fingerprint {
             listen,
             listener,
         } = &settings.launch;
-        let mut keys = Hashes::default();
-        keys.add("command", argv.iter().chain([command]));
-        keys.add("umask", [umask.to_string()]);
-        keys.add("directory", directory.iter().map(|it| it.to_string_lossy()));
-        keys.add("user", user.iter().map(|it| account(it)));
         let EnvLayers {
             common_files,
             common: Environment(common),
             files,
         } = env_layers;
+        // In the order of their names.
+        let mut keys = Hashes::default();
+        keys.add("command", argv.iter().chain([command]));
+        keys.add("directory", directory.iter().map(|it| it.display()));
         // What is in the files is read at each start, and is no setting.
-        let files = common_files.iter().chain(files);
-        keys.add("env_file", files.map(ToString::to_string));
+        keys.add("env_file", common_files.iter().chain(files));
         let variables = common
             .iter()
             .filter(|(name, _)| !own.contains_key(*name))
             .chain(own)
-            .map(|(name, value)| format!("{name}={value}"));
+            .map(|(name, value)| Joined([name, "=", value]));
         keys.add("environment", variables);
-        keys.add("redirect_stderr", redirect_stderr.then_some(""));
-        keys.add("strip_ansi", strip_ansi.then_some(""));
-        keys.add("serverurl", server_url);
         keys.add("eventlistener", listener.then_some(""));
+        keys.add("redirect_stderr", redirect_stderr.then_some(""));
+        keys.add("serverurl", server_url);
         // Who owns it and how long its queue is changes the socket in place.
-        keys.add("socket", listen.iter().map(|it| it.address.to_string()));
-        for (key, log) in [
-            ("stdout_logfile", &settings.stdout),
-            ("stderr_logfile", &settings.stderr),
-        ] {
-            let path = match &log.target {
-                LogTarget::Discard => None,
-                LogTarget::File { path, auto: _ } => Some(path.to_string_lossy().into_owned()),
-            };
-            let shown = [
-                (log.shown.stdout, "/dev/stdout"),
-                (log.shown.stderr, "/dev/stderr"),
-                (log.direct, "direct"),
-            ];
-            let shown = shown
-                .into_iter()
-                .filter(|(is_so, _)| *is_so)
-                .map(|(_, name)| name.to_owned());
-            keys.add(key, path.into_iter().chain(shown));
-        }
-        Self::from(keys.0)
+        keys.add("socket", listen.iter().map(|it| &it.address));
+        keys.add("stderr_logfile", log(&settings.stderr));
+        keys.add("stdout_logfile", log(&settings.stdout));
+        keys.add("strip_ansi", strip_ansi.then_some(""));
+        keys.add("umask", [umask]);
+        keys.add("user", user.iter().map(|it| account(it)));
+        Self(keys.0.into_boxed_str())
     }
 
     /// Names of the keys that are not the same in both.
@@ -117,28 +101,69 @@ impl Fingerprint {
     }
 }
 
-/// Hashes that are being made.
+/// Hashes that are being made, as text. A process is written down with them each time it is started, so nothing is
+/// made on the way to them.
 #[derive(Default)]
-struct Hashes(BTreeMap<String, String>);
+struct Hashes(String);
 
 impl Hashes {
     /// Adds a key, unless it has nothing to say.
-    fn add<T: AsRef<str>>(&mut self, key: &str, parts: impl IntoIterator<Item = T>) {
+    fn add<T: fmt::Display>(&mut self, key: &str, parts: impl IntoIterator<Item = T>) {
         let mut parts = parts.into_iter().peekable();
         if parts.peek().is_none() {
             return;
         }
-        // FNV-1a: the same on every machine and in every version.
-        let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
-        let mut take = |byte: u8| {
-            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-        };
+        let mut hash = Fnv::default();
         for part in parts {
-            part.as_ref().bytes().for_each(&mut take);
-            take(0);
+            // Nothing that is written here fails.
+            let _hashed = write!(hash, "{part}\0");
         }
-        self.0.insert(key.to_owned(), format!("{hash:016x}"));
+        let Fnv(hash) = hash;
+        let joint = if self.0.is_empty() { "" } else { "," };
+        let _written = write!(self.0, "{joint}{key}={hash:016x}");
     }
+}
+
+/// FNV-1a: the same on every machine and in every version.
+struct Fnv(u64);
+
+impl Default for Fnv {
+    fn default() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl Write for Fnv {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for byte in text.bytes() {
+            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+        Ok(())
+    }
+}
+
+/// Texts one after the other.
+struct Joined<'t>([&'t str; 3]);
+
+impl fmt::Display for Joined<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|text| f.write_str(text))
+    }
+}
+
+/// Where an output stream leads.
+fn log(log: &LogSettings) -> impl Iterator<Item = Cow<'_, str>> {
+    let path = match &log.target {
+        LogTarget::Discard => None,
+        LogTarget::File { path, auto: _ } => Some(path.to_string_lossy()),
+    };
+    let shown = [
+        (log.shown.stdout, "/dev/stdout"),
+        (log.shown.stderr, "/dev/stderr"),
+        (log.direct, "direct"),
+    ];
+    let shown = shown.into_iter().filter(|(is_so, _)| *is_so);
+    path.into_iter().chain(shown.map(|(_, name)| name.into()))
 }
 
 fn account(user: &User) -> String {
@@ -176,6 +201,7 @@ impl FromStr for Fingerprint {
 mod tests {
     use super::*;
     use crate::config::tests::FakeHost;
+    use std::sync::Arc;
 
     fn settings() -> ProcessSettings {
         let loaded = FakeHost::with("[program.web]\ncommand=cat x\n").load();
@@ -230,12 +256,36 @@ mod tests {
     }
 
     #[test]
-    fn the_hash_never_changes() {
-        let mut keys = Hashes::default();
-        keys.add("command", ["sleep", "1000"]);
-        assert_eq!(
-            Fingerprint::from(keys.0).to_string(),
-            "command=27d9522a80b24a4b"
-        );
+    fn it_is_the_same_in_every_version() {
+        let text = "[taskmasterd]\nenvironment=A=1,B=2\nenv_file=/common\n[program.web]\ncommand=cat 'x y'\n\
+            directory=/tmp\numask=027\nenvironment=B=3\nenv_file=-/a,/b\nredirect_stderr=true\n\
+            serverurl=unix:///x\nstdout_logfile=/dev/stdout\n";
+        let loaded = FakeHost::with(text).load();
+        let config = loaded.config.unwrap();
+        let web = &config.groups.values().next().unwrap().processes;
+        let mut web = ProcessSettings::clone(web.values().next().unwrap());
+        web.launch.strip_ansi = true;
+        web.launch.user = Some(Arc::new(User {
+            name: "nobody".to_owned(),
+            uid: 65534,
+            gid: 65534,
+            groups: vec![65534],
+            home: Some("/".into()),
+            shell: None,
+        }));
+        let expected = [
+            "command=fe9c898737ac65db",
+            "directory=71a79d94d04c9b21",
+            "env_file=8d2299e88318b603",
+            "environment=7acb674d228765d4",
+            "redirect_stderr=af63bd4c8601b7df",
+            "serverurl=52a417720358529a",
+            "stderr_logfile=26ce89fba317d648",
+            "stdout_logfile=1f593a2eb6a0cf5b",
+            "strip_ansi=af63bd4c8601b7df",
+            "umask=60421e1827905816",
+            "user=4b2a7d1354239715",
+        ];
+        assert_eq!(Fingerprint::of(&web).to_string(), expected.join(","));
     }
 }
