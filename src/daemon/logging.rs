@@ -7,10 +7,14 @@
 use crate::config::model::LogLevel;
 use crate::daemon::capture::MainLog;
 use crate::daemon::lines::{Lines, Standard};
+use chrono::{DateTime, Local};
 use flexi_logger::writers::LogWriter;
 use flexi_logger::{DeferredNow, ErrorChannel, LogSpecification, Logger, LoggerHandle};
 use log::{Level, LevelFilter, Record};
+use std::borrow::Cow;
 use std::io::{self, Write};
+use std::sync::{Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Where lines are shown besides the log.
 #[derive(Debug, Clone, Copy)]
@@ -29,8 +33,12 @@ pub fn start(
     lines: Lines,
 ) -> Result<LoggerHandle, flexi_logger::FlexiLoggerError> {
     Logger::with(LogSpecification::builder().default(filter(level)).build())
-        .log_to_writer(Box::new(Destination { log, echo, lines }))
-        .format(line)
+        .log_to_writer(Box::new(Destination {
+            log,
+            echo,
+            lines,
+            second: Mutex::default(),
+        }))
         .error_channel(ErrorChannel::DevNull)
         .panic_if_error_channel_is_broken(false)
         .start()
@@ -51,13 +59,17 @@ struct Destination {
     log: MainLog,
     echo: Echo,
     lines: Lines,
+    second: Mutex<Second>,
 }
 
 impl LogWriter for Destination {
-    fn write(&self, now: &mut DeferredNow, record: &Record) -> io::Result<()> {
+    fn write(&self, _: &mut DeferredNow, record: &Record) -> io::Result<()> {
         let mut bytes = Vec::with_capacity(128);
-        line(&mut bytes, now, record)?;
-        bytes.push(b'\n');
+        {
+            let mut second = self.second.lock().unwrap_or_else(PoisonError::into_inner);
+            second.write(&mut bytes, SystemTime::now())?;
+        }
+        rest_of_line(&mut bytes, record)?;
         if self.echo.stdout {
             self.lines.say(Standard::Output, &bytes);
         }
@@ -73,7 +85,7 @@ impl LogWriter for Destination {
     }
 }
 
-fn line(out: &mut dyn Write, now: &mut DeferredNow, record: &Record) -> io::Result<()> {
+fn rest_of_line(out: &mut Vec<u8>, record: &Record) -> io::Result<()> {
     let level = match record.level() {
         Level::Error => "ERRO",
         Level::Warn => "WARN",
@@ -81,17 +93,38 @@ fn line(out: &mut dyn Write, now: &mut DeferredNow, record: &Record) -> io::Resu
         Level::Debug => "DEBG",
         Level::Trace => "TRAC",
     };
-    let text = escape_controls(&record.args().to_string());
-    write!(
-        out,
-        "{} {level} {text}",
-        now.format("%Y-%m-%d %H:%M:%S,%3f")
-    )
+    let text = record.args().to_string();
+    writeln!(out, " {level} {}", escape_controls(&text))
+}
+
+/// The second of the last line, and how it is written: what the time zone makes of it need not be asked for each line.
+#[derive(Debug, Default)]
+struct Second {
+    /// Since 1970.
+    number: u64,
+    text: String,
+}
+
+impl Second {
+    /// Writes a time down, which is mostly one of this second.
+    fn write(&mut self, out: &mut Vec<u8>, now: SystemTime) -> io::Result<()> {
+        let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+        if self.text.is_empty() || self.number != since.as_secs() {
+            self.number = since.as_secs();
+            let local = DateTime::<Local>::from(now);
+            self.text = local.format("%Y-%m-%d %H:%M:%S").to_string();
+        }
+        write!(out, "{},{:03}", self.text, since.subsec_millis())
+    }
 }
 
 /// Replaces characters that could end the line or steer a terminal by their escapes.
-pub fn escape_controls(text: &str) -> String {
-    text.chars()
+pub fn escape_controls(text: &str) -> Cow<'_, str> {
+    if !text.contains(char::is_control) {
+        return text.into();
+    }
+    let escaped = text
+        .chars()
         .fold(String::with_capacity(text.len()), |mut out, character| {
             if character.is_control() {
                 out.extend(character.escape_default());
@@ -99,12 +132,14 @@ pub fn escape_controls(text: &str) -> String {
                 out.push(character);
             }
             out
-        })
+        });
+    escaped.into()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     #[test]
     fn a_line_stays_a_line() {
@@ -113,19 +148,25 @@ mod tests {
 
     #[test]
     fn the_format_is_supervisors() {
+        let second = UNIX_EPOCH + Duration::from_secs(1_763_974_141);
+        let local = DateTime::<Local>::from(second).format("%Y-%m-%d %H:%M:%S");
         let mut out = Vec::new();
+        let mut last = Second::default();
+        for millis in [7, 999, 1000, 0] {
+            last.write(&mut out, second + Duration::from_millis(millis))
+                .unwrap();
+            out.push(b'\n');
+        }
         let record = Record::builder()
             .level(Level::Warn)
             .args(format_args!("hello"))
             .build();
-        line(&mut out, &mut DeferredNow::new(), &record).unwrap();
-        let text = String::from_utf8(out).unwrap();
-        let (stamp, rest) = text.split_at(23);
-        assert_eq!(rest, " WARN hello");
-        let shape: String = stamp
-            .chars()
-            .map(|c| if c.is_ascii_digit() { '9' } else { c })
-            .collect();
-        assert_eq!(shape, "9999-99-99 99:99:99,999");
+        rest_of_line(&mut out, &record).unwrap();
+        let next = DateTime::<Local>::from(second + Duration::from_secs(1));
+        let next = next.format("%Y-%m-%d %H:%M:%S");
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            format!("{local},007\n{local},999\n{next},000\n{local},000\n WARN hello\n")
+        );
     }
 }
