@@ -25,26 +25,30 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 ///
 /// Returns the daemon's end, then the child's.
 pub fn output() -> io::Result<(OwnedFd, OwnedFd)> {
-    let (read, write) = pipe2(OFlag::O_CLOEXEC)?;
-    set_nonblocking(&read)?;
-    Ok((read, both_ways(write)))
+    let (read, write) = relay()?;
+    Ok((read, for_child(write)?))
 }
 
 /// A pipe that a child reads from: the child's end blocks, the daemon's write end does not.
 ///
 /// Returns the child's end, then the daemon's.
 pub fn input() -> io::Result<(OwnedFd, OwnedFd)> {
-    let (read, write) = pipe2(OFlag::O_CLOEXEC)?;
-    set_nonblocking(&write)?;
-    Ok((both_ways(read), write))
+    let (read, write) = relay()?;
+    Ok((for_child(read)?, write))
 }
 
-/// Opens the same pipe for reading and writing. Where `/proc` is missing, or somebody forbids it, the end stays what it
-/// was: everything works but what depends on it after the daemon's death.
-fn both_ways(end: OwnedFd) -> OwnedFd {
+/// Opens the same pipe for reading and writing: an open file description of its own, which blocks. Where `/proc` is
+/// missing, or somebody forbids it, the end stays what it was, but blocks: everything works but what depends on it
+/// after the daemon's death.
+fn for_child(end: OwnedFd) -> Result<OwnedFd, Errno> {
     let path = format!("/proc/self/fd/{}", end.as_raw_fd());
     let flags = OFlag::O_RDWR | OFlag::O_CLOEXEC;
-    open(path.as_str(), flags, Mode::empty()).unwrap_or(end)
+    if let Ok(both_ways) = open(path.as_str(), flags, Mode::empty()) {
+        return Ok(both_ways);
+    }
+    // A new pipe has no other flag that could be lost.
+    fcntl(&end, FcntlArg::F_SETFL(OFlag::empty()))?;
+    Ok(end)
 }
 
 /// Names a pipe as long as somebody has it open; `None` for what is no pipe.
@@ -125,12 +129,6 @@ fn open_if(path: &str, wanted: u64, end: End) -> Result<Option<OwnedFd>, Errno> 
 /// Returns the read end, then the write end.
 pub fn relay() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok(pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?)
-}
-
-/// The flag belongs to one end only: the two ends are open file descriptions of their own.
-fn set_nonblocking(fd: &OwnedFd) -> Result<(), Errno> {
-    // A new pipe has no other flag that could be lost.
-    fcntl(fd, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).map(drop)
 }
 
 #[cfg(test)]
