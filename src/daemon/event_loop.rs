@@ -328,7 +328,7 @@ impl Daemon {
                 self.on_child_ends();
             }
             self.spawn_some();
-            self.journal.flush();
+            self.put_on_record();
             self.tend_clients(now);
             self.tend_listener(now);
             self.tend_upgrade(now);
@@ -370,11 +370,10 @@ impl Daemon {
                 None
             };
             let actions = self.engine.step(clock::now(), event);
-            self.write_down();
             self.follow_engine();
             for action in actions {
                 if !Self::may_go_unrecorded(&action, ended) {
-                    self.journal.flush();
+                    self.put_on_record();
                 }
                 self.execute(action);
             }

@@ -98,7 +98,7 @@ impl Daemon {
     pub(super) fn spawn(&mut self, spawn: Waiting) {
         let (key, generation) = (spawn.key.clone(), spawn.generation);
         let settings = spawn.settings.clone();
-        self.journal.flush();
+        self.put_on_record();
         let (children, journal) = (&mut self.children, self.journal.fd());
         let launched = match runs_beside(&mut self.left, &key) {
             Some(failure) => Err(failure),
@@ -176,7 +176,7 @@ impl Daemon {
 
     /// Writes what waits to be put on record, once a turn, and from time to time all anew.
     pub(super) fn tend_journal(&mut self) {
-        self.journal.flush();
+        self.put_on_record();
         if !self.children.has_executing()
             && self.journal.is_long()
             && let Err(error) = self.journal.write_anew()
@@ -203,14 +203,15 @@ impl Daemon {
         }
     }
 
-    /// Puts on record what the engine has decided, before it is done.
-    pub(super) fn write_down(&mut self) {
+    /// Puts on record what the engine has decided, before it is done: of each process what it has come to by now.
+    pub(super) fn put_on_record(&mut self) {
         for (key, memo) in self.engine.take_memos() {
             self.journal.remember(&key, memo.as_ref());
         }
         if self.engine.is_shutting_down() {
             self.journal.close();
         }
+        self.journal.flush();
     }
 
     fn publish(&mut self, change: &StateChange) {

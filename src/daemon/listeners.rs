@@ -347,7 +347,7 @@ impl Daemon {
         let mut effects = VecDeque::from(effects);
         // Nobody hears of what would not be remembered.
         if !effects.is_empty() {
-            self.journal.flush();
+            self.put_on_record();
         }
         while let Some(effect) = effects.pop_front() {
             match effect {

@@ -68,7 +68,7 @@ impl Daemon {
         luggage: &mut Luggage,
     ) -> Result<Infallible, String> {
         let packed = |errno: Errno| format!("descriptors cannot be kept: {}", errno.desc());
-        self.journal.flush();
+        self.put_on_record();
         self.capture.write_down(work);
         let pipes: Result<Vec<RawFd>, Errno> =
             work.pipes.iter().map(|pipe| luggage.pack(pipe)).collect();
