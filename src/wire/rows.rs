@@ -323,9 +323,12 @@ impl<'a> Reader<'a> {
         self.take(usize::try_from(length).ok()?)
     }
 
-    #[inline]
+    /// A name that is known beforehand, and short: its length stands in the first byte.
     fn field(&mut self, name: &str) -> Option<()> {
-        (self.bytes_of_text()? == name.as_bytes()).then_some(())
+        let (&first, rest) = self.rest.split_first()?;
+        (first.checked_sub(TEXT).map(usize::from) == Some(name.len())).then_some(())?;
+        self.rest = rest.strip_prefix(name.as_bytes())?;
+        Some(())
     }
 
     fn text(&mut self) -> Option<Cow<'a, str>> {
