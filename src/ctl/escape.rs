@@ -4,18 +4,35 @@
 //! terminal such characters are shown as text: `\x1b` for bytes and C0 and C1 controls, `\u{202e}` for characters that
 //! reorder or hide text. Line feeds and tabs of a log stay. A pipe gets the bytes untouched; that is decided elsewhere.
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
 
 /// Escapes text that has to stay on one line: line feeds and tabs are escaped, too.
 pub fn line(text: &str) -> String {
-    if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
-        return text.to_owned();
-    }
     let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        push(&mut escaped, c);
-    }
+    push_line(&mut escaped, text);
     escaped
+}
+
+/// As [`line`], at the end of other text.
+pub fn push_line(escaped: &mut String, text: &str) {
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        escaped.push_str(text);
+        return;
+    }
+    for c in text.chars() {
+        push(escaped, c);
+    }
+}
+
+/// Escapes, as [`line`] does, whatever is written to it.
+#[derive(Debug)]
+pub struct Line<'a>(pub &'a mut String);
+
+impl Write for Line<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        push_line(self.0, text);
+        Ok(())
+    }
 }
 
 fn push(escaped: &mut String, c: char) {
