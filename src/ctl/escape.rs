@@ -4,34 +4,23 @@
 //! terminal such characters are shown as text: `\x1b` for bytes and C0 and C1 controls, `\u{202e}` for characters that
 //! reorder or hide text. Line feeds and tabs of a log stay. A pipe gets the bytes untouched; that is decided elsewhere.
 
-use std::fmt::{self, Write};
+use std::fmt::Write;
 
 /// Escapes text that has to stay on one line: line feeds and tabs are escaped, too.
 pub fn line(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    push_line(&mut escaped, text);
+    let mut escaped = text.to_owned();
+    line_from(&mut escaped, 0);
     escaped
 }
 
-/// As [`line`], at the end of other text.
-pub fn push_line(escaped: &mut String, text: &str) {
-    if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
-        escaped.push_str(text);
+/// The same with what a text holds from a place on.
+pub fn line_from(text: &mut String, begin: usize) {
+    let added = text.get(begin..).unwrap_or_default();
+    if added.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
         return;
     }
-    for c in text.chars() {
-        push(escaped, c);
-    }
-}
-
-/// Escapes, as [`line`] does, whatever is written to it.
-#[derive(Debug)]
-pub struct Line<'a>(pub &'a mut String);
-
-impl Write for Line<'_> {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        push_line(self.0, text);
-        Ok(())
+    for c in text.split_off(begin).chars() {
+        push(text, c);
     }
 }
 

@@ -78,11 +78,13 @@ impl Table {
         Zone::Offset: Display,
     {
         let begin = self.words.len();
-        escape::push_line(&mut self.words, row.name.as_ref());
+        self.words.push_str(row.name.as_ref());
+        escape::line_from(&mut self.words, begin);
         let name_end = self.words.len();
         let name_width = width(self.words.get(begin..).unwrap_or_default());
         // Writing to a string cannot fail.
-        write_description(&mut escape::Line(&mut self.words), row, zone).unwrap_or_default();
+        write_description(&mut self.words, row, zone).unwrap_or_default();
+        escape::line_from(&mut self.words, name_end);
         self.rows.push(Shown {
             name_end,
             name_width,
@@ -108,7 +110,7 @@ impl Table {
         let blanks = " ".repeat(column.max(STATE_WIDTH));
         let mut text = String::with_capacity(self.words.len() + self.rows.len() * blanks.len());
         for line in &lines {
-            escape::push_line(&mut text, line);
+            text.push_str(&escape::line(line));
             text.push('\n');
         }
         for (name, description, row) in self.rows() {
@@ -228,7 +230,7 @@ where
 }
 
 fn write_description<Text, Zone>(
-    out: &mut impl Write,
+    out: &mut String,
     row: &StatusRow<Text>,
     zone: &Zone,
 ) -> fmt::Result
@@ -268,14 +270,20 @@ pub struct Uptime(pub u64);
 
 impl Display for Uptime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (days, rest) = (self.0 / 86400, self.0 % 86400);
-        match days {
+        match self.0 / 86400 {
             0 => {}
             1 => f.write_str("1 day, ")?,
             days => write!(f, "{days} days, ")?,
         }
-        let (hours, minutes, seconds) = (rest / 3600, rest / 60 % 60, rest % 60);
-        write!(f, "{hours}:{minutes:02}:{seconds:02}")
+        let seconds = u32::try_from(self.0 % 86400).unwrap_or(0);
+        write!(f, "{}", seconds / 3600)?;
+        // For thousands of rows: the formatter's own padding would take longer than the rest of a row.
+        for part in [seconds / 60 % 60, seconds % 60] {
+            f.write_char(':')?;
+            f.write_char(char::from_digit(part / 10, 10).unwrap_or_default())?;
+            f.write_char(char::from_digit(part % 10, 10).unwrap_or_default())?;
+        }
+        Ok(())
     }
 }
 
