@@ -34,9 +34,17 @@ impl Daemon {
         targets: &[String],
         now: Monotonic,
     ) -> Result<Vec<u8>, EncodeError> {
-        let (views, unknown) = self.views(targets);
         let moment = Moment::new(now);
         let mut healths = self.capture.healths();
+        if wants_all(targets) {
+            // One at a time: the views of thousands of processes would drive everything else out of the caches.
+            let mut frame = StatusFrame::new(id, self.engine.count());
+            for process in self.engine.processes() {
+                frame.push(&self.status_row(&process, moment, &mut healths));
+            }
+            return frame.finish(&[]);
+        }
+        let (views, unknown) = self.views(targets);
         let mut frame = StatusFrame::new(id, views.len());
         for process in &views {
             frame.push(&self.status_row(process, moment, &mut healths));
@@ -45,7 +53,7 @@ impl Daemon {
     }
 
     fn views(&self, targets: &[String]) -> (Vec<ProcessView>, Vec<NamedResult>) {
-        if targets.is_empty() || targets.iter().any(|target| target == "all") {
+        if wants_all(targets) {
             return (self.engine.processes().collect(), Vec::new());
         }
         let (keys, unknown) = self.resolve_all(targets);
@@ -172,4 +180,9 @@ impl Daemon {
             Resolution::NoSuchProcess | Resolution::NoSuchGroup => Err(unknown()),
         }
     }
+}
+
+/// Whether a status is that of every process.
+fn wants_all(targets: &[String]) -> bool {
+    targets.is_empty() || targets.iter().any(|target| target == "all")
 }
