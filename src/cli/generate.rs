@@ -108,7 +108,11 @@ pub fn completions(shell: Shell, target: Target) -> String {
         Shell::Fish => Generator::Fish,
     };
     let mut buffer = Vec::new();
-    let mut definition = with_hints(target.definition());
+    let mut definition = target.definition();
+    definition.set_bin_name(target.name());
+    // The options of each mode are there only from now on.
+    definition.build();
+    let mut definition = with_hints(definition);
     generate(generator, &mut definition, target.name(), &mut buffer);
     let script = String::from_utf8_lossy(&buffer);
     let script: String = script

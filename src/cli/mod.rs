@@ -20,10 +20,11 @@ use clap::{Args, Command};
 /// The full command: `taskmaster daemon`, `taskmaster ctl`, `taskmaster run`, `taskmaster check-config`, and the hidden
 /// `taskmaster generate` that writes the files in `completions/`.
 pub fn taskmaster() -> Command {
-    let generate = GenerateOptions::augment_args(Command::new("generate"))
+    let generate = Command::new("generate")
         .about("Writes the completion scripts of this repository")
         .subcommand_required(true)
-        .hide(true);
+        .hide(true)
+        .defer(described::<GenerateOptions>);
     visible().subcommand(generate)
 }
 
@@ -86,15 +87,25 @@ pub fn check_config(name: &'static str) -> Command {
 }
 
 fn mode<Options: Args>(name: &'static str, about: &'static str) -> Command {
-    Options::augment_args(Command::new(name))
+    Command::new(name)
         // Supervisor's command lines may abbreviate long options.
         .infer_long_args(name.starts_with("supervisor"))
         .about(about)
         .version(env!("CARGO_PKG_VERSION"))
         .disable_version_flag(true)
-        .arg(version())
         .disable_help_flag(true)
-        .arg(help())
+        .defer(with_options::<Options>)
+}
+
+/// The options of a mode, which are put together for the mode that runs alone.
+fn with_options<Options: Args>(command: Command) -> Command {
+    described::<Options>(command).arg(version()).arg(help())
+}
+
+fn described<Options: Args>(command: Command) -> Command {
+    // The derived definition puts the comment on the type in its place.
+    let about = command.get_about().cloned().unwrap_or_default();
+    Options::augment_args(command).about(about)
 }
 
 /// `-?` is Supervisor's other name for `-h`.

@@ -15,7 +15,7 @@ use super::source::Span;
 use super::table::{Field, Table};
 use super::value::{self, ChildLog};
 use super::value_type::ValueType;
-use crate::types::{ProcessKey, Signal};
+use crate::types::ProcessKey;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -152,15 +152,16 @@ pub fn program(
     let harmless = [
         "CHLD", "CONT", "URG", "WINCH", "STOP", "TSTP", "TTIN", "TTOU",
     ];
-    if harmless
-        .iter()
-        .any(|word| word.parse::<Signal>() == Ok(policy.stopsignal))
+    let signal = policy.stopsignal.to_string();
+    if signal
+        .strip_prefix("SIG")
+        .is_some_and(|word| harmless.contains(&word))
     {
         warn(
             context,
             "stopsignal",
             "odd-signal",
-            format!("{} does not end a program by itself", policy.stopsignal),
+            format!("{signal} does not end a program by itself"),
             "the program will be killed after `stopwaitsecs`",
             "usual stop signals are TERM, INT, QUIT and HUP",
         );

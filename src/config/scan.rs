@@ -214,7 +214,7 @@ impl Scanner {
     }
 
     fn entry(&mut self, text: &str, range: Range<usize>) {
-        let Some(delimiter) = text.find(['=', ':']) else {
+        let Some(delimiter) = text.bytes().position(|byte| matches!(byte, b'=' | b':')) else {
             self.fault(ScanFaultKind::NotAnEntry, range);
             self.continues = Continues::Fault;
             return;
@@ -307,7 +307,7 @@ impl Scanner {
 }
 
 fn forbidden_character(line: &str) -> Option<(ScanFaultKind, usize)> {
-    let at = line.find(['\0', '\r'])?;
+    let at = line.bytes().position(|byte| matches!(byte, 0 | b'\r'))?;
     let kind = if line.as_bytes().get(at) == Some(&0) {
         ScanFaultKind::Nul
     } else {
@@ -320,6 +320,9 @@ fn forbidden_character(line: &str) -> Option<(ScanFaultKind, usize)> {
 fn comment_start(line: &str) -> Option<usize> {
     if line.trim_start().starts_with([';', '#']) {
         return Some(0);
+    }
+    if !line.bytes().any(|byte| matches!(byte, b';' | b'#')) {
+        return None;
     }
     let mut after_blank = true;
     for (at, character) in line.char_indices() {

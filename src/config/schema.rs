@@ -317,23 +317,24 @@ pub fn keys_of(kind: Kind) -> impl Iterator<Item = &'static Key> {
     };
     KEYS.iter().filter(move |key| {
         // A row of its own stands before that of all programs.
-        let shadowed = || SPELLINGS.contains_key(&(kind, key.name));
+        let shadowed = || SPELLINGS.contains_key(&(key.name, kind));
         key.section == kind || (key.section == base && !shadowed())
     })
 }
 
 /// Every spelling of every key, so that a file of thousands of lines does not walk the table for each.
-static SPELLINGS: LazyLock<BTreeMap<(Kind, &str), &Key>> = LazyLock::new(|| {
+/// By the name first, which differs more often than the kind.
+static SPELLINGS: LazyLock<BTreeMap<(&str, Kind), &Key>> = LazyLock::new(|| {
     KEYS.iter()
-        .flat_map(|key| key.spellings().map(move |name| ((key.section, name), key)))
+        .flat_map(|key| key.spellings().map(move |name| ((name, key.section), key)))
         .collect()
 });
 
 /// The key of this name, or with this other spelling, in a kind of section.
 pub fn find(kind: Kind, name: &str) -> Option<&'static Key> {
-    let own = SPELLINGS.get(&(kind, name));
+    let own = SPELLINGS.get(&(name, kind));
     let inherited = || match kind {
-        Kind::FcgiProgram | Kind::EventListener => SPELLINGS.get(&(Kind::Program, name)),
+        Kind::FcgiProgram | Kind::EventListener => SPELLINGS.get(&(name, Kind::Program)),
         Kind::Daemon
         | Kind::Console
         | Kind::Program

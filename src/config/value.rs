@@ -16,6 +16,7 @@ use super::words::{self, Word, WordsError};
 use crate::types::{
     ByteSize, ByteSizeError, EventType, NameError, ProcessName, ProgramName, Signal,
 };
+use std::borrow::Cow;
 use std::ops::Range;
 
 /// Largest size: what a file offset can hold.
@@ -68,26 +69,25 @@ pub fn integer(text: &str, min: i64, max: i64) -> Result<i64, ValueFault> {
     if text.is_empty() {
         return Err(empty());
     }
-    let (sign, digits) = match text.strip_prefix('-') {
-        Some(digits) => ("-", digits),
-        None => ("", text.strip_prefix('+').unwrap_or(text)),
-    };
-    let plain = digits.replace('_', "");
-    let malformed = plain.is_empty()
-        || !plain.bytes().all(|byte| byte.is_ascii_digit())
-        || digits.starts_with('_')
-        || digits.ends_with('_')
-        || digits.contains("__");
+    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+    let malformed = digits
+        .split('_')
+        .any(|group| group.is_empty() || !group.bytes().all(|byte| byte.is_ascii_digit()));
     if malformed {
         return Err(ValueFault::new(format!(
             "`{}` is not a whole number",
             shown(text)
         )));
     }
-    match format!("{sign}{plain}").parse::<i64>() {
+    let plain = if digits.contains('_') {
+        Cow::Owned(text.replace('_', ""))
+    } else {
+        Cow::Borrowed(text)
+    };
+    match plain.parse::<i64>() {
         Ok(number) if number < min => Err(ValueFault::new(format!("less than {min}"))),
         Ok(number) if number <= max => Ok(number),
-        Err(_) if sign == "-" => Err(ValueFault::new(format!("less than {min}"))),
+        Err(_) if text.starts_with('-') => Err(ValueFault::new(format!("less than {min}"))),
         Ok(_) | Err(_) => Err(ValueFault::new(format!("more than {max}"))),
     }
 }

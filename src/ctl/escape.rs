@@ -8,14 +8,20 @@ use std::fmt::Write;
 
 /// Escapes text that has to stay on one line: line feeds and tabs are escaped, too.
 pub fn line(text: &str) -> String {
-    if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
-        return text.to_owned();
-    }
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        push(&mut escaped, c);
-    }
+    let mut escaped = text.to_owned();
+    line_from(&mut escaped, 0);
     escaped
+}
+
+/// The same with what a text holds from a place on.
+pub fn line_from(text: &mut String, begin: usize) {
+    let added = text.get(begin..).unwrap_or_default();
+    if added.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return;
+    }
+    for c in text.split_off(begin).chars() {
+        push(text, c);
+    }
 }
 
 fn push(escaped: &mut String, c: char) {

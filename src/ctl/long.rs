@@ -82,7 +82,7 @@ fn cells(row: &StatusRow, usage: Option<&Usage>) -> [String; 8] {
             format!("{pid}{mark}")
         }),
         row.uptime_ms
-            .map_or_else(none, |millis| table::uptime(millis / 1000)),
+            .map_or_else(none, |millis| table::Uptime(millis / 1000).to_string()),
         row.restarts.to_string(),
         usage.map_or_else(none, |usage| format!("{:.1}%", usage.cpu_percent)),
         usage.map_or_else(none, |usage| bytes(usage.memory)),

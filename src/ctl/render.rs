@@ -29,6 +29,11 @@ impl Rendered {
         }
     }
 
+    /// The lines as one text.
+    pub fn text(&self) -> String {
+        self.lines.iter().flat_map(|line| [line, "\n"]).collect()
+    }
+
     fn push(&mut self, text: String, code: u8) {
         self.lines.push(text);
         self.fail(code);

@@ -5,7 +5,7 @@
 
 use super::advice;
 use super::escape;
-use super::table::{self, uptime};
+use super::table::{self, Uptime};
 use crate::wire::{ExitStatus, Life, ProcessState, Story, Trouble};
 use chrono::{DateTime, TimeZone};
 use std::fmt::Display;
@@ -34,7 +34,7 @@ where
     let paint = Paint { colour };
     let row = &story.row;
     let since = story.since_ms.map_or_else(String::new, |millis| {
-        format!(" for {}", uptime(millis / 1000))
+        format!(" for {}", Uptime(millis / 1000))
     });
     let mut lines = vec![format!(
         "{} {}{since}",
@@ -315,7 +315,7 @@ fn ran(millis: u64) -> String {
     if millis < 60_000 {
         format!("{}.{:03} s", millis / 1000, millis % 1000)
     } else {
-        uptime(millis / 1000)
+        Uptime(millis / 1000).to_string()
     }
 }
 

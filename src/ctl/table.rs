@@ -9,16 +9,12 @@ use super::render::{self, Rendered, Verb};
 use crate::wire::{NamedResult, ProcessState, StatusReply, StatusRow};
 use chrono::{DateTime, TimeZone};
 use std::borrow::Cow;
-use std::fmt::Display;
-use std::iter;
+use std::fmt::{self, Display, Write};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 const NAME_WIDTH_MIN: usize = 30;
 const NAME_GAP: usize = 3;
 const STATE_WIDTH: usize = 10;
-
-/// Bytes of a usual line without its description.
-const LINE_BYTES: usize = NAME_WIDTH_MIN + NAME_GAP + STATE_WIDTH;
 
 /// How the table is to look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -35,22 +31,45 @@ where
     Zone: TimeZone,
     Zone::Offset: Display,
 {
-    let mut table = Table::default();
-    for row in &reply.rows {
-        table.push(row, zone);
+    let (text, code) = Table::of(reply, zone).render(&reply.unknown, look);
+    Rendered {
+        lines: text.lines().map(str::to_owned).collect(),
+        details: vec![],
+        code,
     }
-    table.render(&reply.unknown, look)
 }
 
 /// What a table shows of the rows it was given.
 #[derive(Debug, Default)]
 pub struct Table {
-    names: Vec<String>,
-    descriptions: Vec<String>,
-    states: Vec<ProcessState>,
+    /// Names and descriptions by turns, escaped. A table may have thousands of rows: none has a string of its own.
+    words: String,
+    rows: Vec<Shown>,
+}
+
+/// Where the words of a row end.
+#[derive(Debug, Clone, Copy)]
+struct Shown {
+    name_end: usize,
+    name_width: usize,
+    description_end: usize,
+    state: ProcessState,
 }
 
 impl Table {
+    /// The table of a whole answer.
+    pub fn of<Zone>(reply: &StatusReply, zone: &Zone) -> Self
+    where
+        Zone: TimeZone,
+        Zone::Offset: Display,
+    {
+        let mut table = Self::default();
+        for row in &reply.rows {
+            table.push(row, zone);
+        }
+        table
+    }
+
     /// Adds a row.
     pub fn push<Text, Zone>(&mut self, row: &StatusRow<Text>, zone: &Zone)
     where
@@ -58,61 +77,97 @@ impl Table {
         Zone: TimeZone,
         Zone::Offset: Display,
     {
-        self.names.push(escape::line(row.name.as_ref()));
-        self.descriptions.push(escape::line(&describe(row, zone)));
-        self.states.push(row.state);
+        let begin = self.words.len();
+        self.words.push_str(row.name.as_ref());
+        escape::line_from(&mut self.words, begin);
+        let name_end = self.words.len();
+        let name_width = width(self.words.get(begin..).unwrap_or_default());
+        // Writing to a string cannot fail.
+        write_description(&mut self.words, row, zone).unwrap_or_default();
+        escape::line_from(&mut self.words, name_end);
+        self.rows.push(Shown {
+            name_end,
+            name_width,
+            description_end: self.words.len(),
+            state: row.state,
+        });
     }
 
     /// The states of the rows.
-    pub fn states(&self) -> &[ProcessState] {
-        &self.states
+    pub fn states(&self) -> impl Iterator<Item = ProcessState> {
+        self.rows.iter().map(|row| row.state)
     }
 
-    /// The lines, and the exit status, with what is said of targets that name nothing.
-    pub fn render(self, unknown: &[NamedResult], look: Look) -> Rendered {
-        let mut rendered = render::results(Verb::Status, &[], unknown);
-        for line in &mut rendered.lines {
-            *line = escape::line(line);
+    /// The text, after what is said of targets that name nothing, and the exit status.
+    pub fn render(&self, unknown: &[NamedResult], look: Look) -> (String, u8) {
+        let Rendered {
+            lines, mut code, ..
+        } = render::results(Verb::Status, &[], unknown);
+        if self.states().any(is_down) {
+            code = 3;
         }
-        let width = name_column(&self.names, &self.descriptions, look.width);
-        if self.states.iter().copied().any(is_down) {
-            rendered.code = 3;
+        let column = self.name_column(look.width);
+        let blanks = " ".repeat(column.max(STATE_WIDTH));
+        let mut text = String::with_capacity(self.words.len() + self.rows.len() * blanks.len());
+        for line in &lines {
+            text.push_str(&escape::line(line));
+            text.push('\n');
         }
-        let columns = self.names.into_iter().zip(self.states);
-        for ((name, state), description) in columns.zip(&self.descriptions) {
-            let name_width = name.width();
+        for (name, description, row) in self.rows() {
+            let pad = |text: &mut String, used: usize, width: usize| {
+                let missing = width.saturating_sub(used);
+                text.push_str(blanks.get(..missing).unwrap_or_default());
+            };
+            text.push_str(name);
+            pad(&mut text, row.name_width, column);
+            let word = row.state.name();
+            if look.colour {
+                text.extend(["\x1b[", colour_of(row.state), "m", word, "\x1b[0m"]);
+            } else {
+                text.push_str(word);
+            }
+            pad(&mut text, word.len(), STATE_WIDTH);
             let room = look
                 .width
-                .map(|columns| columns.saturating_sub(width.max(name_width) + STATE_WIDTH));
-            // The line grows out of the name: a table may have thousands of them.
-            let mut line = name;
-            line.reserve_exact(LINE_BYTES + description.len());
-            line.extend(iter::repeat_n(' ', width.saturating_sub(name_width)));
-            let word = state.name();
-            if look.colour {
-                line.extend(["\x1b[", colour_of(state), "m", word, "\x1b[0m"]);
-            } else {
-                line.push_str(word);
-            }
-            let state_gap = STATE_WIDTH.saturating_sub(word.len());
-            line.extend(iter::repeat_n(' ', state_gap));
-            line.push_str(&fitted(description, room));
-            rendered.lines.push(line);
+                .map(|columns| columns.saturating_sub(column.max(row.name_width) + STATE_WIDTH));
+            text.push_str(&fitted(description, room));
+            text.push('\n');
         }
-        rendered
+        (text, code)
+    }
+
+    /// Name and description of each row.
+    fn rows(&self) -> impl Iterator<Item = (&str, &str, &Shown)> {
+        let mut begin = 0;
+        self.rows.iter().map(move |row| {
+            let words = |from, to| self.words.get(from..to).unwrap_or_default();
+            let name = words(begin, row.name_end);
+            begin = row.description_end;
+            (name, words(row.name_end, row.description_end), row)
+        })
+    }
+
+    /// Width of the first column: Supervisor's, or what a narrow terminal leaves for it.
+    fn name_column(&self, columns: Option<usize>) -> usize {
+        let longest = self.rows.iter().map(|row| row.name_width).max();
+        let longest = longest.unwrap_or(0);
+        let usual = longest.max(NAME_WIDTH_MIN) + NAME_GAP;
+        let Some(columns) = columns else {
+            return usual;
+        };
+        let descriptions = self.rows().map(|(_, description, _)| width(description));
+        let left = columns.saturating_sub(STATE_WIDTH + descriptions.max().unwrap_or(0));
+        usual.min(left.max(longest + 1))
     }
 }
 
-/// Width of the first column: Supervisor's, or what a narrow terminal leaves for it.
-fn name_column(names: &[String], descriptions: &[String], columns: Option<usize>) -> usize {
-    let widest = |texts: &[String]| texts.iter().map(|text| text.width()).max().unwrap_or(0);
-    let longest = widest(names);
-    let usual = longest.max(NAME_WIDTH_MIN) + NAME_GAP;
-    let Some(columns) = columns else {
-        return usual;
-    };
-    let left = columns.saturating_sub(STATE_WIDTH + widest(descriptions));
-    usual.min(left.max(longest + 1))
+/// Columns that escaped text takes.
+fn width(text: &str) -> usize {
+    if text.is_ascii() {
+        text.len()
+    } else {
+        text.width()
+    }
 }
 
 /// As much of a text as there is room for.
@@ -168,42 +223,67 @@ where
     Zone: TimeZone,
     Zone::Offset: Display,
 {
+    let mut description = String::new();
+    // Writing to a string cannot fail.
+    write_description(&mut description, row, zone).unwrap_or_default();
+    description
+}
+
+fn write_description<Text, Zone>(
+    out: &mut String,
+    row: &StatusRow<Text>,
+    zone: &Zone,
+) -> fmt::Result
+where
+    Text: AsRef<str>,
+    Zone: TimeZone,
+    Zone::Offset: Display,
+{
     match row.state {
-        ProcessState::Running => format!(
-            "pid {}, uptime {}{}",
-            row.pid.unwrap_or(0),
-            uptime(row.uptime_ms.unwrap_or(0) / 1000),
-            if row.adopted { ", adopted" } else { "" }
-        ),
+        ProcessState::Running => {
+            let uptime = Uptime(row.uptime_ms.unwrap_or(0) / 1000);
+            write!(out, "pid {}, uptime {uptime}", row.pid.unwrap_or(0))?;
+            out.write_str(if row.adopted { ", adopted" } else { "" })
+        }
         ProcessState::Fatal | ProcessState::Backoff => match &row.trouble {
-            Some(trouble) => trouble.to_string(),
-            None => format!("unknown error (try \"tail {}\")", row.name.as_ref()),
+            Some(trouble) => write!(out, "{trouble}"),
+            None => write!(out, "unknown error (try \"tail {}\")", row.name.as_ref()),
         },
-        ProcessState::Stopped | ProcessState::Exited => row
-            .stopped_at
-            .or(row.started_at)
-            .and_then(|moment| DateTime::from_timestamp(moment, 0))
-            .map_or_else(
-                || "Not started".to_owned(),
-                |stopped| {
-                    stopped
-                        .with_timezone(zone)
-                        .format("%b %d %I:%M %p")
-                        .to_string()
-                },
-            ),
-        ProcessState::Starting | ProcessState::Stopping | ProcessState::Unknown => String::new(),
+        ProcessState::Stopped | ProcessState::Exited => {
+            let moment = row.stopped_at.or(row.started_at);
+            match moment.and_then(|moment| DateTime::from_timestamp(moment, 0)) {
+                None => out.write_str("Not started"),
+                Some(moment) => write!(
+                    out,
+                    "{}",
+                    moment.with_timezone(zone).format("%b %d %I:%M %p")
+                ),
+            }
+        }
+        ProcessState::Starting | ProcessState::Stopping | ProcessState::Unknown => Ok(()),
     }
 }
 
-/// `H:MM:SS`, with days in front of it from one day on.
-pub fn uptime(seconds: u64) -> String {
-    let (days, rest) = (seconds / 86400, seconds % 86400);
-    let time = format!("{}:{:02}:{:02}", rest / 3600, rest / 60 % 60, rest % 60);
-    match days {
-        0 => time,
-        1 => format!("1 day, {time}"),
-        days => format!("{days} days, {time}"),
+/// Seconds as `H:MM:SS`, with days in front of it from one day on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Uptime(pub u64);
+
+impl Display for Uptime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 / 86400 {
+            0 => {}
+            1 => f.write_str("1 day, ")?,
+            days => write!(f, "{days} days, ")?,
+        }
+        let seconds = u32::try_from(self.0 % 86400).unwrap_or(0);
+        write!(f, "{}", seconds / 3600)?;
+        // For thousands of rows: the formatter's own padding would take longer than the rest of a row.
+        for part in [seconds / 60 % 60, seconds % 60] {
+            f.write_char(':')?;
+            f.write_char(char::from_digit(part / 10, 10).unwrap_or_default())?;
+            f.write_char(char::from_digit(part % 10, 10).unwrap_or_default())?;
+        }
+        Ok(())
     }
 }
 
@@ -328,7 +408,7 @@ mod tests {
             (86400 + 3661, "1 day, 1:01:01"),
             (2 * 86400 + 5, "2 days, 0:00:05"),
         ] {
-            assert_eq!(uptime(seconds), text);
+            assert_eq!(Uptime(seconds).to_string(), text);
         }
     }
 

@@ -1,5 +1,6 @@
 //! Answers from one snapshot of the engine: status, pids, what is configured, and what a target names.
 
+use super::capture::Healths;
 use super::clients::ClientId;
 use super::event_loop::Daemon;
 use super::status::{self, Moment};
@@ -18,7 +19,8 @@ impl Daemon {
     pub(super) fn status(&self, targets: &[String], now: Monotonic) -> StatusReply {
         let (views, unknown) = self.views(targets);
         let moment = Moment::new(now);
-        let row = |process| self.status_row(process, moment).into_owned();
+        let mut healths = self.capture.healths();
+        let row = |process| self.status_row(process, moment, &mut healths).into_owned();
         StatusReply {
             rows: views.iter().map(row).collect(),
             unknown,
@@ -32,17 +34,26 @@ impl Daemon {
         targets: &[String],
         now: Monotonic,
     ) -> Result<Vec<u8>, EncodeError> {
-        let (views, unknown) = self.views(targets);
         let moment = Moment::new(now);
+        let mut healths = self.capture.healths();
+        if wants_all(targets) {
+            // One at a time: the views of thousands of processes would drive everything else out of the caches.
+            let mut frame = StatusFrame::new(id, self.engine.count());
+            for process in self.engine.processes() {
+                frame.push(&self.status_row(&process, moment, &mut healths));
+            }
+            return frame.finish(&[]);
+        }
+        let (views, unknown) = self.views(targets);
         let mut frame = StatusFrame::new(id, views.len());
         for process in &views {
-            frame.push(&self.status_row(process, moment));
+            frame.push(&self.status_row(process, moment, &mut healths));
         }
         frame.finish(&unknown)
     }
 
     fn views(&self, targets: &[String]) -> (Vec<ProcessView>, Vec<NamedResult>) {
-        if targets.is_empty() || targets.iter().any(|target| target == "all") {
+        if wants_all(targets) {
             return (self.engine.processes().collect(), Vec::new());
         }
         let (keys, unknown) = self.resolve_all(targets);
@@ -50,8 +61,13 @@ impl Daemon {
         (views.collect(), unknown)
     }
 
-    fn status_row<'a>(&self, process: &'a ProcessView, moment: Moment) -> BorrowedRow<'a> {
-        let [stdout, stderr] = self.capture.healths(&process.key);
+    fn status_row<'a>(
+        &self,
+        process: &'a ProcessView,
+        moment: Moment,
+        healths: &mut Healths<'_>,
+    ) -> BorrowedRow<'a> {
+        let [stdout, stderr] = healths.of(&process.key);
         let listener = self.listeners.view(&process.key);
         status::row(process, moment, stdout, stderr, listener)
     }
@@ -65,7 +81,8 @@ impl Daemon {
         });
         match found {
             Ok(view) => {
-                let row = self.status_row(&view.process, Moment::new(now));
+                let moment = Moment::new(now);
+                let row = self.status_row(&view.process, moment, &mut self.capture.healths());
                 Response::Story(Box::new(story::of(&view, row.into_owned(), now)))
             }
             Err(refusal) => Response::Refused(refusal),
@@ -163,4 +180,9 @@ impl Daemon {
             Resolution::NoSuchProcess | Resolution::NoSuchGroup => Err(unknown()),
         }
     }
+}
+
+/// Whether a status is that of every process.
+fn wants_all(targets: &[String]) -> bool {
+    targets.is_empty() || targets.iter().any(|target| target == "all")
 }

@@ -48,15 +48,10 @@ pub fn row(
         lost: health.lost,
         errno: health.errno,
     };
-    let (group, name) = (process.key.group.as_str(), process.key.process.as_str());
     BorrowedRow {
-        name: if group == name {
-            Cow::Borrowed(name)
-        } else {
-            Cow::Owned(process.key.to_string())
-        },
-        group: Cow::Borrowed(group),
-        process: Cow::Borrowed(name),
+        name: process.key.shown(),
+        group: Cow::Borrowed(process.key.group.as_str()),
+        process: Cow::Borrowed(process.key.process.as_str()),
         program: Cow::Borrowed(settings.program.as_str()),
         state: convert::state(process.state),
         pid: process.pid.map(|pid| pid.as_raw().unsigned_abs()),

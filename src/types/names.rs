@@ -5,6 +5,7 @@
 //! in a named group (`web:0` in group `site`, shown as `site:web:0`).
 
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -121,18 +122,21 @@ pub struct ProcessKey {
     pub process: ProcessName,
 }
 
-/// The name shown to users: `NAME` when group and process are called the same, else `GROUP:PROCESS`.
+impl ProcessKey {
+    /// The name shown to users: `NAME` when group and process are called the same, else `GROUP:PROCESS`.
+    pub fn shown(&self) -> Cow<'_, str> {
+        let (group, process) = (self.group.as_str(), self.process.as_str());
+        if group == process {
+            Cow::Borrowed(process)
+        } else {
+            Cow::Owned([group, ":", process].concat())
+        }
+    }
+}
+
 impl fmt::Display for ProcessKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.group.as_str() == self.process.as_str() {
-            f.pad(self.process.as_str())
-        } else {
-            f.pad(&format!(
-                "{}:{}",
-                self.group.as_str(),
-                self.process.as_str()
-            ))
-        }
+        f.pad(&self.shown())
     }
 }
 

@@ -251,15 +251,15 @@ pub fn read_rows<'a>(
 ) -> Option<(u64, Vec<NamedResult>)> {
     let mut reader = Reader { rest: content };
     reader.expect(MAP, 1)?;
-    reader.field("Reply")?;
+    reader.field(b"Reply")?;
     reader.expect(MAP, 2)?;
-    reader.field("id")?;
+    reader.field(b"id")?;
     let id = reader.head(UNSIGNED)?;
-    reader.field("response")?;
+    reader.field(b"response")?;
     reader.expect(MAP, 1)?;
-    reader.field("Status")?;
+    reader.field(b"Status")?;
     reader.expect(MAP, 2)?;
-    reader.field("rows")?;
+    reader.field(b"rows")?;
     let count = usize::try_from(reader.head(ARRAY)?).ok()?;
     if count > reader.rest.len() / ROW_BYTES_MIN {
         return None;
@@ -267,7 +267,7 @@ pub fn read_rows<'a>(
     for _ in 0..count {
         each(reader.row()?);
     }
-    reader.field("unknown")?;
+    reader.field(b"unknown")?;
     let unknown = reader.rare()?;
     reader.rest.is_empty().then_some((id, unknown))
 }
@@ -323,9 +323,13 @@ impl<'a> Reader<'a> {
         self.take(usize::try_from(length).ok()?)
     }
 
-    #[inline]
-    fn field(&mut self, name: &str) -> Option<()> {
-        (self.bytes_of_text()? == name.as_bytes()).then_some(())
+    /// A text that is known beforehand, and so short that its length stands in the first byte.
+    fn field<const LENGTH: usize>(&mut self, name: &[u8; LENGTH]) -> Option<()> {
+        const { assert!(LENGTH < ONE_BYTE as usize, "the length would not fit") };
+        let (&first, rest) = self.rest.split_first()?;
+        let (found, rest) = rest.split_first_chunk()?;
+        self.rest = rest;
+        (usize::from(first) == usize::from(TEXT) + LENGTH && found == name).then_some(())
     }
 
     fn text(&mut self) -> Option<Cow<'a, str>> {
@@ -372,44 +376,44 @@ impl<'a> Reader<'a> {
 
     fn log(&mut self) -> Option<LogState<Cow<'a, str>>> {
         self.expect(MAP, 3)?;
-        self.field("path")?;
+        self.field(b"path")?;
         let path = self.optional(Self::text).ok()?;
-        self.field("lost")?;
+        self.field(b"lost")?;
         let lost = self.unsigned()?;
-        self.field("errno")?;
+        self.field(b"errno")?;
         let errno = self.optional(Self::signed).ok()?;
         Some(LogState { path, lost, errno })
     }
 
     fn row(&mut self) -> Option<BorrowedRow<'a>> {
         let more = self.head(MAP)?.checked_sub(FIELDS)?;
-        self.field("name")?;
+        self.field(b"name")?;
         let name = self.text()?;
-        self.field("group")?;
+        self.field(b"group")?;
         let group = self.text()?;
-        self.field("process")?;
+        self.field(b"process")?;
         let process = self.text()?;
-        self.field("program")?;
+        self.field(b"program")?;
         let program = self.text()?;
-        self.field("state")?;
+        self.field(b"state")?;
         let state = self.state()?;
-        self.field("pid")?;
+        self.field(b"pid")?;
         let pid = self.optional(Self::unsigned).ok()?;
-        self.field("uptime_ms")?;
+        self.field(b"uptime_ms")?;
         let uptime_ms = self.optional(Self::unsigned).ok()?;
-        self.field("started_at")?;
+        self.field(b"started_at")?;
         let started_at = self.optional(Self::signed).ok()?;
-        self.field("stopped_at")?;
+        self.field(b"stopped_at")?;
         let stopped_at = self.optional(Self::signed).ok()?;
-        self.field("trouble")?;
+        self.field(b"trouble")?;
         let trouble = self.optional(Self::rare).ok()?;
-        self.field("last_exit")?;
+        self.field(b"last_exit")?;
         let last_exit = self.optional(Self::rare).ok()?;
-        self.field("failures")?;
+        self.field(b"failures")?;
         let failures = self.unsigned()?;
-        self.field("next_attempt_ms")?;
+        self.field(b"next_attempt_ms")?;
         let next_attempt_ms = self.optional(Self::unsigned).ok()?;
-        self.field("restarts")?;
+        self.field(b"restarts")?;
         let restarts = self.unsigned()?;
         let mut following = self.bytes_of_text()?;
         let mut expected = 0;
@@ -421,11 +425,11 @@ impl<'a> Reader<'a> {
         }
         (following == b"stdout_log").then_some(())?;
         let stdout_log = self.log()?;
-        self.field("stderr_log")?;
+        self.field(b"stderr_log")?;
         let stderr_log = self.log()?;
         let listener = if more > expected {
             expected += 1;
-            self.field("listener")?;
+            self.field(b"listener")?;
             Some(self.rare()?)
         } else {
             None

@@ -1,11 +1,15 @@
-//! Reading a file of 1000 programs again: compared only, and applied, with nothing and with one program changed.
+//! Reading a file of 1000 programs: by the loader alone, by the checker as a process, and again by the daemon, compared
+//! only and applied, with nothing and with one program changed.
 
 use crate::Run;
-use crate::harness::Daemon;
+use crate::harness::{Daemon, Sandbox};
+use crate::peers::quiet;
 use crate::stats::Samples;
 use crate::table::{Aim, Row};
 use std::fmt::Write;
-use std::time::Instant;
+use std::path::Path;
+use std::time::{Duration, Instant};
+use taskmaster::config::{self, LoadRequest, RealHost};
 use taskmaster::wire::Request;
 
 const PROGRAMS: usize = 1000;
@@ -26,12 +30,39 @@ pub fn run(run: &mut Run) {
         client.ask(Request::Update { groups: Vec::new() }).unwrap();
         begin.elapsed()
     }));
+    let path = daemon.sandbox.config_path();
+    let loads = Samples::milliseconds((0..rounds).map(|_| load(&path)));
+    let checks = Samples::milliseconds((0..rounds).map(|_| {
+        let mut check = daemon.sandbox.command(Sandbox::executable());
+        check.arg("check-config").arg(&path);
+        let mut check = quiet(check);
+        let begin = Instant::now();
+        assert!(check.status().unwrap().success());
+        begin.elapsed()
+    }));
+    run.table
+        .add(Row::new("load of 1000 programs", "ms", Aim::None).with("taskmaster", loads));
+    run.table.add(
+        Row::new("`check-config` of 1000 programs", "ms", Aim::None).with("taskmaster", checks),
+    );
     run.table
         .add(Row::new("reread of 1000 programs", "ms", Aim::AtMost(50.0)).with("taskmaster", same));
     run.table.add(
         Row::new("update of one of 1000 programs", "ms", Aim::AtMost(50.0))
             .with("taskmaster", changed),
     );
+}
+
+fn load(path: &Path) -> Duration {
+    let host = RealHost::new();
+    let request = LoadRequest {
+        path,
+        host: &host,
+        overrides: &[],
+    };
+    let begin = Instant::now();
+    assert!(config::load(&request).config.is_some());
+    begin.elapsed()
 }
 
 fn file(priority: usize) -> String {

@@ -26,7 +26,7 @@ pub(super) fn status(session: &mut Session<'_>, call: &Invocation<'_>) -> Result
         return watch::watch(session, call.action, &View { targets, long });
     }
     let fail_if = fail_if.as_deref();
-    let rendered = if long || session.json {
+    let (text, code) = if long || session.json {
         let Response::Status(reply) = session.ask(call.action, Request::Status { targets })? else {
             return Err(Failure::Unexpected);
         };
@@ -36,34 +36,29 @@ pub(super) fn status(session: &mut Session<'_>, call: &Invocation<'_>) -> Result
             None => table::status(&reply, table::Look::default(), &Local),
         };
         let states = reply.rows.iter().map(|row| row.state);
-        overrule(&mut rendered, fail_if, states, &reply.unknown);
+        overrule(&mut rendered.code, fail_if, states, &reply.unknown);
         if session.json {
             let document = json::status(&reply, usage.as_deref(), &Local);
             return Ok(session.finish(&rendered, &document));
         }
-        rendered
+        (rendered.text(), rendered.code)
     } else {
         let (table, unknown) = ask_for_table(session, call, targets)?;
         let look = table::Look {
             colour: session.output.colour,
             width: session.output.width(),
         };
-        let states = table.states().to_vec();
-        let mut rendered = table.render(&unknown, look);
-        overrule(&mut rendered, fail_if, states.into_iter(), &unknown);
-        rendered
+        let (text, mut code) = table.render(&unknown, look);
+        overrule(&mut code, fail_if, table.states(), &unknown);
+        (text, code)
     };
-    let mut text = rendered.lines.join("\n");
-    if !text.is_empty() {
-        text.push('\n');
-    }
     session.output.text(&text);
-    Ok(rendered.code)
+    Ok(code)
 }
 
 /// Lets `--fail-if` decide the exit status, if it was given.
 fn overrule(
-    rendered: &mut Rendered,
+    code: &mut u8,
     fail_if: Option<&[ProcessState]>,
     mut states: impl Iterator<Item = ProcessState>,
     unknown: &[NamedResult],
@@ -72,7 +67,7 @@ fn overrule(
         return;
     };
     // A name that names nothing is a fault of the probe itself.
-    rendered.code = match (states.any(|state| fatal.contains(&state)), unknown) {
+    *code = match (states.any(|state| fatal.contains(&state)), unknown) {
         (true, _) => 1,
         (false, []) => 0,
         (false, _) => 4,
@@ -92,13 +87,7 @@ fn ask_for_table(
     };
     match session.ask_reading(call.action, Request::Status { targets }, None, read)? {
         Answer::Read(answer) => Ok(answer),
-        Answer::Response(Response::Status(reply)) => {
-            let mut table = Table::default();
-            for row in &reply.rows {
-                table.push(row, &Local);
-            }
-            Ok((table, reply.unknown))
-        }
+        Answer::Response(Response::Status(reply)) => Ok((Table::of(&reply, &Local), reply.unknown)),
         Answer::Response(_) => Err(Failure::Unexpected),
     }
 }

@@ -26,6 +26,7 @@ mod file;
 mod files;
 mod follow;
 mod handover;
+mod healths;
 mod inflight;
 mod open;
 mod queue;
@@ -50,6 +51,7 @@ use crate::wire::Channel;
 use file::Limits;
 use handover::Ended;
 pub use handover::{Work, WorkState};
+pub use healths::Healths;
 use inflight::Inflight;
 use queue::{Attach, Command, Shared};
 use serde::{Deserialize, Serialize};
@@ -453,23 +455,9 @@ impl Capture {
         self.shared.write_main(line);
     }
 
-    /// How the log of a stream is doing; all is well with one that was never attached.
-    pub fn health(&self, stream: &StreamId) -> LogHealth {
-        self.healths
-            .get(stream)
-            .map_or_else(LogHealth::default, |health| health.read())
-    }
-
-    /// The same of a process's standard output and error.
-    pub fn healths(&self, key: &ProcessKey) -> [LogHealth; 2] {
-        let mut stream = StreamId {
-            key: key.clone(),
-            channel: Channel::Stdout,
-        };
-        [Channel::Stdout, Channel::Stderr].map(|channel| {
-            stream.channel = channel;
-            self.health(&stream)
-        })
+    /// How the logs of processes are doing.
+    pub fn healths(&self) -> Healths<'_> {
+        Healths::new(&self.healths)
     }
 
     /// How the daemon's own log is doing.

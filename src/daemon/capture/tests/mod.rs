@@ -44,6 +44,14 @@ fn one_way() -> (OwnedFd, OwnedFd) {
 }
 
 impl Rig {
+    fn health(&self, stream: &StreamId) -> LogHealth {
+        let [stdout, stderr] = self.capture.healths().of(&stream.key);
+        match stream.channel {
+            Channel::Stdout => stdout,
+            Channel::Stderr => stderr,
+        }
+    }
+
     fn new() -> Self {
         Self::over(Capture::start("taskmasterd", None).unwrap())
     }

@@ -34,7 +34,7 @@ fn a_slow_reader_holds_back_those_who_write_to_it_and_nobody_else() {
     }
     writer.join().unwrap();
     assert!(got == text.as_bytes());
-    assert_eq!(rig.capture.health(&stdout("slow")), LogHealth::default());
+    assert_eq!(rig.health(&stdout("slow")), LogHealth::default());
     assert!(rig.events.is_empty(), "{:?}", rig.events);
 }
 
@@ -55,19 +55,19 @@ fn a_reader_that_never_reads_is_given_up_and_the_program_goes_on() {
     assert_eq!(errno, libc::EAGAIN);
     let mut pipe = writer.join().unwrap();
     rig.settle();
-    let lost = usize::try_from(rig.capture.health(&stdout("web")).lost).unwrap();
+    let lost = usize::try_from(rig.health(&stdout("web")).lost).unwrap();
     let mut got = vec![0; total - lost];
     io::Read::read_exact(&mut reader, &mut got).unwrap();
     // Now that there is room, what comes next says what is missing.
     let deadline = Instant::now() + PATIENCE;
-    while rig.capture.health(&stdout("web")).errno.is_some() {
+    while rig.health(&stdout("web")).errno.is_some() {
         assert!(Instant::now() < deadline);
         let pause = Duration::from_millis(20);
         rig.poller.wait(&mut Vec::new(), Some(pause)).unwrap();
         pipe.write_all(b"y").unwrap();
         rig.settle();
     }
-    let lost = rig.capture.health(&stdout("web")).lost;
+    let lost = rig.health(&stdout("web")).lost;
     let expected = format!("\n[taskmaster: {lost} bytes lost]\ny");
     let mut got = vec![0; expected.len()];
     io::Read::read_exact(&mut reader, &mut got).unwrap();

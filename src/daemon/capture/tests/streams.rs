@@ -25,7 +25,7 @@ fn bytes_arrive_unchanged_and_the_end_of_the_stream_closes_the_file() {
     let mut expected = bytes;
     expected.extend(b"last words");
     assert!(fs::read(rig.path("log")).unwrap() == expected);
-    assert_eq!(rig.capture.health(&stdout("web")), LogHealth::default());
+    assert_eq!(rig.health(&stdout("web")), LogHealth::default());
 }
 
 #[test]
@@ -172,7 +172,7 @@ fn a_full_disk_costs_bytes_that_are_counted_and_never_blocks_the_program() {
         lost: 1 << 20,
         errno: Some(errno),
     };
-    assert_eq!(rig.capture.health(&stream), health);
+    assert_eq!(rig.health(&stream), health);
     // It is told once, even to a process that is started again and again.
     for _ in 0..3 {
         rig.attach_to(stream.clone(), &log(Path::new("/dev/full"), 0, 0))
@@ -181,7 +181,7 @@ fn a_full_disk_costs_bytes_that_are_counted_and_never_blocks_the_program() {
     }
     rig.settle();
     assert!(rig.events.is_empty(), "{:?}", rig.events);
-    assert_eq!(rig.capture.health(&stream).lost, (1 << 20) + 3);
+    assert_eq!(rig.health(&stream).lost, (1 << 20) + 3);
 }
 
 #[test]
@@ -192,7 +192,7 @@ fn what_was_lost_leaves_a_line_and_recovery_is_told() {
     rig.wait(|event| matches!(event, CaptureEvent::LogTrouble { .. }).then_some(()));
     pipe.write_all(b"lost\n").unwrap();
     rig.settle();
-    assert_eq!(rig.capture.health(&stream).lost, 5);
+    assert_eq!(rig.health(&stream).lost, 5);
     fs::create_dir(rig.path("later")).unwrap();
     let deadline = Instant::now() + PATIENCE;
     let mut written = 5;
@@ -213,14 +213,14 @@ fn what_was_lost_leaves_a_line_and_recovery_is_told() {
         let pause = Duration::from_millis(20);
         rig.poller.wait(&mut ready, Some(pause)).unwrap();
     };
-    let lost = rig.capture.health(&stream).lost;
-    assert_eq!((told, rig.capture.health(&stream).errno), (lost, None));
+    let lost = rig.health(&stream).lost;
+    assert_eq!((told, rig.health(&stream).errno), (lost, None));
     let text = rig.read("later/log");
     let marker = format!("[taskmaster: {lost} bytes lost]\n");
     let rest = text.strip_prefix(&marker).unwrap();
     assert_eq!(rest.len() as u64 + lost, written);
     rig.settle();
-    assert_eq!(rig.capture.health(&stream).lost, lost);
+    assert_eq!(rig.health(&stream).lost, lost);
 }
 
 #[test]

@@ -189,7 +189,7 @@ fn the_end_of_the_stream_gives_back_what_was_withheld() {
     drop(pipe);
     let expected = format!("short<!--XSUPERVISOR\n[taskmaster: 6 bytes lost]\n{BEGIN}6789");
     rig.await_log("log", &expected);
-    assert_eq!(rig.capture.health(&stdout("web")).lost, 6);
+    assert_eq!(rig.health(&stdout("web")).lost, 6);
     assert_eq!(
         rig.posted(),
         (vec![], 0),
@@ -228,7 +228,7 @@ fn a_flood_of_events_is_bounded_and_counted_and_costs_no_byte_of_the_log() {
     assert!(kept <= queue::POSTED_BYTES, "{kept} bytes waited");
     assert!(kept > queue::POSTED_BYTES / 2, "{kept} bytes waited");
     assert!(lost > 0);
-    assert_eq!(rig.capture.health(&stdout("web")), LogHealth::default());
+    assert_eq!(rig.health(&stdout("web")), LogHealth::default());
     // A section that is larger than the queue passes all the same.
     let settings = tapped(&rig, "big", 100 << 20, false);
     let mut pipe = rig.attach_to(stdout("web"), &settings);
