@@ -136,7 +136,7 @@ fn a_shutdown_gives_up_waiting_programs_and_starts_none() {
     let mut daemon = Daemon::with(
         "[program.slow]\ncommand=$ZOO hold-term slow\nautostart=true\nstartsecs=0\nstopwaitsecs=60\npriority=20\n\
          [program.always]\ncommand=sleep 1000\nautostart=true\nstartsecs=0\nautorestart=true\npriority=10\n\
-         [program.retry]\ncommand=$ZOO exit retry 1\nautostart=true\nstartsecs=1\nstartretries=1000\npriority=10\n",
+         [program.retry]\ncommand=$ZOO exit retry 1\nautostart=true\nstartsecs=600\nstartretries=1000\npriority=10\n",
     );
     daemon.sandbox.wait_mark("slow", "ready");
     daemon.wait_state("retry", "BACKOFF");
