@@ -191,7 +191,7 @@ fn what_was_known_of_programs_that_do_not_run_is_known_again() {
     let mut daemon = Daemon::with(
         "[program.stopped]\ncommand=sleep 1000\nautostart=true\nstartsecs=0\n\
          [program.done]\ncommand=$ZOO exit done 0\nautostart=true\nstartsecs=0\n\
-         [program.fatal]\ncommand=$ZOO exit fatal 3\nautostart=true\nstartretries=0\n\
+         [program.fatal]\ncommand=$ZOO exit fatal 3\nautostart=true\nstartsecs=600\nstartretries=0\n\
          [program.idle]\ncommand=sleep 1000\n",
     );
     daemon.wait_state("stopped", "RUNNING");
@@ -222,7 +222,7 @@ fn what_was_known_of_programs_that_do_not_run_is_known_again() {
 #[test]
 fn a_stop_that_was_under_way_is_carried_through() {
     let mut daemon = Daemon::with(
-        "[program.slow]\ncommand=$ZOO ignore slow TERM\nautostart=true\nstartsecs=0\nstopwaitsecs=2\n",
+        "[program.slow]\ncommand=$ZOO hold-term slow\nautostart=true\nstartsecs=0\nstopwaitsecs=600\n",
     );
     daemon.wait_state("slow", "RUNNING");
     daemon.sandbox.wait_mark("slow", "ready");
@@ -236,7 +236,9 @@ fn a_stop_that_was_under_way_is_carried_through() {
         .unwrap();
     daemon.wait_state("slow", "STOPPING");
     crash(&mut daemon);
-    assert_eq!(daemon.row("slow").pid, u32::try_from(pid).ok());
+    daemon.wait_state("slow", "STOPPING");
+    assert_eq!(daemon.pid("slow"), pid);
+    daemon.sandbox.write("out/slow.go", "");
     daemon.wait_state("slow", "STOPPED");
     assert!(!proc::is_alive(pid));
     daemon.close();
@@ -244,15 +246,21 @@ fn a_stop_that_was_under_way_is_carried_through() {
 
 #[test]
 fn a_shutdown_that_was_under_way_is_finished_by_the_next_daemon() {
-    let mut daemon = Daemon::with(
-        "[program.slow]\ncommand=$ZOO ignore slow TERM\nautostart=true\nstartsecs=0\nstopwaitsecs=1\n",
-    );
+    let config = |patience: u32| {
+        format!(
+            "[program.slow]\ncommand=$ZOO ignore slow TERM\nautostart=true\nstartsecs=0\nstopwaitsecs={patience}\n"
+        )
+    };
+    let mut daemon = Daemon::with(&config(600));
     daemon.wait_state("slow", "RUNNING");
     daemon.sandbox.wait_mark("slow", "ready");
     let pid = daemon.pid("slow");
     daemon.signal(Signal::SIGTERM);
     daemon.wait_state("slow", "STOPPING");
-    crash(&mut daemon);
+    daemon.murder();
+    assert!(proc::is_alive(pid));
+    daemon.edit_config(&config(1));
+    daemon.launch();
     assert!(!proc::is_alive(pid));
     let row = daemon.wait_state("slow", "RUNNING");
     assert!(!row.adopted);

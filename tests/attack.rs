@@ -221,7 +221,7 @@ fn damaged_frames_harm_nobody_but_their_sender() {
             panic!("seed {seed}: {answer:?}");
         };
         assert_eq!(status.rows.len(), 2, "seed {seed}");
-        settled.get_or_insert_with(|| proc::resident_kib(daemon.process()));
+        settled.get_or_insert_with(|| proc::anonymous_kib(daemon.process()));
     }
     drop(honest);
     assert_eq!(
@@ -229,7 +229,7 @@ fn damaged_frames_harm_nobody_but_their_sender() {
         pids,
         "seed {seed}"
     );
-    let (settled, now) = (settled.unwrap(), proc::resident_kib(daemon.process()));
+    let (settled, now) = (settled.unwrap(), proc::anonymous_kib(daemon.process()));
     assert!(
         now < settled + 4096,
         "seed {seed}: {settled} KiB after 50 connections, {now} KiB after {connections}"

@@ -26,10 +26,12 @@ fn ends(mut daemon: Daemon, status: i32, reason: &str) {
 
 #[test]
 fn an_essential_program_that_fails_takes_the_daemon_along() {
-    let failing = "[program.web]\ncommand=$ZOO exit-after web 0.2 5\nautorestart=false\n\
+    let failing = "[program.web]\ncommand=$ZOO exit-on-go web 5\nautorestart=false\n\
                    startsecs=0\nautostart=true\nessential=true\n";
+    let daemon = daemon("essential-failed", failing);
+    daemon.sandbox.write("out/web.go", "");
     ends(
-        daemon("essential-failed", failing),
+        daemon,
         5,
         "web has ended (exit status 5): shutting down with status 5, as exit_when=essential-failed asks",
     );
@@ -56,7 +58,7 @@ fn a_program_that_gives_up_or_cannot_be_executed_counts_as_failed() {
             "web is FATAL (exit status 0): shutting down with status 1",
         ),
     ] {
-        let web = format!("[program.web]\ncommand={command}\nstartretries=0\n");
+        let web = format!("[program.web]\ncommand={command}\nstartsecs=600\nstartretries=0\n");
         let daemon = daemon(rule, &web);
         daemon.wait_state("peer", "RUNNING");
         daemon.ctl("start web").mentions("web: ERROR");
@@ -66,9 +68,11 @@ fn a_program_that_gives_up_or_cannot_be_executed_counts_as_failed() {
 
 #[test]
 fn a_job_that_is_done_ends_the_daemon_well() {
-    let job = "[program.job]\ncommand=$ZOO exit-after job 0.2 0\nautorestart=false\nstartsecs=0\n\
+    let job = "[program.job]\ncommand=$ZOO exit-on-go job 0\nautorestart=false\nstartsecs=0\n\
                autostart=true\nessential=true\n";
-    ends(daemon("essential-exited", job), 0, "job has ended");
+    let daemon = daemon("essential-exited", job);
+    daemon.sandbox.write("out/job.go", "");
+    ends(daemon, 0, "job has ended");
 }
 
 #[test]
@@ -77,11 +81,14 @@ fn a_file_of_supervisors_can_use_it() {
         .supervisor()
         .daemon_keys("exit_when=all-exited\n")
         .config(
-            "[program:a]\ncommand=$ZOO exit-after a 0.2 0\nstartsecs=0\nautorestart=false\n\
-             [program:b]\ncommand=$ZOO exit-after b 0.3 6\nstartsecs=0\nautorestart=false\n\
-             [program:c]\ncommand=$ZOO exit-after c 0.4 0\nstartsecs=0\nautorestart=false\n",
+            "[program:a]\ncommand=$ZOO exit-on-go a 0\nstartsecs=0\nautorestart=false\n\
+             [program:b]\ncommand=$ZOO exit-on-go b 6\nstartsecs=0\nautorestart=false\n\
+             [program:c]\ncommand=$ZOO exit-on-go c 0\nstartsecs=0\nautorestart=false\n",
         )
         .start();
+    for name in ["a", "b", "c"] {
+        daemon.sandbox.write(&format!("out/{name}.go"), "");
+    }
     assert_eq!(daemon.wait_exit(), 6);
     assert!(daemon.log().contains("b has ended (exit status 6)"));
     daemon.nothing_left();

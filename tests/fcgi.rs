@@ -5,12 +5,12 @@
 
 use crate::harness::{Daemon, Sandbox, is_root, wait};
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 /// Answers each connection with the name of the process and its pid; not before the file `go` is there, where one is named.
 const SERVER: &str = r#"
@@ -36,10 +36,42 @@ fn sandbox() -> Option<Sandbox> {
     Some(sandbox)
 }
 
-/// A port of 127.0.0.1 that nobody listens on.
-fn free_port() -> u16 {
-    let probe = TcpListener::bind("127.0.0.1:0").unwrap();
-    probe.local_addr().unwrap().port()
+/// Has a port and does not listen there, so that nobody who takes any port is given it, and who asks for it is.
+const HOLDER: &str = r#"
+use Socket;
+$| = 1;
+socket(my $held, PF_INET, SOCK_STREAM, 0) or die;
+setsockopt($held, SOL_SOCKET, SO_REUSEADDR, 1) or die;
+bind($held, sockaddr_in(0, INADDR_LOOPBACK)) or die;
+print((sockaddr_in(getsockname($held)))[0], "\n");
+<STDIN>;
+"#;
+
+/// A port of 127.0.0.1 that nobody listens on, and that nobody else is given as long as this lives.
+struct Port {
+    number: u16,
+    holder: Child,
+}
+
+impl Port {
+    fn take() -> Self {
+        let mut command = Command::new("perl");
+        command.args(["-e", HOLDER]);
+        let pipes = command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut holder = pipes.spawn().unwrap();
+        let mut line = String::new();
+        let mut told = BufReader::new(holder.stdout.take().unwrap());
+        told.read_line(&mut line).unwrap();
+        let number = line.trim().parse().unwrap();
+        Self { number, holder }
+    }
+}
+
+impl Drop for Port {
+    fn drop(&mut self) {
+        drop(self.holder.kill());
+        drop(self.holder.wait());
+    }
 }
 
 /// What a server says: the name of the process and its pid.
@@ -81,7 +113,8 @@ fn is_socket(path: &Path) -> bool {
 #[test]
 fn copies_share_a_tcp_socket_that_lives_as_long_as_any_of_them() {
     let Some(sandbox) = sandbox() else { return };
-    let port = free_port();
+    let held = Port::take();
+    let port = held.number;
     let daemon = Daemon::builder()
         .config(&format!(
             "[fcgi-program.web]\ncommand=perl $DIR/server.pl\nsocket=tcp://127.0.0.1:{port}\n\
@@ -332,7 +365,8 @@ fn a_killed_daemon_leaves_a_socket_that_the_next_one_replaces() {
 #[test]
 fn connections_are_the_programs_alone() {
     let Some(sandbox) = sandbox() else { return };
-    let port = free_port();
+    let held = Port::take();
+    let port = held.number;
     let daemon = Daemon::builder()
         .config(&format!(
             "[fcgi-program.web]\ncommand=perl $DIR/server.pl\nsocket=tcp://localhost:{port}\n\

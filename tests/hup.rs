@@ -80,7 +80,7 @@ fn zoo_of_states(extra: &str) -> String {
         ),
         (
             "stopping",
-            "$ZOO slow-term stopping 1",
+            "$ZOO hold-term stopping",
             "autostart=true\nstartsecs=0\nstopwaitsecs=600",
         ),
         ("stopped", "sleep 1000", ""),
@@ -96,6 +96,7 @@ fn zoo_of_states(extra: &str) -> String {
     .collect()
 }
 
+/// The one that is told to stop does so when [`let_stop`] says so.
 fn in_all_states() -> (Daemon, std::process::Child) {
     let daemon = Daemon::with(&zoo_of_states(""));
     daemon.sandbox.wait_mark("stopping", "ready");
@@ -108,6 +109,10 @@ fn in_all_states() -> (Daemon, std::process::Child) {
     (daemon, stop)
 }
 
+fn let_stop(daemon: &Daemon) {
+    daemon.sandbox.write("out/stopping.go", "");
+}
+
 #[test]
 fn hup_without_changes_in_each_state() {
     let (daemon, mut stop) = in_all_states();
@@ -117,9 +122,12 @@ fn hup_without_changes_in_each_state() {
         .ctl("reread")
         .is(0, "No config updates to processes\n");
     assert_eq!(pids(&daemon, &["starting", "running"]), kept);
-    for name in ["starting", "running", "stopped", "exited", "fatal"] {
+    for name in [
+        "starting", "running", "stopping", "stopped", "exited", "fatal",
+    ] {
         assert_eq!(daemon.state(name), name.to_uppercase());
     }
+    let_stop(&daemon);
     assert_eq!(stop.wait().unwrap().code(), Some(0));
     assert_eq!(daemon.state("stopping"), "STOPPED");
     daemon.close();
@@ -140,6 +148,7 @@ fn hup_with_changes_in_each_state() {
         });
         assert!(!proc::is_alive(old));
     }
+    let_stop(&daemon);
     stop.wait().unwrap();
     wait::for_condition("no program of the old file", || {
         proc::tagged(&daemon.sandbox.tag())
@@ -160,6 +169,7 @@ fn hup_with_changes_in_each_state() {
 fn removal_in_each_state() {
     let (daemon, mut stop) = in_all_states();
     daemon.edit_config("");
+    let_stop(&daemon);
     let said = daemon.ctl("update");
     said.code(0);
     for name in [

@@ -207,6 +207,11 @@ fn as_it_is(text: &str) -> String {
     text.to_owned()
 }
 
+/// No end has a time that matters.
+fn patient(text: &str) -> String {
+    text.replace("shutdown_timeout=2", "shutdown_timeout=3600")
+}
+
 fn spawned(name: &str) -> String {
     format!("spawned: '{name}'")
 }
@@ -294,7 +299,9 @@ fn a_server_that_cannot_come_up_is_the_end_of_the_pair() {
         ("nginx", "echo 'bind() to 0.0.0.0:80 failed' >&2\nexit 7\n"),
         PAIR[1],
     ];
-    let Some(mut image) = Image::start("pair", as_it_is, &programs, As::Root) else {
+    // However late the machine lets it fail.
+    let early = |text: &str| text.replace("startretries=1", "startretries=1\nstartsecs=600");
+    let Some(mut image) = Image::start("pair", early, &programs, As::Root) else {
         return;
     };
     image.ends(7);
@@ -321,8 +328,10 @@ fn a_server_that_cannot_come_up_is_the_end_of_the_pair() {
 
 #[test]
 fn a_job_under_way_is_killed_when_the_time_of_the_container_is_up() {
+    // Long enough for the jobs to hear of it on any machine.
+    let longer = |text: &str| text.replace("shutdown_timeout=2", "shutdown_timeout=4");
     for user in [As::Root, As::Nobody] {
-        let Some(mut image) = Image::start("trio", as_it_is, TRIO, user) else {
+        let Some(mut image) = Image::start("trio", longer, TRIO, user) else {
             return;
         };
         image.wait_up(TRIO_UP);
@@ -331,7 +340,7 @@ fn a_job_under_way_is_killed_when_the_time_of_the_container_is_up() {
         image.ends(0);
         // Not killed at once, and not after its hour.
         let over = "the shutdown has reached shutdown_timeout";
-        image.not_before(1000, "received SIGTERM", over);
+        image.not_before(3000, "received SIGTERM", over);
         image.in_order(&[over.to_owned(), "stopped: worker:worker_0".to_owned()]);
         assert!(image.says("worker_00", "busy"), "{}", image.stdout());
         // The one with the lowest priority came first, and goes last.
@@ -341,7 +350,6 @@ fn a_job_under_way_is_killed_when_the_time_of_the_container_is_up() {
 
 #[test]
 fn a_second_request_to_end_waits_for_no_job() {
-    let patient = |text: &str| text.replace("shutdown_timeout=2", "shutdown_timeout=3600");
     let Some(mut image) = Image::start("trio", patient, TRIO, As::Nobody) else {
         return;
     };
@@ -359,7 +367,7 @@ fn the_end_of_the_application_is_that_of_the_trio() {
     let app = "echo up\nuntil [ -e ${0%/*}/../out/go ]; do sleep 0.05; done\necho 'no database' >&2\nexit 3\n";
     let programs = [("app", app), ("worker", SERVER), ("cron", SERVER)];
     for user in [As::Root, As::Nobody] {
-        let Some(mut image) = Image::start("trio", as_it_is, &programs, user) else {
+        let Some(mut image) = Image::start("trio", patient, &programs, user) else {
             return;
         };
         image.wait_up(TRIO_UP);
@@ -379,8 +387,10 @@ fn the_end_of_the_application_is_that_of_the_trio() {
 
 #[test]
 fn a_chain_ends_in_the_order_in_which_it_was_made_turned_round() {
+    // Long enough for the third to hear of it on any machine.
+    let longer = |text: &str| text.replace("stopwaitsecs=1\n", "stopwaitsecs=4\n");
     for user in [As::Root, As::Nobody] {
-        let Some(mut image) = Image::start("desktop", as_it_is, DESKTOP, user) else {
+        let Some(mut image) = Image::start("desktop", longer, DESKTOP, user) else {
             return;
         };
         image.wait_up(&CHAIN);
@@ -388,7 +398,7 @@ fn a_chain_ends_in_the_order_in_which_it_was_made_turned_round() {
         image.signal(Signal::SIGTERM);
         image.ends(0);
         // The third hears nothing, so it is killed when its time is up, and not before.
-        image.not_before(1000, "stopped: websockify", "killing 'x11vnc'");
+        image.not_before(4000, "stopped: websockify", "killing 'x11vnc'");
         let mut back = CHAIN;
         back.reverse();
         image.in_order(&each(&back, stopped));

@@ -112,16 +112,28 @@ pub const SOCKET: &str = "[taskmasterctl]\nserverurl=$DIR/run/tm.sock\n";
 
 #[test]
 fn orphans_are_collected_and_the_last_ones_asked_to_end() {
-    let Some(mut container) = Container::with(
+    // Orphans have a moment to end. One that the machine holds up in it is killed, which proves nothing.
+    for attempt in 1.. {
+        let Some(noted) = orphans_are_asked() else {
+            return;
+        };
+        if noted {
+            return;
+        }
+        assert!(attempt < 5, "none was asked to end");
+    }
+}
+
+/// Whether an orphan noted that it was asked to end, if there are containers.
+fn orphans_are_asked() -> Option<bool> {
+    let mut container = Container::with(
         &format!(
             "{SOCKET}[program.strays]\ncommand=$ZOO strays strays 300\nautostart=true\nstartsecs=0\n\
              [program.nest]\ncommand=/bin/sh -c 'setsid $ZOO catch egg TERM & exec sleep 1000'\n\
              autostart=true\nstartsecs=0\n"
         ),
         "--container",
-    ) else {
-        return;
-    };
+    )?;
     container.sandbox.wait_mark("strays", "said");
     container.sandbox.wait_mark("egg", "ready");
     wait::for_condition("all strays to be collected", || {
@@ -130,7 +142,10 @@ fn orphans_are_collected_and_the_last_ones_asked_to_end() {
     });
     container.signal(Signal::SIGTERM);
     assert_eq!(container.wait_exit(), Some(0));
-    container.sandbox.wait_mark("egg", "got-TERM");
+    let killed = "killing orphans that did not end";
+    let noted = container.sandbox.count_marks("egg", "got-TERM") == 1;
+    assert!(noted || container.sandbox.read("stderr").contains(killed));
+    Some(noted)
 }
 
 #[test]

@@ -4,6 +4,8 @@ use crate::harness::{Daemon, Sandbox, wait};
 use std::fs::{self, File};
 use std::io::Read;
 use std::process::{Child, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Programs that say something and stay.
 fn sayer(name: &str, script: &str, keys: &str) -> String {
@@ -12,9 +14,11 @@ fn sayer(name: &str, script: &str, keys: &str) -> String {
     )
 }
 
-/// Lines of a stream of the daemon without those of its own log.
+/// Lines of a stream of the daemon without those of its own log. One that is being written is none yet.
 fn lines(sandbox: &Sandbox, stream: &str) -> Vec<String> {
-    sandbox.read(stream).lines().map(str::to_owned).collect()
+    let text = sandbox.read(stream);
+    let (whole, _) = text.rsplit_once('\n').unwrap_or_default();
+    whole.lines().map(str::to_owned).collect()
 }
 
 #[track_caller]
@@ -193,10 +197,20 @@ fn a_reader_that_takes_nothing_blocks_no_program_and_is_told_what_it_missed() {
             .filter(|&lost| lost > 1_000_000)
     });
     let mut stdout = daemon.stdout.take().unwrap();
+    let taken = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&taken);
     let reader = std::thread::spawn(move || {
-        let mut text = String::new();
-        stdout.read_to_string(&mut text).unwrap();
-        text
+        let mut bytes = vec![0; 1 << 16];
+        let mut text = Vec::new();
+        while let Ok(length @ 1..) = stdout.read(&mut bytes) {
+            text.extend_from_slice(&bytes[..length]);
+            count.store(text.len(), Ordering::Relaxed);
+        }
+        String::from_utf8(text).unwrap()
+    });
+    // At its end the daemon waits only for a while. Its queue was full, and most of it has been read by then.
+    wait::for_condition("the queue to be read", || {
+        taken.load(Ordering::Relaxed) > 1_000_000
     });
     let url = format!("unix://{}", sandbox.socket_path().display());
     sandbox.taskmaster(&["ctl", "-s", &url, "shutdown"]).code(0);

@@ -7,9 +7,12 @@ use std::collections::BTreeMap;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 
-/// A program that takes its time to stop.
-const SLOW: &str =
-    "[program.web]\ncommand=$ZOO slow-term web 1.5\nautostart=true\nstopwaitsecs=20\n";
+/// A program that takes its time to stop: until [`let_stop`].
+const SLOW: &str = "[program.web]\ncommand=$ZOO hold-term web\nautostart=true\nstopwaitsecs=600\n";
+
+fn let_stop(daemon: &Daemon) {
+    daemon.sandbox.write("out/web.go", "");
+}
 
 /// The manager's end.
 struct Manager(UnixDatagram);
@@ -24,7 +27,7 @@ impl Manager {
     fn hears(&self) -> BTreeMap<String, String> {
         self.0.set_read_timeout(Some(wait::patience())).unwrap();
         let mut bytes = [0; 4096];
-        let length = self.0.recv(&mut bytes).expect("no message came");
+        let length = wait::uninterrupted(|| self.0.recv(&mut bytes)).expect("no message came");
         let text = String::from_utf8(bytes[..length].to_vec()).unwrap();
         text.lines()
             .map(|line| line.split_once('=').expect(line))
@@ -116,6 +119,10 @@ fn an_update_that_stops_something_is_done_when_that_has_stopped() {
     daemon.edit_config("");
     daemon.signal(Signal::SIGHUP);
     manager.expects("RELOADING", "tm.ini");
+    // It is answered behind whatever the daemon had to do before.
+    daemon.wait_state("web", "STOPPING");
+    manager.expects_silence();
+    let_stop(&daemon);
     manager.expects("READY", "serving 0 processes on ");
     assert!(!proc::is_alive(web));
     daemon.close();
@@ -183,6 +190,7 @@ fn a_reload_that_becomes_an_end_is_told_as_an_end() {
     manager.expects("RELOADING", "start anew");
     daemon.signal(Signal::SIGTERM);
     manager.expects("STOPPING", "to end");
+    let_stop(&daemon);
     assert_eq!(daemon.wait_exit(), 0);
     manager.expects_silence();
 }

@@ -50,7 +50,7 @@ pub fn with_syslog() -> Option<(Sandbox, UnixDatagram, Vec<String>)> {
 /// The next message: what stands before the time, and what stands behind it.
 pub fn receive(socket: &UnixDatagram) -> (String, String) {
     let mut buffer = vec![0; 64 << 10];
-    let length = socket.recv(&mut buffer).unwrap();
+    let length = wait::uninterrupted(|| socket.recv(&mut buffer)).unwrap();
     let text = String::from_utf8(buffer[..length].to_vec()).unwrap();
     let (head, rest) = text.split_once('>').unwrap();
     // `Mmm dd hh:mm:ss `

@@ -87,7 +87,7 @@ fn several_targets_are_answered_one_by_one() {
 #[test]
 fn only_the_leader_is_signalled() {
     let daemon = Daemon::with(
-        "[program.web]\ncommand=$ZOO family web\nautostart=true\nstartsecs=0\nautorestart=false\n",
+        "[program.web]\ncommand=$ZOO family web alone\nautostart=true\nstartsecs=0\nautorestart=false\n",
     );
     daemon.sandbox.wait_mark("web", "child-ready");
     daemon.sandbox.wait_mark("web", "ready");

@@ -4,6 +4,7 @@ use crate::harness::{Daemon, proc, wait};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::time::Duration;
+use taskmaster::wire::Request;
 
 #[test]
 fn every_stop_signal_arrives() {
@@ -70,15 +71,19 @@ fn who_does_not_obey_is_killed_when_stopwaitsecs_are_over_and_not_earlier() {
     let daemon = Daemon::with(
         "[program.deaf]\ncommand=$ZOO ignore deaf TERM\nautostart=true\nstartsecs=0\nstopwaitsecs=1\n",
     );
-    daemon.sandbox.wait_mark("deaf", "ready");
-    let pid = daemon.pid("deaf");
-    let (said, took) = wait::timed(|| daemon.ctl("stop deaf"));
-    said.is(0, "deaf: stopped\n");
-    assert!(took >= Duration::from_secs(1), "killed after {took:?}");
-    assert!(
-        took < wait::scaled(Duration::from_secs(6)),
-        "killed after {took:?}"
-    );
+    let mut lives = 0;
+    let pid = wait::quickly("a kill", Duration::from_secs(6), 1, || {
+        daemon.ctl("start deaf").code(0);
+        lives += 1;
+        wait::for_condition("it to be deaf", || {
+            daemon.sandbox.count_marks("deaf", "ready") == lives
+        });
+        let pid = daemon.pid("deaf");
+        let (said, took) = wait::timed(|| daemon.ctl("stop deaf"));
+        said.is(0, "deaf: stopped\n");
+        assert!(took >= Duration::from_secs(1), "killed after {took:?}");
+        pid
+    });
     let log = daemon.log();
     assert!(
         log.contains(&format!("killing 'deaf' ({pid}) with SIGKILL")),
@@ -96,7 +101,7 @@ fn who_does_not_obey_is_killed_when_stopwaitsecs_are_over_and_not_earlier() {
 #[test]
 fn who_obeys_slowly_is_left_alone() {
     let daemon = Daemon::with(
-        "[program.slow]\ncommand=$ZOO slow-term slow 0.6\nautostart=true\nstartsecs=0\nstopwaitsecs=30\n\
+        "[program.slow]\ncommand=$ZOO hold-term slow\nautostart=true\nstartsecs=0\nstopwaitsecs=30\n\
          [program.other]\ncommand=sleep 1000\nstartsecs=0\n",
     );
     daemon.sandbox.wait_mark("slow", "ready");
@@ -107,6 +112,7 @@ fn who_obeys_slowly_is_left_alone() {
         .is(0, "slow                             STOPPING  \n");
     // The others are served meanwhile.
     daemon.ctl("start other").is(0, "other: started\n");
+    daemon.sandbox.write("out/slow.go", "");
     assert_eq!(stopping.wait().unwrap().code(), Some(0));
     assert_eq!(daemon.sandbox.count_marks("slow", "term"), 1);
     daemon.wait_log("stopped: slow (exit status 0)");
@@ -136,8 +142,8 @@ fn no_member_of_the_group_survives_a_stop() {
 #[test]
 fn stopasgroup_lets_the_group_know() {
     let daemon = Daemon::with(
-        "[program.both]\ncommand=$ZOO family both\nautostart=true\nstartsecs=0\nstopasgroup=true\nstopwaitsecs=20\n\
-         [program.one]\ncommand=$ZOO family one\nautostart=true\nstartsecs=0\nstopwaitsecs=20\n",
+        "[program.both]\ncommand=$ZOO family both told\nautostart=true\nstartsecs=0\nstopasgroup=true\nstopwaitsecs=20\n\
+         [program.one]\ncommand=$ZOO family one alone\nautostart=true\nstartsecs=0\nstopwaitsecs=20\n",
     );
     for name in ["both", "one"] {
         daemon.sandbox.wait_mark(name, "ready");
@@ -183,9 +189,9 @@ fn a_stop_in_each_state() {
         "[program.stopped]\ncommand=sleep 1000\n\
          [program.starting]\ncommand=sleep 1000\nautostart=true\nstartsecs=600\n\
          [program.running]\ncommand=sleep 1000\nautostart=true\nstartsecs=0\nautorestart=true\n\
-         [program.backoff]\ncommand=$ZOO exit backoff 1\nautostart=true\nstartsecs=1\nstartretries=1000\n\
+         [program.backoff]\ncommand=$ZOO exit backoff 1\nautostart=true\nstartsecs=600\nstartretries=1000\n\
          [program.exited]\ncommand=$ZOO exit exited 0\nautostart=true\nstartsecs=0\n\
-         [program.fatal]\ncommand=$ZOO exit fatal 1\nautostart=true\nstartretries=0\n",
+         [program.fatal]\ncommand=$ZOO exit fatal 1\nautostart=true\nstartsecs=600\nstartretries=0\n",
     );
     for (name, state, answer, after) in [
         ("stopped", "STOPPED", "ERROR (not running)", "STOPPED"),
@@ -218,12 +224,25 @@ fn a_stop_in_each_state() {
 #[test]
 fn a_second_stop_joins_the_first() {
     let daemon = Daemon::with(
-        "[program.slow]\ncommand=$ZOO slow-term slow 0.7\nautostart=true\nstartsecs=0\nstopwaitsecs=30\n",
+        "[program.slow]\ncommand=$ZOO hold-term slow\nautostart=true\nstartsecs=0\nstopwaitsecs=30\n",
     );
     daemon.sandbox.wait_mark("slow", "ready");
     let mut first = daemon.console("stop slow").spawn().unwrap();
     daemon.wait_state("slow", "STOPPING");
-    daemon.ctl("stop slow").is(0, "slow: stopped\n");
+    let mut second = daemon.client();
+    let targets = vec!["slow".to_owned()];
+    second
+        .send(Request::Stop {
+            targets,
+            wait: true,
+        })
+        .unwrap();
+    // Both wait: what is answered after the second request was heard after it.
+    daemon.rows();
+    assert_eq!(daemon.state("slow"), "STOPPING");
+    daemon.sandbox.write("out/slow.go", "");
+    let answer = format!("{:?}", second.receive().unwrap());
+    assert!(answer.contains("Stopped"), "{answer}");
     assert_eq!(daemon.state("slow"), "STOPPED");
     assert_eq!(first.wait().unwrap().code(), Some(0));
     assert_eq!(daemon.sandbox.count_marks("slow", "term"), 1);
@@ -233,15 +252,25 @@ fn a_second_stop_joins_the_first() {
 #[test]
 fn a_start_during_a_stop_never_makes_two() {
     let daemon = Daemon::with(
-        "[program.slow]\ncommand=$ZOO slow-term slow 0.5\nautostart=true\nstartsecs=0\nstopwaitsecs=30\n",
+        "[program.slow]\ncommand=$ZOO hold-term slow\nautostart=true\nstartsecs=0\nstopwaitsecs=30\n",
     );
     daemon.sandbox.wait_mark("slow", "ready");
     let old = daemon.pid("slow");
     let mut stopping = daemon.console("stop slow").spawn().unwrap();
     daemon.wait_state("slow", "STOPPING");
-    let mut starting = daemon.console("start slow").spawn().unwrap();
+    let mut starting = daemon.client();
+    let targets = vec!["slow".to_owned()];
+    starting
+        .send(Request::Start {
+            targets,
+            wait: true,
+        })
+        .unwrap();
+    // What is asked on another connection is answered after it.
+    daemon.rows();
+    daemon.sandbox.write("out/slow.go", "");
     stopping.wait().unwrap();
-    starting.wait().unwrap();
+    starting.receive().unwrap();
     let spawned = daemon.count_log("spawned: 'slow'");
     assert!((1..=2).contains(&spawned), "{spawned} spawns");
     assert!(!proc::is_alive(old));

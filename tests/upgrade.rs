@@ -94,7 +94,7 @@ fn everything_goes_on_in_the_same_process() {
         .config(&format!(
             "{SLEEPER}[program.code]\ncommand=sh -c \"read line; exit 7\"\nautostart=true\nstartsecs=0\nautorestart=false\n\
              [program.stopped]\ncommand=sleep 1000\nautostart=true\nstartsecs=0\n\
-             [program.fails]\ncommand=$ZOO exit fails 3\nautostart=true\nstartretries=0\n"
+             [program.fails]\ncommand=$ZOO exit fails 3\nautostart=true\nstartsecs=600\nstartretries=0\n"
         ))
         .start();
     for name in ["web", "code", "stopped"] {

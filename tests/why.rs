@@ -13,7 +13,7 @@ fn place(daemon: &Daemon, text: &str) -> String {
 #[test]
 fn a_program_that_gave_up_is_explained() {
     let daemon = Daemon::with(
-        "[program.web]\ncommand=sh -c 'echo \"port 80 is taken\" >&2; exit 3'\nautostart=true\nstartretries=0\n",
+        "[program.web]\ncommand=sh -c 'echo \"port 80 is taken\" >&2; exit 3'\nautostart=true\nstartsecs=600\nstartretries=0\n",
     );
     daemon.wait_state("web", "FATAL");
     let said = daemon.ctl("why web");
@@ -21,7 +21,7 @@ fn a_program_that_gave_up_is_explained() {
         .mentions("web FATAL for 0:00:")
         .mentions("1 attempt has failed in a row, of 1 allowed: startretries=0")
         .mentions(&place(&daemon, "startretries=0"))
-        .mentions("The last attempt failed: exit status 3 before it had been up for 1 second: startsecs=1 (default).")
+        .mentions("The last attempt failed: exit status 3 before it had been up for 600 seconds: startsecs=600 (")
         .mentions("It is wanted up: autostart=true")
         .mentions("It has ended once:")
         .mentions("    | port 80 is taken\n")
@@ -82,7 +82,7 @@ fn it_tells_who_wants_what_and_how_lives_ended() {
 #[test]
 fn json_has_the_documented_keys() {
     let daemon = Daemon::with(
-        "[program.web]\ncommand=$ZOO exit web 3\nautostart=true\nstartretries=0\nnumprocs=2\n",
+        "[program.web]\ncommand=$ZOO exit web 3\nautostart=true\nstartsecs=600\nstartretries=0\nnumprocs=2\n",
     );
     daemon.wait_state("web:0", "FATAL");
     daemon.wait_state("web:1", "FATAL");
@@ -118,7 +118,7 @@ fn json_has_the_documented_keys() {
         ),
         line
     );
-    assert!(key("startsecs")["file"].is_null());
+    assert!(key("stopwaitsecs")["file"].is_null());
     daemon.close();
 }
 

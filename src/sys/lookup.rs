@@ -177,6 +177,8 @@ mod tests {
         assert_eq!(lookups.lookup("tool", Some(&bin), None), Err(Errno::ENOENT));
         // In a second, what comes earlier in the path is seen again.
         fs::copy(at("other/tool"), at("bin/tool")).unwrap();
+        // However late it is by now.
+        lookups.since = Some(clock::now().after(FRESH * 3600));
         let both = format!("{bin}:{path}");
         lookups.found.insert(
             Question {

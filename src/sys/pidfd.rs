@@ -220,11 +220,10 @@ mod tests {
 
     #[test]
     fn the_kernel_tells_how_a_process_ended_that_somebody_else_reaped() {
-        let pid = fork_child(|| {
-            std::thread::sleep(Duration::from_millis(20));
-            9
-        });
+        let (wait, go) = nix::unistd::pipe().unwrap();
+        let pid = fork_child(|| nix::unistd::read(&wait, &mut [0]).map_or(1, |_| 9));
         let handle = open(pid);
+        nix::unistd::write(&go, b"x").unwrap();
         await_end(pid);
         reap::collect(pid).unwrap();
         match handle.exit_info() {

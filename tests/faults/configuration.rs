@@ -62,9 +62,10 @@ fn what_stands_in_the_files_place_is_refused_at_once() {
     ];
     for plant in plants {
         plant();
-        let (said, took) = wait::timed(|| scene.ctl("reread"));
+        let said = wait::quickly("a refusal", Duration::from_secs(3), 2, || {
+            scene.ctl("reread")
+        });
         said.code(1).mentions("CANT_REREAD");
-        assert!(took < wait::scaled(Duration::from_secs(3)), "{took:?}");
         scene.signal(Signal::SIGHUP);
         assert_eq!(scene.pid("web"), pid);
         let removed = fs::remove_file(&file).or_else(|_| fs::remove_dir(&file));
@@ -131,10 +132,14 @@ fn a_thousand_copies_are_read_without_holding_anybody_up() {
         .stdout(std::process::Stdio::null())
         .spawn()
         .unwrap();
+    let mut answers = Vec::new();
     while updating.try_wait().unwrap().is_none() {
-        let (_, took) = wait::timed(|| scene.rows());
-        assert!(took < wait::scaled(Duration::from_secs(2)), "{took:?}");
+        answers.push(wait::timed(|| scene.rows()).1);
     }
+    let limit = wait::scaled(Duration::from_secs(2));
+    let slow = answers.iter().filter(|took| **took >= limit).count();
+    // The machine may hold up one or another.
+    assert!(slow <= 2 + answers.len() / 10, "{answers:?}");
     assert_eq!(scene.rows().len(), 2001);
     scene.edit_config(WEB);
     scene.ctl("update").code(0);

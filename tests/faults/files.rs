@@ -8,7 +8,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 /// A program that writes a line of 100 bytes every few milliseconds, 1000 bytes to a file.
@@ -97,15 +97,15 @@ fn links_that_come_and_go_while_logs_rotate_are_never_followed() {
     fs::set_permissions(&victim, fs::Permissions::from_mode(0o666)).unwrap();
     let log = scene.sandbox.path("log");
     let over = AtomicBool::new(false);
-    let swaps = std::thread::scope(|scope| {
+    let swaps = AtomicU32::new(0);
+    std::thread::scope(|scope| {
         let attacker = scope.spawn(|| {
-            let mut swaps = 0_u32;
             while !over.load(Ordering::Relaxed) {
                 for name in ["web.log", "web.log.1", "web.log.2"] {
                     let place = log.join(name);
                     let link = log.join("link");
                     if symlink(&victim, &link).is_ok() && fs::rename(&link, &place).is_ok() {
-                        swaps += 1;
+                        swaps.fetch_add(1, Ordering::Relaxed);
                     }
                     std::thread::sleep(Duration::from_micros(300));
                     fs::remove_file(&place).ok();
@@ -115,16 +115,17 @@ fn links_that_come_and_go_while_logs_rotate_are_never_followed() {
                     }
                 }
             }
-            swaps
         });
         let begin = Instant::now();
-        while begin.elapsed() < Duration::from_secs(2) {
+        let often = || swaps.load(Ordering::Relaxed) > 100 || begin.elapsed() > wait::patience();
+        while begin.elapsed() < Duration::from_secs(2) || !often() {
             assert_eq!(fs::read_to_string(&victim).unwrap(), "precious\n");
             std::thread::sleep(Duration::from_millis(2));
         }
         over.store(true, Ordering::Relaxed);
-        attacker.join().unwrap()
+        attacker.join().unwrap();
     });
+    let swaps = swaps.into_inner();
     assert!(swaps > 100, "{swaps}");
     let seen = fs::metadata(&victim).unwrap();
     assert_eq!(

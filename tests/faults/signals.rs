@@ -8,7 +8,7 @@ use std::fs::File;
 use std::os::unix::process::ExitStatusExt;
 use std::process::Stdio;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 const ONE: &str = "[program.web]\ncommand=sleep 1000\nautostart=true\nstartsecs=0\n";
@@ -34,7 +34,12 @@ fn an_end_at_any_moment_of_the_start_leaves_nothing() {
         command.spawn().unwrap()
     };
     let mut orderly = 0;
-    for round in 0..30_u64 {
+    let begin = Instant::now();
+    for round in 0_u64.. {
+        // On a slow machine it takes longer until the daemon knows the signals.
+        if round >= 30 && (orderly > 0 || begin.elapsed() > wait::patience()) {
+            break;
+        }
         let mut child = start();
         let pid = Pid::from_raw(child.id().cast_signed());
         // The moment is what this is about.
@@ -58,6 +63,8 @@ fn an_end_is_not_held_up_by_a_storm_of_other_signals() {
     let target = Pid::from_raw(daemon.process());
     let sent = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&sent);
+    let over = Arc::new(AtomicBool::new(false));
+    let calm = Arc::clone(&over);
     let storm = std::thread::spawn(move || {
         let kinds = [
             Signal::SIGHUP,
@@ -66,9 +73,13 @@ fn an_end_is_not_held_up_by_a_storm_of_other_signals() {
             Signal::SIGCHLD,
         ];
         // Until it is gone, or has been a zombie for a while.
-        let deadline = Instant::now() + wait::patience();
+        let deadline = Instant::now() + 2 * wait::patience();
         for kind in kinds.into_iter().cycle() {
-            if Instant::now() > deadline || kill(target, kind).is_err() {
+            if kill(target, kind).is_err() {
+                break;
+            }
+            if Instant::now() > deadline {
+                calm.store(true, Ordering::Relaxed);
                 break;
             }
             count.fetch_add(1, Ordering::Relaxed);
@@ -79,13 +90,11 @@ fn an_end_is_not_held_up_by_a_storm_of_other_signals() {
         sent.load(Ordering::Relaxed) > 1000 && daemon.count_log("SIGHUP") >= 3
     });
     // The operator is served in it, and nothing that did not change is touched.
-    let (row, took) = wait::timed(|| daemon.row("web"));
-    assert!(took < wait::scaled(Duration::from_secs(2)), "{took:?}");
+    let row = wait::quickly("a status", Duration::from_secs(2), 3, || daemon.row("web"));
     assert_eq!(row.state.name(), "RUNNING");
     daemon.signal(Signal::SIGTERM);
-    let (code, took) = wait::timed(|| daemon.wait_exit());
-    assert_eq!(code, 0);
-    assert!(took < wait::scaled(Duration::from_secs(5)), "{took:?}");
+    assert_eq!(daemon.wait_exit(), 0);
+    assert!(!over.load(Ordering::Relaxed), "it ended after the storm");
     storm.join().unwrap();
     // However many came: each file read is one word in the log, and the program was started once.
     let log = daemon.sandbox.read("log/taskmaster.log");
@@ -136,7 +145,7 @@ fn who_ends_the_daemon_is_told() {
 fn signals_of_every_kind_to_a_program_change_no_state() {
     let scene = Scene::with(
         "[program.web]\ncommand=$ZOO note web USR1 TERM\nautostart=true\nstartsecs=0\nstopsignal=KILL\n\
-         [program.slow]\ncommand=$ZOO slow-term slow 0.5\nautostart=true\nstartsecs=0\nstopwaitsecs=600\n",
+         [program.slow]\ncommand=$ZOO hold-term slow\nautostart=true\nstartsecs=0\nstopwaitsecs=600\n",
     );
     scene.sandbox.wait_mark("web", "ready");
     scene.sandbox.wait_mark("slow", "ready");
@@ -166,6 +175,8 @@ fn signals_of_every_kind_to_a_program_change_no_state() {
         .unwrap();
     scene.wait_state("slow", "STOPPING");
     scene.ctl("signal WINCH slow").is(0, "slow: signalled\n");
+    assert_eq!(scene.state("slow"), "STOPPING");
+    scene.sandbox.write("out/slow.go", "");
     assert_eq!(stopping.wait().unwrap().code(), Some(0));
     assert_eq!(scene.state("slow"), "STOPPED");
     // A real-time signal ends it, as it does by default.
@@ -177,7 +188,7 @@ fn signals_of_every_kind_to_a_program_change_no_state() {
 #[test]
 fn a_daemon_that_was_held_for_a_while_catches_up_and_kills_nobody_early() {
     let scene = Scene::with(
-        "[program.deaf]\ncommand=$ZOO ignore deaf TERM\nautostart=true\nstartsecs=0\nstopwaitsecs=1\n\
+        "[program.deaf]\ncommand=$ZOO ignore deaf TERM\nautostart=true\nstartsecs=0\nstopwaitsecs=4\n\
          [program.fine]\ncommand=$ZOO slow-term fine 0.3\nautostart=true\nstartsecs=0\nstopwaitsecs=60\n\
          [program.web]\ncommand=sleep 1000\nautostart=true\nstartsecs=0\nautorestart=false\n\
          [program.late]\ncommand=sleep 1000\nstartsecs=1\n",
@@ -201,7 +212,7 @@ fn a_daemon_that_was_held_for_a_while_catches_up_and_kills_nobody_early() {
     scene.signal(Signal::SIGSTOP);
     kill(Pid::from_raw(web), Signal::SIGKILL).unwrap();
     // Longer than the deaf one has, and all its programs go on meanwhile.
-    wait::holds("the daemon to be held", Duration::from_millis(1500), || {
+    wait::holds("the daemon to be held", Duration::from_millis(4200), || {
         proc::is_alive(deaf)
     });
     scene.sandbox.wait_mark("fine", "term");

@@ -15,6 +15,8 @@ use taskmaster::wire::{Request, Response, StatusRow};
 
 /// How long a daemon that does nothing is watched before it counts as being at rest.
 const REST: Duration = Duration::from_millis(200);
+/// How often it is looked at meanwhile. Where everything stands still, time passes and nothing is seen.
+const LOOKS: u32 = 20;
 
 /// What to start and how.
 #[derive(Clone)]
@@ -422,13 +424,15 @@ impl Daemon {
     #[track_caller]
     pub fn rest(&self) -> u64 {
         let look = || (proc::wakeups(self.process), proc::descriptors(self.process));
-        let mut seen = (look(), Instant::now());
+        let (mut seen, mut since, mut looks) = (look(), Instant::now(), 0);
         wait::until("the daemon to come to rest", || {
+            looks += 1;
+            let asleep = proc::is_asleep(self.process);
             let now = look();
-            if now != seen.0 {
-                seen = (now, Instant::now());
+            if now != seen || !asleep {
+                (seen, since, looks) = (now, Instant::now(), 0);
             }
-            (seen.1.elapsed() > REST).then_some(now.0)
+            (since.elapsed() > REST && looks >= LOOKS).then_some(now.0)
         })
     }
 

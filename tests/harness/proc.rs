@@ -128,6 +128,14 @@ pub fn resident_kib(pid: i32) -> u64 {
         .unwrap_or(0)
 }
 
+/// Memory in KiB that is the process's own: not its executable and libraries, of which more is there with each path that
+/// it takes.
+pub fn anonymous_kib(pid: i32) -> u64 {
+    status_field(pid, "RssAnon")
+        .and_then(|text| text.split_whitespace().next()?.parse().ok())
+        .unwrap_or(0)
+}
+
 /// Voluntary context switches of all threads: how often the process went to sleep, and thus how often it woke.
 pub fn wakeups(pid: i32) -> u64 {
     let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else {
@@ -141,6 +149,17 @@ pub fn wakeups(pid: i32) -> u64 {
                 .ok()
         })
         .sum()
+}
+
+/// Whether all threads of a process wait for something. One that has been woken and did not come to run yet does not.
+pub fn is_asleep(pid: i32) -> bool {
+    let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else {
+        return false;
+    };
+    tasks.flatten().all(|task| {
+        let stat = fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+        parse(&stat).is_some_and(|thread| thread.state == 'S')
+    })
 }
 
 /// The command line, words separated by blanks.

@@ -44,6 +44,7 @@ impl Sandbox {
             sandbox.set_mode(name, mode);
         }
         fs::write(sandbox.path("zoo.sh"), zoo::SCRIPT).unwrap();
+        sandbox.set_mode("zoo.sh", 0o644);
         sandbox
     }
 
@@ -95,15 +96,27 @@ impl Sandbox {
         let path = self.path(name);
         let fresh = self.path(format!("{name}.new"));
         fs::write(&fresh, self.expand(text)).unwrap();
+        // Whatever the umask of the tests is.
+        fs::set_permissions(&fresh, fs::Permissions::from_mode(0o644)).unwrap();
         fs::rename(&fresh, &path).unwrap();
         path
     }
 
     /// Writes an executable file within.
     pub fn write_program(&self, name: &str, text: &str) -> PathBuf {
-        let path = self.write(name, text);
-        self.set_mode(name, 0o755);
-        path
+        let text = self.write(&format!("{name}.text"), text);
+        self.copy_executable(&text, name);
+        fs::remove_file(text).unwrap();
+        self.path(name)
+    }
+
+    /// Copies a file to a place within, where it can be executed at once.
+    pub fn copy_executable(&self, from: &Path, name: &str) {
+        // Another process writes it: a descriptor of ours that is open for writing could be held for a moment by a
+        // child that another test forks, and a file that is open for writing cannot be executed.
+        let mut command = self.command("install");
+        command.args(["-m", "755"]).arg(from).arg(self.path(name));
+        self.finish(command, "").code(0);
     }
 
     /// Content of a file within; empty when there is none.
@@ -148,13 +161,8 @@ impl Sandbox {
 
     /// A copy of the executable under this name, for users who cannot reach the original.
     pub fn copied_as(&self, name: &str) -> PathBuf {
-        let path = self.path("bin").join(name);
-        // Another process writes it: a descriptor of ours that is open for writing could be held for a moment by a
-        // child that another test forks, and a file that is open for writing cannot be executed.
-        let mut command = self.command("cp");
-        command.arg(Self::executable()).arg(&path);
-        self.finish(command, "").code(0);
-        path
+        self.copy_executable(&Self::executable(), &format!("bin/{name}"));
+        self.path("bin").join(name)
     }
 
     /// A command that carries this sandbox's tag and a small, known environment.

@@ -76,9 +76,60 @@ pub fn holds(what: impl Display, duration: Duration, mut probe: impl FnMut() -> 
     }
 }
 
+/// Makes a call again that ended because this process was held up, as one with a deadline does.
+pub fn uninterrupted<T>(mut call: impl FnMut() -> std::io::Result<T>) -> std::io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}
+
 /// Runs `work` and returns its result and how long it took.
 pub fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
     let begin = Instant::now();
     let result = work();
     (result, begin.elapsed())
+}
+
+/// Does something again and again until it was done within `limit` as often as `times` says, and returns what it gave the
+/// last time. Any process may be held up by the machine now and then, so that a slow answer proves nothing; what is slow
+/// more often than quick is slow by itself.
+#[track_caller]
+pub fn quickly<T>(
+    what: impl Display,
+    limit: Duration,
+    times: usize,
+    mut work: impl FnMut() -> T,
+) -> T {
+    let mut quick = 0;
+    let mut slow = Vec::new();
+    loop {
+        let (result, took) = timed(&mut work);
+        if took < scaled(limit) {
+            quick += 1;
+        } else {
+            slow.push(took);
+        }
+        if quick == times {
+            return result;
+        }
+        assert!(
+            slow.len() <= times,
+            "{what} took {slow:?}, and only {quick} times less than {limit:?}"
+        );
+    }
+}
+
+/// Probes until a count has come to `goal`. The deadline is that of the next step, for many steps take long.
+#[track_caller]
+pub fn for_count(what: impl Display, goal: usize, mut count: impl FnMut() -> usize) {
+    let mut seen = 0;
+    while seen < goal {
+        seen = until(format!("more than {seen} of {goal}: {what}"), || {
+            let now = count();
+            (now > seen || now >= goal).then_some(now)
+        });
+    }
 }

@@ -13,20 +13,29 @@ shift; shift
 mark() { read -r now rest </proc/uptime; echo "$now $$ $1" >>"$out/$name"; }
 # A trap runs only when the shell is not waiting for a program in the foreground.
 forever() { while :; do sleep 1000 & wait $!; done; }
+# Until the test makes the file `NAME.go`, or is over.
+await_go() { until [ -e "$out/$name.go" ] || [ ! -d "$out" ]; do sleep 0.02; done; }
 mark start
 case $what in
 mark) exec sleep 1000 ;;
 exit) exit "$1" ;;
 exit-after) sleep "$1"; exit "$2" ;;
+exit-on-go) await_go; exit "$1" ;;
 die) kill -"$1" $$; sleep 1000 ;;
 ignore) for s in "$@"; do trap '' "$s"; done; mark ready; exec sleep 1000 ;;
 slow-term) delay=$1; trap 'sleep $delay; mark term; exit 0' TERM; mark ready; forever ;;
+hold-term) trap 'await_go; mark term; exit 0' TERM; mark ready; forever ;;
 catch) for s in "$@"; do trap "mark got-$s; exit 0" "$s"; done; mark ready; forever ;;
 note) for s in "$@"; do trap "mark got-$s" "$s"; done; mark ready; while :; do sleep 0.05; done ;;
 family)
-    # A leader that takes its time to stop, and a child of its group that notes being asked to.
+    # A leader that takes its time to stop, and a child of its group that notes being asked to. The leader waits for that
+    # note, unless the child is not to be asked.
     (trap 'mark child-term; exit 0' TERM; mark child-ready; while :; do sleep 0.05; done) &
-    trap 'sleep 0.4; exit 0' TERM; mark ready; forever ;;
+    child=$1; trap 'case $child in
+        alone) sleep 0.4 ;;
+        *) until grep -q child-term "$out/$name"; do sleep 0.02; done ;;
+        esac; exit 0' TERM
+    mark ready; forever ;;
 parent) sleep 1000 & mark "child-$!"; exec sleep 1001 ;;
 leave-child) sleep 1000 & mark "child-$!"; exit 0 ;;
 stubborn-child) (trap '' TERM HUP INT; mark ready; exec sleep 1000) & forever ;;

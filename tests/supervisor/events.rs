@@ -93,10 +93,19 @@ fn wait_told(rig: &Rig, name: &str, part: &str) {
 
 fn observe(rig: &mut Rig, bin: &Path) -> Vec<Told> {
     wait_told(rig, "PROCESS_STATE_RUNNING", "processname:ears ");
+    // What comes together is told together, so each waits for the one before.
+    for (name, part, next) in [
+        ("PROCESS_LOG_STDOUT", "out\n", "out/go-err"),
+        ("PROCESS_LOG_STDERR", "err\n", "out/go-abc"),
+    ] {
+        wait_told(rig, name, part);
+        rig.sandbox().write(next, "");
+    }
     for (name, part) in [
         ("PROCESS_STATE_EXITED", "processname:ends0 "),
         ("PROCESS_STATE_EXITED", "processname:ends3 "),
         ("PROCESS_STATE_EXITED", "processname:killed "),
+        ("PROCESS_STATE_EXITED", "processname:again "),
         ("PROCESS_STATE_FATAL", "processname:hopeless "),
         ("PROCESS_STATE_FATAL", "processname:absent "),
         ("PROCESS_STATE_RUNNING", "processname:slow "),

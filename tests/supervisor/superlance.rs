@@ -83,6 +83,7 @@ startsecs=0
 autorestart=false
 [program:hopeless]
 command=/bin/false
+startsecs=600
 startretries=0
 ";
 
