@@ -71,6 +71,8 @@ pub struct Daemon {
     pub(super) listeners: Listeners,
     queue: VecDeque<Event>,
     more_ends: bool,
+    /// See [`super::rest`]; none when there is no reason for it.
+    pub(super) rests_at: Option<Monotonic>,
     pub(super) listener_rests_until: Option<Monotonic>,
     pub(super) listener_complained_at: Option<Monotonic>,
 }
@@ -260,6 +262,7 @@ impl Daemon {
             listeners,
             queue: VecDeque::new(),
             more_ends: false,
+            rests_at: None,
             listener_rests_until: None,
             listener_complained_at: None,
         })
@@ -274,6 +277,7 @@ impl Daemon {
     /// Serves until the engine says that it is over, or until another image is to go on: `None`.
     pub fn serve(&mut self) -> io::Result<Option<Ending>> {
         self.want_events();
+        self.owe_rest(clock::now());
         let mut ready = Vec::new();
         loop {
             self.tend_journal();
@@ -334,6 +338,7 @@ impl Daemon {
             self.tend_upgrade(now);
             self.tend_sockets();
             self.tend_listeners(now);
+            self.tend_rest(now);
         }
     }
 
@@ -369,7 +374,9 @@ impl Daemon {
             } else {
                 None
             };
-            let actions = self.engine.step(clock::now(), event);
+            let now = clock::now();
+            self.put_off_rest(now);
+            let actions = self.engine.step(now, event);
             self.write_down();
             self.follow_engine();
             for action in actions {
@@ -395,13 +402,17 @@ impl Daemon {
             return Some(Duration::ZERO);
         }
         let now = clock::now();
-        self.clients
+        let next = self
+            .clients
             .values()
             .filter_map(Client::deadline)
             .chain(self.engine.next_deadline())
             .chain(self.listener_rests_until)
             .chain(self.upgrade_deadline())
             .chain(self.listeners.next_deadline())
+            .min();
+        next.into_iter()
+            .chain(self.rest_deadline(next, now))
             .min()
             .map(|deadline| deadline.since(now))
     }
