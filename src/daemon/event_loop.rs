@@ -291,7 +291,10 @@ impl Daemon {
             }
             ready.clear();
             self.capture.let_go();
-            self.poller.wait(&mut ready, self.timeout())?;
+            let now = clock::now();
+            let timeout = self.timeout(now);
+            self.rest_if_due(now);
+            self.poller.wait(&mut ready, timeout)?;
             self.capture.hold();
             let now = clock::now();
             if self
@@ -338,7 +341,6 @@ impl Daemon {
             self.tend_upgrade(now);
             self.tend_sockets();
             self.tend_listeners(now);
-            self.tend_rest(now);
         }
     }
 
@@ -394,14 +396,13 @@ impl Daemon {
         self.queue.push_back(event);
     }
 
-    fn timeout(&self) -> Option<Duration> {
+    fn timeout(&self, now: Monotonic) -> Option<Duration> {
         let busy = self.children.has_waiting()
             || self.more_ends
             || self.clients.values().any(Client::has_buffered_input);
         if busy {
             return Some(Duration::ZERO);
         }
-        let now = clock::now();
         let next = self
             .clients
             .values()

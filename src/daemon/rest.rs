@@ -36,19 +36,21 @@ impl Daemon {
         self.rests_at = self.rests_at.map(|_| now.after(PAUSE));
     }
 
-    /// When to wake for it, if there is nothing to be done before `next`.
+    /// When to wake for it, if it is not due yet and nothing is to be done before.
     pub(super) fn rest_deadline(
         &self,
         next: Option<Monotonic>,
         now: Monotonic,
     ) -> Option<Monotonic> {
         self.rests_at
-            .filter(|_| next.is_none_or(|next| next.since(now) >= LULL))
+            .filter(|&at| at > now && next.is_none_or(|next| next.since(now) >= LULL))
     }
 
-    pub(super) fn tend_rest(&mut self, now: Monotonic) {
+    /// Called last before the loop sleeps: what leads up to that is not needed any more either.
+    pub(super) fn rest_if_due(&mut self, now: Monotonic) {
         if self.rests_at.is_some_and(|at| at <= now) {
             self.rests_at = None;
+            self.children.shrink();
             memory::release_heap();
             memory::release_code();
         }
