@@ -22,6 +22,7 @@
 //! Not here: which streams are captured and where they go (the configuration says so), what events are worded as, and
 //! how fast a client may take what it follows.
 
+mod by_stream;
 mod file;
 mod files;
 mod follow;
@@ -47,13 +48,13 @@ use crate::daemon::lines::Lines;
 use crate::sys::poller::Poller;
 use crate::types::{ByteSize, Pid, ProcessKey};
 use crate::wire::Channel;
+use by_stream::ByStream;
 use file::Limits;
 use handover::Ended;
 pub use handover::{Work, WorkState};
 use inflight::Inflight;
 use queue::{Attach, Command, Shared};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -220,7 +221,7 @@ pub struct Capture {
     thread: Option<JoinHandle<()>>,
     /// Tells once whether everything was written, when the thread ends.
     ended: Receiver<Ended>,
-    healths: BTreeMap<StreamId, Arc<Health>>,
+    healths: ByStream<Arc<Health>>,
     main_health: Arc<Health>,
     /// The system log, and how the daemon is called there.
     syslog: (PathBuf, String),
@@ -268,7 +269,7 @@ impl Capture {
             shared: Arc::new(Shared::new()?),
             thread: None,
             ended,
-            healths: BTreeMap::new(),
+            healths: ByStream::new(),
             main_health: Arc::new(Health::default()),
             syslog: (syslog, identity.to_owned()),
             lines: None,
@@ -336,8 +337,8 @@ impl Capture {
         settings: &LogSettings,
         options: AttachOptions,
     ) {
-        let health = Arc::clone(self.healths.entry(stream.clone()).or_default());
-        let path = settings.target.path().map(Path::to_owned);
+        let health = Arc::clone(self.healths.place(&stream).get_or_insert_default());
+        let path = settings.target.shared_path();
         let feed = self
             .lines
             .as_ref()
@@ -380,10 +381,7 @@ impl Capture {
     /// Forgets the accounts of a process that is no longer configured. Its files are closed already, except where a
     /// grandchild still writes to its pipes; those are read to their end all the same.
     pub fn forget(&mut self, key: &ProcessKey) {
-        for channel in [Channel::Stdout, Channel::Stderr] {
-            let key = key.clone();
-            self.healths.remove(&StreamId { key, channel });
-        }
+        self.healths.forget(key);
         if let Some(lines) = &self.lines {
             lines.forget(key);
         }
@@ -455,21 +453,13 @@ impl Capture {
 
     /// How the log of a stream is doing; all is well with one that was never attached.
     pub fn health(&self, stream: &StreamId) -> LogHealth {
-        self.healths
-            .get(stream)
-            .map_or_else(LogHealth::default, |health| health.read())
+        read(self.healths.get(stream))
     }
 
     /// The same of a process's standard output and error.
     pub fn healths(&self, key: &ProcessKey) -> [LogHealth; 2] {
-        let mut stream = StreamId {
-            key: key.clone(),
-            channel: Channel::Stdout,
-        };
-        [Channel::Stdout, Channel::Stderr].map(|channel| {
-            stream.channel = channel;
-            self.health(&stream)
-        })
+        [Channel::Stdout, Channel::Stderr]
+            .map(|channel| read(self.healths.of_process(key, channel)))
     }
 
     /// How the daemon's own log is doing.
@@ -505,6 +495,10 @@ impl Drop for Capture {
             }
         }
     }
+}
+
+fn read(health: Option<&Arc<Health>>) -> LogHealth {
+    health.map_or_else(LogHealth::default, |health| health.read())
 }
 
 /// Opens the log that a program is to write itself. For a file, its directory and name are as safe as for one that is
