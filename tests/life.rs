@@ -231,6 +231,19 @@ fn nothing_wakes_an_idle_daemon() {
 }
 
 #[test]
+fn the_code_that_answers_a_client_is_let_go_of_when_all_is_quiet() {
+    let daemon = Daemon::with("[program.web]\ncommand=sleep 1000\n");
+    // Seen at work before it comes to rest, which a machine that is busy may be too slow for.
+    wait::for_condition("less code at rest than at work", || {
+        daemon.rows();
+        let at_work = proc::mapped_code(daemon.process());
+        daemon.rest();
+        proc::mapped_code(daemon.process()) < at_work
+    });
+    daemon.close();
+}
+
+#[test]
 fn descriptors_return_to_the_baseline() {
     let daemon = Daemon::with(
         "[program.web]\ncommand=$ZOO both web\nautostart=true\nstartsecs=0\n\

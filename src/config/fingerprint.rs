@@ -233,7 +233,7 @@ mod tests {
             (
                 |it| {
                     it.stdout.target = LogTarget::File {
-                        path: "/elsewhere".into(),
+                        path: std::path::Path::new("/elsewhere").into(),
                         auto: false,
                     };
                 },

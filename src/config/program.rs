@@ -409,6 +409,7 @@ impl Builder<'_> {
                 ChildLog::Syslog => return Ok((LogTarget::Discard, shown, true)),
                 ChildLog::Path(path) => (self.numbered(context, &path, log, index)?, false),
             };
+            let path = path.into();
             Ok((LogTarget::File { path, auto }, shown, false))
         });
         let (target, mut shown, old_syslog) = target

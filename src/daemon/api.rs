@@ -124,7 +124,7 @@ impl Daemon {
                 return Some(Response::Refused(Refusal::ShuttingDown));
             }
             Request::Plan { groups } => return Some(self.plan(&groups, now)),
-            Request::Reread => match self.loader.load_and_log() {
+            Request::Reread => match self.read_file() {
                 Ok(config) => Command::Reread { config },
                 Err(faults) => return Some(Response::Refused(Refusal::BadConfig(faults))),
             },
@@ -174,7 +174,7 @@ impl Daemon {
         id: u64,
         now: Monotonic,
     ) -> Result<Option<Command>, Vec<Diagnostic>> {
-        let config = self.loader.load_and_log()?;
+        let config = self.read_file()?;
         self.check_executable()?;
         if self.can_be_handed_over().is_err()
             || !concerns_daemon_alone(&self.started_with, self.engine.config(), &config)

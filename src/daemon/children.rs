@@ -117,6 +117,11 @@ impl Children {
         !self.waiting.is_empty()
     }
 
+    /// Gives up the room of a queue that is shorter now.
+    pub fn shrink(&mut self) {
+        self.waiting.shrink_to_fit();
+    }
+
     /// Whether a process may not have written itself down yet.
     pub fn has_executing(&self) -> bool {
         !self.executing.is_empty()

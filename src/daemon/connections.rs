@@ -49,6 +49,7 @@ pub(super) enum SocketReady {
 
 impl Daemon {
     pub(super) fn on_listener(&mut self, now: Monotonic) {
+        self.owe_rest(now);
         for _ in 0..ACCEPTS_PER_TURN {
             let Some(listener) = &self.listener else {
                 return;
@@ -146,6 +147,7 @@ impl Daemon {
     }
 
     pub(super) fn on_client(&mut self, id: ClientId, ready: SocketReady, now: Monotonic) {
+        self.owe_rest(now);
         let Some(client) = self.clients.get(&id) else {
             return;
         };

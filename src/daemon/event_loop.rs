@@ -71,6 +71,8 @@ pub struct Daemon {
     pub(super) listeners: Listeners,
     queue: VecDeque<Event>,
     more_ends: bool,
+    /// See [`super::rest`]; none when there is no reason for it.
+    pub(super) rests_at: Option<Monotonic>,
     pub(super) listener_rests_until: Option<Monotonic>,
     pub(super) listener_complained_at: Option<Monotonic>,
 }
@@ -260,6 +262,7 @@ impl Daemon {
             listeners,
             queue: VecDeque::new(),
             more_ends: false,
+            rests_at: None,
             listener_rests_until: None,
             listener_complained_at: None,
         })
@@ -274,6 +277,7 @@ impl Daemon {
     /// Serves until the engine says that it is over, or until another image is to go on: `None`.
     pub fn serve(&mut self) -> io::Result<Option<Ending>> {
         self.want_events();
+        self.owe_rest(clock::now());
         let mut ready = Vec::new();
         loop {
             self.tend_journal();
@@ -287,7 +291,10 @@ impl Daemon {
             }
             ready.clear();
             self.capture.let_go();
-            self.poller.wait(&mut ready, self.timeout())?;
+            let now = clock::now();
+            let timeout = self.timeout(now);
+            self.rest_if_due(now);
+            self.poller.wait(&mut ready, timeout)?;
             self.capture.hold();
             let now = clock::now();
             if self
@@ -369,7 +376,9 @@ impl Daemon {
             } else {
                 None
             };
-            let actions = self.engine.step(clock::now(), event);
+            let now = clock::now();
+            self.put_off_rest(now);
+            let actions = self.engine.step(now, event);
             self.follow_engine();
             for action in actions {
                 if !Self::may_go_unrecorded(&action, ended) {
@@ -386,21 +395,24 @@ impl Daemon {
         self.queue.push_back(event);
     }
 
-    fn timeout(&self) -> Option<Duration> {
+    fn timeout(&self, now: Monotonic) -> Option<Duration> {
         let busy = self.children.has_waiting()
             || self.more_ends
             || self.clients.values().any(Client::has_buffered_input);
         if busy {
             return Some(Duration::ZERO);
         }
-        let now = clock::now();
-        self.clients
+        let next = self
+            .clients
             .values()
             .filter_map(Client::deadline)
             .chain(self.engine.next_deadline())
             .chain(self.listener_rests_until)
             .chain(self.upgrade_deadline())
             .chain(self.listeners.next_deadline())
+            .min();
+        next.into_iter()
+            .chain(self.rest_deadline(next, now))
             .min()
             .map(|deadline| deadline.since(now))
     }

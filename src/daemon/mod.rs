@@ -41,6 +41,7 @@ mod readiness;
 mod reexec;
 mod renew;
 mod residue;
+mod rest;
 mod rights;
 mod runtime_files;
 mod secrets;

@@ -11,8 +11,8 @@ use crate::wire::{Plan, PlannedGroup, PlannedKey, PlannedProcess, PlannedStep, R
 
 impl Daemon {
     /// Reads the file and tells what an update of these groups would do. Changes nothing.
-    pub(super) fn plan(&self, groups: &[String], now: Monotonic) -> Response {
-        let config = match self.loader.load_and_log() {
+    pub(super) fn plan(&mut self, groups: &[String], now: Monotonic) -> Response {
+        let config = match self.read_file() {
             Ok(config) => config,
             Err(faults) => return Response::Refused(Refusal::BadConfig(faults)),
         };

@@ -44,8 +44,8 @@ impl Daemon {
     }
 
     /// Reads the file for an update, and makes ready what its programs are going to need.
-    pub(super) fn load_for_update(&self) -> Result<Arc<Config>, Vec<wire::Diagnostic>> {
-        let config = self.loader.load_and_log()?;
+    pub(super) fn load_for_update(&mut self) -> Result<Arc<Config>, Vec<wire::Diagnostic>> {
+        let config = self.read_file()?;
         let directory = &config.daemon.childlogdir;
         if config.daemon.auto_logs
             && let Err(errno) = dirs::ensure_log_directory(directory)

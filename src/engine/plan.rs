@@ -245,7 +245,7 @@ mod tests {
                 "stdout target",
                 |s| {
                     s.stdout.target = LogTarget::File {
-                        path: "/tmp/x".into(),
+                        path: Path::new("/tmp/x").into(),
                         auto: false,
                     };
                 },
@@ -255,7 +255,7 @@ mod tests {
                 "stderr target",
                 |s| {
                     s.stderr.target = LogTarget::File {
-                        path: "/tmp/x".into(),
+                        path: Path::new("/tmp/x").into(),
                         auto: false,
                     };
                 },

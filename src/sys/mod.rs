@@ -15,6 +15,7 @@ pub mod limits;
 pub mod listen;
 pub mod lookup;
 pub mod mapping;
+pub mod memory;
 pub mod mounts;
 pub mod notify;
 pub mod own_file;

@@ -13,8 +13,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use taskmaster::wire::{Request, Response, StatusRow};
 
-/// How long a daemon that does nothing is watched before it counts as being at rest.
-const REST: Duration = Duration::from_millis(200);
+/// How long a daemon that does nothing is watched before it counts as being at rest: longer than it waits itself until it
+/// lets go of what it needed.
+const REST: Duration = Duration::from_millis(500);
 /// How often it is looked at meanwhile. Where everything stands still, time passes and nothing is seen.
 const LOOKS: u32 = 20;
 

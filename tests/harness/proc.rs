@@ -46,6 +46,25 @@ pub fn parse(stat: &str) -> Option<Process> {
     })
 }
 
+/// KiB of the code of a process's executable that are mapped.
+pub fn mapped_code(pid: i32) -> u64 {
+    let executable = fs::read_link(format!("/proc/{pid}/exe")).unwrap();
+    let maps = fs::read_to_string(format!("/proc/{pid}/smaps")).unwrap();
+    let mut is_code = false;
+    let mut mapped = 0;
+    for line in maps.lines() {
+        if let Some(size) = line.strip_prefix("Rss:").filter(|_| is_code) {
+            let number = size.trim().strip_suffix(" kB").unwrap();
+            mapped += number.parse::<u64>().unwrap();
+        } else if line.ends_with(executable.to_str().unwrap()) {
+            is_code = line.contains(" r-xp ");
+        } else if line.contains('-') {
+            is_code = false;
+        }
+    }
+    mapped
+}
+
 /// When a process started, in the kernel's own words.
 pub fn start_time(pid: i32) -> String {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();

@@ -2,7 +2,8 @@
 
 use crate::types::ByteSize;
 use serde::{Deserialize, Serialize};
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 
 /// Whose lines are shown on the daemon's standard output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -178,8 +179,8 @@ pub enum LogTarget {
     Discard,
     /// A file.
     File {
-        /// Absolute path.
-        path: PathBuf,
+        /// Absolute path. Shared with whoever writes the file.
+        path: Arc<Path>,
         /// Whether the name was made by the AUTO rule.
         auto: bool,
     },
@@ -190,6 +191,14 @@ impl LogTarget {
     pub fn path(&self) -> Option<&Path> {
         match self {
             Self::File { path, .. } => Some(path),
+            Self::Discard => None,
+        }
+    }
+
+    /// The same, for somebody who keeps it.
+    pub fn shared_path(&self) -> Option<Arc<Path>> {
+        match self {
+            Self::File { path, .. } => Some(Arc::clone(path)),
             Self::Discard => None,
         }
     }

@@ -31,6 +31,7 @@ use nix::fcntl::renameat;
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How long a file that could not be written is left alone.
@@ -73,7 +74,7 @@ pub(super) struct Written {
 /// A log file. All that write to one path share one of these.
 #[derive(Debug)]
 pub(super) struct LogFile {
-    path: Rc<Path>,
+    path: Arc<Path>,
     /// `None` for a descriptor of the daemon, which is opened by its whole name.
     directory: Option<Rc<Directory>>,
     limits: Limits,
@@ -98,7 +99,7 @@ pub(super) struct LogFile {
 impl LogFile {
     /// Opens or creates the file. When that fails, the failure is that of the first write.
     pub(super) fn open(
-        path: Rc<Path>,
+        path: Arc<Path>,
         directory: Option<Rc<Directory>>,
         limits: Limits,
         now: Instant,
@@ -132,7 +133,7 @@ impl LogFile {
         path.parent()
     }
 
-    pub(super) fn path(&self) -> &Rc<Path> {
+    pub(super) fn path(&self) -> &Arc<Path> {
         &self.path
     }
 

@@ -47,7 +47,7 @@ impl Place {
 fn open_at(path: &Path, maxbytes: u64, backups: u32, now: Instant) -> LogFile {
     let directory = LogFile::directory_of(path).map(|path| Rc::new(Directory::new(path)));
     let limits = Limits { maxbytes, backups };
-    LogFile::open(Rc::from(path), directory, limits, now)
+    LogFile::open(Arc::from(path), directory, limits, now)
 }
 
 #[track_caller]

@@ -7,13 +7,14 @@ use nix::errno::Errno;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// Files under numbers, and the directories they are in.
 #[derive(Debug)]
 pub(super) struct Files {
     by_number: Slab<Shared>,
-    by_path: BTreeMap<Rc<Path>, u32>,
+    by_path: BTreeMap<Arc<Path>, u32>,
     directories: BTreeMap<Box<Path>, Rc<Directory>>,
 }
 
@@ -35,16 +36,15 @@ impl Files {
 
     /// The file at `path`, opened if it is not open yet. The latest limits hold for all that use it. `None` only when
     /// there are four thousand million files.
-    pub(super) fn acquire(&mut self, path: &Path, limits: Limits, now: Instant) -> Option<u32> {
-        if let Some(&number) = self.by_path.get(path) {
+    pub(super) fn acquire(&mut self, path: Arc<Path>, limits: Limits, now: Instant) -> Option<u32> {
+        if let Some(&number) = self.by_path.get(&path) {
             let shared = self.by_number.get_mut(number)?;
             shared.users += 1;
             shared.file.set_limits(limits);
             return Some(number);
         }
-        let path: Rc<Path> = Rc::from(path);
         let directory = self.directory(&path);
-        let file = LogFile::open(Rc::clone(&path), directory, limits, now);
+        let file = LogFile::open(Arc::clone(&path), directory, limits, now);
         let number = self.by_number.insert(Shared { file, users: 1 }).ok()?;
         self.by_path.insert(path, number);
         Some(number)
@@ -77,8 +77,8 @@ impl Files {
             .map(|shared| &mut shared.file)
     }
 
-    pub(super) fn path(&mut self, number: u32) -> Option<Rc<Path>> {
-        self.get_mut(number).map(|file| Rc::clone(file.path()))
+    pub(super) fn path(&mut self, number: u32) -> Option<Arc<Path>> {
+        self.get_mut(number).map(|file| Arc::clone(file.path()))
     }
 
     pub(super) fn relimit(&mut self, number: u32, limits: Limits) {

@@ -148,7 +148,7 @@ impl Worker {
         work.state.main_to_syslog = self.main_to_syslog;
         work.state.syslog = self.syslog.take_pending();
         work.state.written = self.watched.places();
-        let newest: BTreeSet<u32> = self.newest.values().copied().collect();
+        let newest: BTreeSet<u32> = self.newest.iter().map(|(_, &number)| number).collect();
         let (last, first): (Vec<u32>, Vec<u32>) = self
             .sources
             .numbers()
@@ -207,7 +207,7 @@ impl Capture {
         *accounts = self
             .healths
             .iter()
-            .map(|(stream, health)| (stream.clone(), health.account()))
+            .map(|(stream, health)| (stream, health.account()))
             .collect();
         *lines = self.shared.waiting_lines();
     }
@@ -252,7 +252,7 @@ impl Capture {
         for (stream, account) in accounts {
             let health = Health::default();
             health.restore(account);
-            capture.healths.insert(stream, Arc::new(health));
+            *capture.healths.place(&stream) = Some(Arc::new(health));
         }
         let (streams, pipes) = streams
             .into_iter()
@@ -294,12 +294,12 @@ impl Capture {
             .into_iter()
             .zip(pipes)
             .filter_map(|(source, pipe)| {
-                let health = self.healths.entry(source.stream.clone()).or_default();
+                let health = self.healths.place(&source.stream).get_or_insert_default();
                 let file = source.file;
                 let limits = file.as_ref().map(FileState::limits);
                 Some(Command::Attach(Box::new(Attach {
                     health: Arc::clone(health),
-                    path: file.as_ref().map(|file| file.path.clone()),
+                    path: file.as_ref().map(|file| file.path.as_path().into()),
                     limits: limits.unwrap_or(Limits {
                         maxbytes: 0,
                         backups: 0,

@@ -23,6 +23,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// Version of the layout, at the first byte.
@@ -253,7 +254,7 @@ pub(super) fn finish(path: &Path) -> io::Result<Option<(PathBuf, usize)>> {
     let now = Instant::now();
     let directory =
         LogFile::directory_of(&claim.path).map(|parent| Rc::new(Directory::new(parent)));
-    let mut log = LogFile::open(Rc::from(claim.path.as_path()), directory, limits, now);
+    let mut log = LogFile::open(Arc::from(claim.path.as_path()), directory, limits, now);
     let done = log.write(missing, now);
     match done.failure {
         Some(errno) => Err(errno.into()),
@@ -402,7 +403,7 @@ mod tests {
             let directory = Rc::new(Directory::new(self.directory.path()));
             let path = self.path("log");
             LogFile::open(
-                Rc::from(path.as_path()),
+                Arc::from(path.as_path()),
                 Some(directory),
                 limits,
                 Instant::now(),

@@ -22,6 +22,7 @@
 //! Not here: which streams are captured and where they go (the configuration says so), what events are worded as, and
 //! how fast a client may take what it follows.
 
+mod by_stream;
 mod file;
 mod files;
 mod follow;
@@ -48,6 +49,7 @@ use crate::daemon::lines::Lines;
 use crate::sys::poller::Poller;
 use crate::types::{ByteSize, Pid, ProcessKey};
 use crate::wire::Channel;
+use by_stream::ByStream;
 use file::Limits;
 use handover::Ended;
 pub use handover::{Work, WorkState};
@@ -55,7 +57,6 @@ pub use healths::Healths;
 use inflight::Inflight;
 use queue::{Attach, Command, Shared};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -222,7 +223,7 @@ pub struct Capture {
     thread: Option<JoinHandle<()>>,
     /// Tells once whether everything was written, when the thread ends.
     ended: Receiver<Ended>,
-    healths: BTreeMap<StreamId, Arc<Health>>,
+    healths: ByStream<Arc<Health>>,
     main_health: Arc<Health>,
     /// The system log, and how the daemon is called there.
     syslog: (PathBuf, String),
@@ -270,7 +271,7 @@ impl Capture {
             shared: Arc::new(Shared::new()?),
             thread: None,
             ended,
-            healths: BTreeMap::new(),
+            healths: ByStream::new(),
             main_health: Arc::new(Health::default()),
             syslog: (syslog, identity.to_owned()),
             lines: None,
@@ -338,8 +339,8 @@ impl Capture {
         settings: &LogSettings,
         options: AttachOptions,
     ) {
-        let health = Arc::clone(self.healths.entry(stream.clone()).or_default());
-        let path = settings.target.path().map(Path::to_owned);
+        let health = Arc::clone(self.healths.place(&stream).get_or_insert_default());
+        let path = settings.target.shared_path();
         let feed = self
             .lines
             .as_ref()
@@ -382,10 +383,7 @@ impl Capture {
     /// Forgets the accounts of a process that is no longer configured. Its files are closed already, except where a
     /// grandchild still writes to its pipes; those are read to their end all the same.
     pub fn forget(&mut self, key: &ProcessKey) {
-        for channel in [Channel::Stdout, Channel::Stderr] {
-            let key = key.clone();
-            self.healths.remove(&StreamId { key, channel });
-        }
+        self.healths.forget(key);
         if let Some(lines) = &self.lines {
             lines.forget(key);
         }
@@ -457,7 +455,7 @@ impl Capture {
 
     /// How the logs of processes are doing.
     pub fn healths(&self) -> Healths<'_> {
-        Healths::new(&self.healths)
+        Healths(self.healths.walk())
     }
 
     /// How the daemon's own log is doing.

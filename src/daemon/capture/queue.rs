@@ -17,7 +17,7 @@ use crate::types::{Pid, ProcessKey};
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -116,7 +116,7 @@ pub(super) struct Attach {
     pub(super) pipe: OwnedFd,
     pub(super) health: Arc<Health>,
     /// `None` discards.
-    pub(super) path: Option<PathBuf>,
+    pub(super) path: Option<Arc<Path>>,
     pub(super) limits: Limits,
     pub(super) options: AttachOptions,
     pub(super) timestamps: Timestamps,

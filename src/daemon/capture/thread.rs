@@ -4,6 +4,7 @@
 //! with a reader that does not keep up ([`super::stall`]). A pipe that is ready
 //! is read until it is empty or has filled one buffer, then the next one has its turn; one buffer serves all of them.
 
+use super::by_stream::ByStream;
 use super::files::Files;
 use super::follow::Followers;
 use super::handover::Ended;
@@ -25,7 +26,6 @@ use nix::errno::Errno;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::path::Path;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
@@ -56,7 +56,7 @@ pub(super) struct Worker {
     pub(super) poller: Poller,
     pub(super) sources: Slab<Source>,
     /// The newest source of each stream that has one.
-    pub(super) newest: BTreeMap<StreamId, u32>,
+    pub(super) newest: ByStream<u32>,
     pub(super) files: Files,
     pub(super) main: Option<u32>,
     main_health: Arc<Health>,
@@ -87,7 +87,7 @@ impl Worker {
             shared,
             poller,
             sources: Slab::new(),
-            newest: BTreeMap::new(),
+            newest: ByStream::new(),
             files: Files::new(),
             main: None,
             main_health,
@@ -202,7 +202,7 @@ impl Worker {
                     limits,
                     restored,
                 } => {
-                    let new = self.files.acquire(&path, limits, now);
+                    let new = self.files.acquire(path.into(), limits, now);
                     self.restore(new, None, &Arc::clone(&self.main_health), restored, now);
                     if let Some(old) = std::mem::replace(&mut self.main, new) {
                         self.files.release(old);
@@ -248,7 +248,7 @@ impl Worker {
         }
         let file = attach
             .path
-            .as_deref()
+            .take()
             .and_then(|path| self.files.acquire(path, attach.limits, now));
         self.settle(Some(&attach.stream), file, &attach.health, now);
         let AttachOptions {
@@ -279,7 +279,7 @@ impl Worker {
         };
         let stream = source.stream.clone();
         if let Ok(number) = self.sources.insert(source) {
-            self.newest.insert(stream, number);
+            *self.newest.place(&stream) = Some(number);
             if within_line || adopted {
                 self.claim_line(number, within_line);
             }
@@ -406,7 +406,7 @@ impl Worker {
         }
     }
 
-    pub(super) fn main_path(&mut self) -> Option<Rc<Path>> {
+    pub(super) fn main_path(&mut self) -> Option<Arc<Path>> {
         self.main.and_then(|main| self.files.path(main))
     }
 

@@ -175,7 +175,7 @@ fn copy<T: Clone>(result: &io::Result<T>) -> io::Result<T> {
 fn log(path: &Path, maxbytes: u64, backups: u32) -> LogSettings {
     LogSettings {
         target: LogTarget::File {
-            path: path.to_owned(),
+            path: path.into(),
             auto: false,
         },
         maxbytes: ByteSize(maxbytes),

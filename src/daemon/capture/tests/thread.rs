@@ -82,10 +82,10 @@ fn with_nothing_to_do_the_thread_sleeps() {
             pipe,
             health: Arc::default(),
             // One in two has a log in trouble, which is no reason to wake up either.
-            path: Some(match number % 2 {
+            path: Some(Arc::from(match number % 2 {
                 0 => directory.path().join("log"),
                 _ => directory.path().join("nowhere/log"),
-            }),
+            })),
             limits: Limits {
                 maxbytes: 10,
                 backups: 1,
