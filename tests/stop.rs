@@ -25,8 +25,8 @@ fn every_stop_signal_arrives() {
         );
     }
     config += "[program.number]\ncommand=$ZOO catch number USR1 USR2\nautostart=true\nstartsecs=0\nstopsignal=12\nstopwaitsecs=20\n";
-    config += "[program.kill]\ncommand=sleep 1000\nautostart=true\nstartsecs=0\nstopsignal=KILL\n";
-    config += "[program.rt]\ncommand=sleep 1000\nautostart=true\nstartsecs=0\nstopsignal=RTMIN\n";
+    config += "[program.kill]\ncommand=sleep 1000\nautostart=true\nstartsecs=0\nstopsignal=KILL\nstopwaitsecs=20\n";
+    config += "[program.rt]\ncommand=sleep 1000\nautostart=true\nstartsecs=0\nstopsignal=RTMIN\nstopwaitsecs=20\n";
     let daemon = Daemon::with(&config);
     for name in signals.iter().chain(&["number"]) {
         daemon.sandbox.wait_mark(name, "ready");

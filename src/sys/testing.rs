@@ -7,11 +7,12 @@ use nix::fcntl::OFlag;
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
 use nix::unistd::{ForkResult, fork, geteuid, pipe2, write};
+use std::cell::RefCell;
 use std::fmt;
 use std::fs::File;
 use std::io::Read;
-use std::panic::{AssertUnwindSafe, catch_unwind, set_hook};
-use std::sync::{Arc, Mutex};
+use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
+use std::sync::Once;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -64,24 +65,44 @@ pub(super) fn fork_child(body: impl FnOnce() -> i32) -> Pid {
     }
 }
 
+thread_local! {
+    /// What the last panic of this thread said, in a fork.
+    static PANIC_OF_FORK: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// Lets forks keep what their panics say: the harness's own hook would write it into a buffer that nobody reads.
+///
+/// Before any fork, because a fork cannot set a hook: another thread that panics at that moment, as some tests do on
+/// purpose, holds the lock of the hook, and in the fork nobody would ever release it.
+fn keep_panics_of_forks() {
+    static SET: Once = Once::new();
+    SET.call_once(|| {
+        let others = take_hook();
+        set_hook(Box::new(move |info| {
+            let is_fork = PANIC_OF_FORK.with_borrow_mut(|kept| {
+                kept.as_mut()
+                    .map(|message| *message = info.to_string())
+                    .is_some()
+            });
+            if !is_fork {
+                others(info);
+            }
+        }));
+    });
+}
+
 /// Runs a test's body in a process of its own. The body says what is wrong as an error, or panics.
 ///
 /// Also for what must really be closed when it is closed: forks of parallel tests hold copies of all descriptors.
 pub(super) fn in_fork<E: fmt::Display>(body: impl FnOnce() -> Result<(), E>) {
+    keep_panics_of_forks();
     let (read, report) = pipe2(OFlag::O_CLOEXEC).unwrap();
     let pid = fork_child(|| {
-        let panic = Arc::new(Mutex::new(String::new()));
-        let seen = Arc::clone(&panic);
-        // The harness's own hook would write into a buffer that nobody reads.
-        set_hook(Box::new(move |info| {
-            if let Ok(mut message) = seen.lock() {
-                *message = info.to_string();
-            }
-        }));
+        PANIC_OF_FORK.set(Some(String::new()));
         let message = match catch_unwind(AssertUnwindSafe(body)) {
             Ok(Ok(())) => return 0,
             Ok(Err(error)) => error.to_string(),
-            Err(_) => panic.lock().map_or_else(|_| String::new(), |it| it.clone()),
+            Err(_) => PANIC_OF_FORK.take().unwrap_or_default(),
         };
         match write(&report, message.as_bytes()) {
             Ok(_) => 1,
