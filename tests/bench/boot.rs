@@ -1,7 +1,7 @@
 //! From the command to the last of 100, 1000 and 10,000 programs.
 //!
-//! With 10,000 a program's error goes where its output goes, for want of descriptors; where even those do not suffice,
-//! there are as many programs as they do for. There is no figure for other supervisors then: it would take them minutes.
+//! With 10,000 each program writes its log itself, for want of descriptors. There is no figure for other supervisors then:
+//! it would take them minutes.
 
 use crate::Run;
 use crate::bare::Bare;
@@ -38,7 +38,7 @@ pub fn run(run: &mut Run) {
         return;
     }
     let per_program = |count: usize, rounds: usize| {
-        let config = ours::config(count) + "redirect_stderr=true\n";
+        let config = ours::direct(count);
         #[allow(clippy::cast_precision_loss, reason = "a count of programs")]
         let rate = |time: Duration| count as f64 / time.as_secs_f64();
         (0..rounds).map(|_| rate(ours(&config, count))).collect()

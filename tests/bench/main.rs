@@ -69,9 +69,9 @@ impl Run {
         }
     }
 
-    /// The most programs that are measured: 10,000, or as many as there are descriptors for, three for each.
+    /// The most programs that are measured: 10,000, or as many as there are descriptors for, one for each.
     pub fn most_programs(&self) -> usize {
-        let room = self.descriptors.saturating_sub(DESCRIPTORS_KEPT) / 3;
+        let room = self.descriptors.saturating_sub(DESCRIPTORS_KEPT);
         usize::try_from(room).map_or(MOST_PROGRAMS, |room| room.min(MOST_PROGRAMS))
     }
 }

@@ -22,7 +22,11 @@ pub fn run(run: &mut Run) {
         sizes.push(most);
     }
     for count in sizes {
-        let config = ours::config(count) + "redirect_stderr=true\n";
+        let config = if count == most {
+            ours::direct(count)
+        } else {
+            ours::config(count)
+        };
         let (daemon, _) = ours::start(&config, count);
         let rounds = run.rounds(50);
         let aim = match count {

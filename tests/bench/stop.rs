@@ -1,7 +1,6 @@
 //! Stopping 1000 and 10,000 programs, and ending the daemon with 1000 programs.
 //!
-//! Bare loop: TERM to each, then wait for each. With 10,000 a program's error goes where its output goes, for want of
-//! descriptors.
+//! Bare loop: TERM to each, then wait for each. With 10,000 each program writes its log itself, for want of descriptors.
 
 use crate::Run;
 use crate::bare::Bare;
@@ -53,7 +52,7 @@ pub fn run(run: &mut Run) {
     run.table.add(ending);
     if !run.quick {
         let most = run.most_programs();
-        let config = ours::config(most) + "redirect_stderr=true\n";
+        let config = ours::direct(most);
         let row = Row::new(format!("stop of {most}"), "ms", Aim::None);
         let took = stop_all(&config, most);
         run.table
