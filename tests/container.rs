@@ -91,7 +91,18 @@ fn build_tree(sandbox: &Sandbox, executable: &Path) -> PathBuf {
         format!("root:x:0:\napp:x:{USER}:\nextra:x:54322:app\n"),
     )
     .unwrap();
+    open_to_all(sandbox, &tree);
     tree
+}
+
+/// Lets every user read a tree, whatever the umask of the tests is.
+fn open_to_all(sandbox: &Sandbox, tree: &Path) {
+    let words = vec![
+        "-R".to_owned(),
+        "a+rX".to_owned(),
+        tree.display().to_string(),
+    ];
+    sandbox.run("chmod", &words).code(0);
 }
 
 /// Starts the entry point of the README's Dockerfile as process 1 of the tree.
@@ -270,6 +281,7 @@ impl Dockerfile {
             };
             sandbox.write_program(&format!("tree{to}"), &format!("#!/bin/sh\n{script}"));
         }
+        open_to_all(sandbox, &tree);
         tree
     }
 }

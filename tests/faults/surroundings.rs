@@ -27,6 +27,7 @@ fn without_proc_programs_run_are_watched_and_stopped() {
         .ctl("restart web")
         .is(0, "web: stopped\nweb: started\n");
     assert!(!proc::is_alive(old));
+    scene.wait_content(&log, "hello\nhello\n");
     nix::sys::signal::kill(
         nix::unistd::Pid::from_raw(scene.pid("web")),
         nix::sys::signal::Signal::SIGKILL,

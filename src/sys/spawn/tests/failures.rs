@@ -110,7 +110,11 @@ fn a_shortage_of_descriptors_is_named_and_leaves_nothing_behind() {
     in_fork(|| {
         let null = File::open("/dev/null").map_err(|e| e.to_string())?;
         let mut maker = Spawner::new().map_err(|e| e.to_string())?;
-        nix::sys::resource::setrlimit(Resource::RLIMIT_NOFILE, 100, 100)
+        // Beyond what other tests have open at this moment.
+        // SAFETY: duplicates a number.
+        let beyond = unsafe { libc::fcntl(null.as_raw_fd(), libc::F_DUPFD, 500) };
+        let limit = u64::try_from(beyond + 30).map_err(|e| e.to_string())?;
+        nix::sys::resource::setrlimit(Resource::RLIMIT_NOFILE, limit, limit)
             .map_err(|e| e.to_string())?;
         let all: Vec<_> = std::iter::repeat_with(|| null.try_clone())
             .map_while(Result::ok)
