@@ -28,6 +28,24 @@ const EIGHT_BYTES: u8 = 0x1b;
 const TRUE: u8 = 0xf5;
 const NULL: u8 = 0xf6;
 
+/// The item of a text that is known beforehand, and so short that its length stands in the first byte.
+macro_rules! item {
+    ($text:literal) => {
+        const {
+            let text = $text.as_bytes();
+            let mut item = [TEXT; 1 + $text.len()];
+            let mut at = 0;
+            while at < text.len() {
+                item[0] += 1;
+                at += 1;
+                item[at] = text[at - 1];
+            }
+            assert!(item[0] < TEXT + ONE_BYTE);
+            item
+        }
+    };
+}
+
 /// Fields of a row that are always there.
 const FIELDS: u64 = 16;
 
@@ -93,15 +111,15 @@ impl StatusFrame {
             failure: None,
         };
         frame.head(MAP, 1);
-        frame.text("Reply");
+        frame.known(&item!("Reply"));
         frame.head(MAP, 2);
-        frame.text("id");
+        frame.known(&item!("id"));
         frame.head(UNSIGNED, id);
-        frame.text("response");
+        frame.known(&item!("response"));
         frame.head(MAP, 1);
-        frame.text("Status");
+        frame.known(&item!("Status"));
         frame.head(MAP, 2);
-        frame.text("rows");
+        frame.known(&item!("rows"));
         frame.head(ARRAY, rows as u64);
         frame
     }
@@ -110,51 +128,51 @@ impl StatusFrame {
     pub fn push(&mut self, row: &BorrowedRow<'_>) {
         let more = u64::from(row.adopted) + u64::from(row.listener.is_some());
         self.head(MAP, FIELDS + more);
-        for (field, value) in [
-            ("name", &*row.name),
-            ("group", &row.group),
-            ("process", &row.process),
-            ("program", &row.program),
-            ("state", row.state.name()),
-        ] {
-            self.text(field);
-            self.text(value);
-        }
-        self.text("pid");
+        self.known(&item!("name"));
+        self.text(&row.name);
+        self.known(&item!("group"));
+        self.text(&row.group);
+        self.known(&item!("process"));
+        self.text(&row.process);
+        self.known(&item!("program"));
+        self.text(&row.program);
+        self.known(&item!("state"));
+        self.text(row.state.name());
+        self.known(&item!("pid"));
         self.optional(row.pid.map(u64::from));
-        self.text("uptime_ms");
+        self.known(&item!("uptime_ms"));
         self.optional(row.uptime_ms);
-        self.text("started_at");
+        self.known(&item!("started_at"));
         self.optional_signed(row.started_at);
-        self.text("stopped_at");
+        self.known(&item!("stopped_at"));
         self.optional_signed(row.stopped_at);
-        self.text("trouble");
+        self.known(&item!("trouble"));
         self.rare(row.trouble.as_ref());
-        self.text("last_exit");
+        self.known(&item!("last_exit"));
         self.rare(row.last_exit.as_ref());
-        self.text("failures");
+        self.known(&item!("failures"));
         self.head(UNSIGNED, u64::from(row.failures));
-        self.text("next_attempt_ms");
+        self.known(&item!("next_attempt_ms"));
         self.optional(row.next_attempt_ms);
-        self.text("restarts");
+        self.known(&item!("restarts"));
         self.head(UNSIGNED, row.restarts);
         if row.adopted {
-            self.text("adopted");
+            self.known(&item!("adopted"));
             self.bytes.push(TRUE);
         }
-        self.text("stdout_log");
+        self.known(&item!("stdout_log"));
         self.log(&row.stdout_log);
-        self.text("stderr_log");
+        self.known(&item!("stderr_log"));
         self.log(&row.stderr_log);
         if row.listener.is_some() {
-            self.text("listener");
+            self.known(&item!("listener"));
             self.rare(row.listener.as_ref());
         }
     }
 
     /// The whole frame, ready for one write.
     pub fn finish(mut self, unknown: &[NamedResult]) -> Result<Vec<u8>, EncodeError> {
-        self.text("unknown");
+        self.known(&item!("unknown"));
         self.rare(Some(unknown));
         match self.failure {
             Some(error) => Err(error),
@@ -187,6 +205,12 @@ impl StatusFrame {
         self.bytes.extend_from_slice(text.as_bytes());
     }
 
+    /// A text that is known beforehand.
+    #[inline]
+    fn known(&mut self, text: &[u8]) {
+        self.bytes.extend_from_slice(text);
+    }
+
     fn optional(&mut self, value: Option<u64>) {
         match value {
             Some(value) => self.head(UNSIGNED, value),
@@ -203,14 +227,14 @@ impl StatusFrame {
 
     fn log(&mut self, log: &LogState<Cow<'_, str>>) {
         self.head(MAP, 3);
-        self.text("path");
+        self.known(&item!("path"));
         match &log.path {
             Some(path) => self.text(path),
             None => self.bytes.push(NULL),
         }
-        self.text("lost");
+        self.known(&item!("lost"));
         self.head(UNSIGNED, log.lost);
-        self.text("errno");
+        self.known(&item!("errno"));
         self.optional_signed(log.errno.map(i64::from));
     }
 
@@ -251,15 +275,15 @@ pub fn read_rows<'a>(
 ) -> Option<(u64, Vec<NamedResult>)> {
     let mut reader = Reader { rest: content };
     reader.expect(MAP, 1)?;
-    reader.field(b"Reply")?;
+    reader.known(&item!("Reply"))?;
     reader.expect(MAP, 2)?;
-    reader.field(b"id")?;
+    reader.known(&item!("id"))?;
     let id = reader.head(UNSIGNED)?;
-    reader.field(b"response")?;
+    reader.known(&item!("response"))?;
     reader.expect(MAP, 1)?;
-    reader.field(b"Status")?;
+    reader.known(&item!("Status"))?;
     reader.expect(MAP, 2)?;
-    reader.field(b"rows")?;
+    reader.known(&item!("rows"))?;
     let count = usize::try_from(reader.head(ARRAY)?).ok()?;
     if count > reader.rest.len() / ROW_BYTES_MIN {
         return None;
@@ -267,7 +291,7 @@ pub fn read_rows<'a>(
     for _ in 0..count {
         each(reader.row()?);
     }
-    reader.field(b"unknown")?;
+    reader.known(&item!("unknown"))?;
     let unknown = reader.rare()?;
     reader.rest.is_empty().then_some((id, unknown))
 }
@@ -323,13 +347,11 @@ impl<'a> Reader<'a> {
         self.take(usize::try_from(length).ok()?)
     }
 
-    /// A text that is known beforehand, and so short that its length stands in the first byte.
-    fn field<const LENGTH: usize>(&mut self, name: &[u8; LENGTH]) -> Option<()> {
-        const { assert!(LENGTH < ONE_BYTE as usize, "the length would not fit") };
-        let (&first, rest) = self.rest.split_first()?;
-        let (found, rest) = rest.split_first_chunk()?;
+    /// A text that is known beforehand.
+    fn known<const LENGTH: usize>(&mut self, text: &[u8; LENGTH]) -> Option<()> {
+        let (found, rest) = self.rest.split_first_chunk()?;
         self.rest = rest;
-        (usize::from(first) == usize::from(TEXT) + LENGTH && found == name).then_some(())
+        (found == text).then_some(())
     }
 
     fn text(&mut self) -> Option<Cow<'a, str>> {
@@ -376,44 +398,44 @@ impl<'a> Reader<'a> {
 
     fn log(&mut self) -> Option<LogState<Cow<'a, str>>> {
         self.expect(MAP, 3)?;
-        self.field(b"path")?;
+        self.known(&item!("path"))?;
         let path = self.optional(Self::text).ok()?;
-        self.field(b"lost")?;
+        self.known(&item!("lost"))?;
         let lost = self.unsigned()?;
-        self.field(b"errno")?;
+        self.known(&item!("errno"))?;
         let errno = self.optional(Self::signed).ok()?;
         Some(LogState { path, lost, errno })
     }
 
     fn row(&mut self) -> Option<BorrowedRow<'a>> {
         let more = self.head(MAP)?.checked_sub(FIELDS)?;
-        self.field(b"name")?;
+        self.known(&item!("name"))?;
         let name = self.text()?;
-        self.field(b"group")?;
+        self.known(&item!("group"))?;
         let group = self.text()?;
-        self.field(b"process")?;
+        self.known(&item!("process"))?;
         let process = self.text()?;
-        self.field(b"program")?;
+        self.known(&item!("program"))?;
         let program = self.text()?;
-        self.field(b"state")?;
+        self.known(&item!("state"))?;
         let state = self.state()?;
-        self.field(b"pid")?;
+        self.known(&item!("pid"))?;
         let pid = self.optional(Self::unsigned).ok()?;
-        self.field(b"uptime_ms")?;
+        self.known(&item!("uptime_ms"))?;
         let uptime_ms = self.optional(Self::unsigned).ok()?;
-        self.field(b"started_at")?;
+        self.known(&item!("started_at"))?;
         let started_at = self.optional(Self::signed).ok()?;
-        self.field(b"stopped_at")?;
+        self.known(&item!("stopped_at"))?;
         let stopped_at = self.optional(Self::signed).ok()?;
-        self.field(b"trouble")?;
+        self.known(&item!("trouble"))?;
         let trouble = self.optional(Self::rare).ok()?;
-        self.field(b"last_exit")?;
+        self.known(&item!("last_exit"))?;
         let last_exit = self.optional(Self::rare).ok()?;
-        self.field(b"failures")?;
+        self.known(&item!("failures"))?;
         let failures = self.unsigned()?;
-        self.field(b"next_attempt_ms")?;
+        self.known(&item!("next_attempt_ms"))?;
         let next_attempt_ms = self.optional(Self::unsigned).ok()?;
-        self.field(b"restarts")?;
+        self.known(&item!("restarts"))?;
         let restarts = self.unsigned()?;
         let mut following = self.bytes_of_text()?;
         let mut expected = 0;
@@ -425,11 +447,11 @@ impl<'a> Reader<'a> {
         }
         (following == b"stdout_log").then_some(())?;
         let stdout_log = self.log()?;
-        self.field(b"stderr_log")?;
+        self.known(&item!("stderr_log"))?;
         let stderr_log = self.log()?;
         let listener = if more > expected {
             expected += 1;
-            self.field(b"listener")?;
+            self.known(&item!("listener"))?;
             Some(self.rare()?)
         } else {
             None
