@@ -15,7 +15,7 @@ use taskmaster::wire::{Request, Response, StatusRow};
 
 /// How long a daemon that does nothing is watched before it counts as being at rest: longer than it waits itself until it
 /// lets go of what it needed.
-const REST: Duration = Duration::from_millis(500);
+const REST: Duration = Duration::from_millis(300);
 
 /// What to start and how.
 #[derive(Clone)]
@@ -426,7 +426,7 @@ impl Daemon {
         let mut seen = (look(), Instant::now());
         wait::until("the daemon to come to rest", || {
             let now = look();
-            if now != seen.0 {
+            if now != seen.0 || !proc::is_asleep(self.process) {
                 seen = (now, Instant::now());
             }
             (seen.1.elapsed() > REST).then_some(now.0)

@@ -162,6 +162,16 @@ pub fn wakeups(pid: i32) -> u64 {
         .sum()
 }
 
+/// Whether every thread waits for something to happen, rather than for a processor or a disk.
+pub fn is_asleep(pid: i32) -> bool {
+    fs::read_dir(format!("/proc/{pid}/task")).is_ok_and(|tasks| {
+        tasks
+            .filter_map(|task| fs::read_to_string(task.ok()?.path().join("stat")).ok())
+            .filter_map(|stat| parse(&stat))
+            .all(|thread| thread.state == 'S')
+    })
+}
+
 /// The command line, words separated by blanks.
 pub fn command_line(pid: i32) -> String {
     let bytes = fs::read(Path::new("/proc").join(pid.to_string()).join("cmdline"));
