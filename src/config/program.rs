@@ -407,9 +407,8 @@ impl Builder<'_> {
                 ChildLog::Auto if self.daemon.auto_logs => (self.auto(stream, index), true),
                 ChildLog::Auto | ChildLog::None => return Ok((LogTarget::Discard, shown, false)),
                 ChildLog::Syslog => return Ok((LogTarget::Discard, shown, true)),
-                ChildLog::Path(path) => (self.numbered(context, &path, log, index)?, false),
+                ChildLog::Path(path) => (self.numbered(context, &path, log, index)?.into(), false),
             };
-            let path = path.into();
             Ok((LogTarget::File { path, auto }, shown, false))
         });
         let (target, mut shown, old_syslog) = target
@@ -466,7 +465,7 @@ impl Builder<'_> {
         settings
     }
 
-    fn auto(&self, stream: Stream, index: u32) -> PathBuf {
+    fn auto(&self, stream: Stream, index: u32) -> Arc<Path> {
         let group = if self.place.shared {
             format!("{}_", self.place.group)
         } else {
@@ -474,7 +473,7 @@ impl Builder<'_> {
         };
         let suffix = stream.suffix();
         let file = format!("{group}{}_{index}_{suffix}.log", self.name);
-        self.daemon.childlogdir.join(file)
+        self.daemon.childlogdir.join(file).into()
     }
 
     /// An explicit path: copies of a native program get their number at its end, unless the path tells them apart itself.
