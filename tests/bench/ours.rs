@@ -4,6 +4,9 @@ use crate::harness::{Daemon, wait};
 use std::time::{Duration, Instant};
 use taskmaster::wire::{ProcessState, Request, Response};
 
+/// Between two questions whether all programs run.
+const PAUSE: Duration = Duration::from_millis(2);
+
 /// A file with this many copies of a program, each with two rotated logs.
 pub fn config(count: usize) -> String {
     format!(
@@ -25,12 +28,12 @@ pub fn start(config: &str, count: usize) -> (Daemon, Duration) {
         .daemon_keys("minfds=1024")
         .config(config)
         .start();
-    // To ask for one program costs next to nothing; it is the last to be started.
+    // To ask for one program costs little, and that only now and then; it is the last to be started.
     let mut client = daemon.client();
     let mut names: Vec<_> = (0..count).map(|number| format!("web:{number}")).collect();
     names.sort_unstable();
     let targets = vec![names.pop().unwrap()];
-    wait::closely("the last program", || {
+    wait::every(PAUSE, "the last program", || {
         let request = Request::Status {
             targets: targets.clone(),
         };

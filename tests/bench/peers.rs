@@ -11,6 +11,10 @@ use crate::harness::{Sandbox, wait};
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// Between two questions whether all programs run, each of which takes some milliseconds.
+const PAUSE: Duration = Duration::from_millis(2);
 
 /// A supervisor.
 pub trait Peer {
@@ -100,8 +104,8 @@ impl<'p> Running<'p> {
 
     /// Waits until so many programs run.
     pub fn wait_up(&self, count: usize) {
-        wait::for_condition(format!("{count} programs"), || {
-            self.peer.is_up(&self.sandbox, count)
+        wait::every(PAUSE, format!("{count} programs"), || {
+            self.peer.is_up(&self.sandbox, count).then_some(())
         });
     }
 

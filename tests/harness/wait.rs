@@ -31,17 +31,18 @@ pub fn patience() -> Duration {
 /// Probes until there is an answer and returns it.
 #[track_caller]
 pub fn until<T>(what: impl Display, probe: impl FnMut() -> Option<T>) -> T {
-    probing(POLL, what, probe)
+    every(POLL, what, probe)
 }
 
 /// As [`until`], and notices soon that there is an answer.
 #[track_caller]
 pub fn closely<T>(what: impl Display, probe: impl FnMut() -> Option<T>) -> T {
-    probing(CLOSE_POLL, what, probe)
+    every(CLOSE_POLL, what, probe)
 }
 
+/// Probes once in so long until the answer is there: for who must not keep what it measures from its work.
 #[track_caller]
-fn probing<T>(pause: Duration, what: impl Display, mut probe: impl FnMut() -> Option<T>) -> T {
+pub fn every<T>(pause: Duration, what: impl Display, mut probe: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + patience();
     loop {
         if let Some(answer) = probe() {
