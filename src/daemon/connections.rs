@@ -203,6 +203,7 @@ impl Daemon {
             }
         }
         for (id, reason) in parting {
+            self.owe_rest(now);
             self.part(id, reason);
         }
         self.read_next_log();

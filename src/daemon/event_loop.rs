@@ -293,7 +293,7 @@ impl Daemon {
             self.capture.let_go();
             let now = clock::now();
             let timeout = self.timeout(now);
-            self.rest_if_due(now);
+            self.rest_if_due(timeout, now);
             self.poller.wait(&mut ready, timeout)?;
             self.capture.hold();
             let now = clock::now();

@@ -7,6 +7,7 @@
 use crate::config::model::LogLevel;
 use crate::daemon::capture::MainLog;
 use crate::daemon::lines::{Lines, Standard};
+use crate::sys::clock;
 use chrono::{DateTime, Local};
 use flexi_logger::writers::LogWriter;
 use flexi_logger::{DeferredNow, ErrorChannel, LogSpecification, Logger, LoggerHandle};
@@ -14,7 +15,7 @@ use log::{Level, LevelFilter, Record};
 use std::borrow::Cow;
 use std::io::{self, Write};
 use std::sync::{Mutex, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Where lines are shown besides the log.
 #[derive(Debug, Clone, Copy)]
@@ -67,7 +68,7 @@ impl LogWriter for Destination {
         let mut bytes = Vec::with_capacity(128);
         {
             let mut second = self.second.lock().unwrap_or_else(PoisonError::into_inner);
-            second.write(&mut bytes, SystemTime::now())?;
+            second.write(&mut bytes, clock::wall())?;
         }
         rest_of_line(&mut bytes, record)?;
         if self.echo.stdout {
@@ -106,12 +107,13 @@ struct Second {
 }
 
 impl Second {
-    /// Writes a time down, which is mostly one of this second.
+    /// Writes a time down, which is mostly one of this second. One before 1970 is written as the beginning of that year.
     fn write(&mut self, out: &mut Vec<u8>, now: SystemTime) -> io::Result<()> {
         let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
         if self.text.is_empty() || self.number != since.as_secs() {
             self.number = since.as_secs();
-            let local = DateTime::<Local>::from(now);
+            let begin = UNIX_EPOCH + Duration::from_secs(self.number);
+            let local = DateTime::<Local>::from(begin);
             self.text = local.format("%Y-%m-%d %H:%M:%S").to_string();
         }
         write!(out, "{},{:03}", self.text, since.subsec_millis())
@@ -139,7 +141,6 @@ pub fn escape_controls(text: &str) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     #[test]
     fn a_line_stays_a_line() {
@@ -168,5 +169,14 @@ mod tests {
             String::from_utf8(out).unwrap(),
             format!("{local},007\n{local},999\n{next},000\n{local},000\n WARN hello\n")
         );
+    }
+
+    #[test]
+    fn a_time_before_1970_is_written_as_its_beginning() {
+        let mut out = Vec::new();
+        let before = UNIX_EPOCH - Duration::from_millis(1500);
+        Second::default().write(&mut out, before).unwrap();
+        let begin = DateTime::<Local>::from(UNIX_EPOCH).format("%Y-%m-%d %H:%M:%S");
+        assert_eq!(String::from_utf8(out).unwrap(), format!("{begin},000"));
     }
 }

@@ -46,9 +46,11 @@ impl Daemon {
             .filter(|&at| at > now && next.is_none_or(|next| next.since(now) >= LULL))
     }
 
-    /// Called last before the loop sleeps: what leads up to that is not needed any more either.
-    pub(super) fn rest_if_due(&mut self, now: Monotonic) {
-        if self.rests_at.is_some_and(|at| at <= now) {
+    /// Called last before the loop sleeps for this long: what leads up to that is not needed any more either. Where work
+    /// is left, as of a client that asks a thousand things at once, or is due soon, the rest is still owed afterwards.
+    pub(super) fn rest_if_due(&mut self, sleep: Option<Duration>, now: Monotonic) {
+        let is_quiet = sleep.is_none_or(|sleep| sleep >= LULL);
+        if is_quiet && self.rests_at.is_some_and(|at| at <= now) {
             self.rests_at = None;
             self.children.shrink();
             memory::release_heap();

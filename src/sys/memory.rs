@@ -2,6 +2,10 @@
 //!
 //! Whatever is used after all comes back by itself: the heap grows again, and the executable's pages are still in the
 //! kernel's cache of the file, from where they are mapped as they are used.
+//!
+//! The kernel may take the executable's pages away at any time, too. So nothing new is asked of the file: it has to stay
+//! readable, also after it was replaced, and a file system that fails under it kills the daemon, now or when memory is
+//! short. Where memory is locked nothing is let go of.
 
 use std::ffi::{c_int, c_void};
 
@@ -16,6 +20,8 @@ pub fn release_heap() {
 
 /// Unmaps the executable's code and constants. The kernel maps sixteen pages where one is used, so that after a start
 /// nearly all of them are there, although the daemon goes on with few of them.
+///
+/// A debugger's breakpoints in the daemon are let go of, too: they are the debugger's own copies of pages.
 pub fn release_code() {
     // SAFETY: the function only looks at what it is given, which is valid until it returns.
     unsafe { libc::dl_iterate_phdr(Some(release_executable), std::ptr::null_mut()) };
@@ -34,7 +40,7 @@ unsafe extern "C" fn release_executable(
     let headers = unsafe { std::slice::from_raw_parts(object.dlpi_phdr, count) };
     for header in headers {
         let is_never_written = header.p_type == libc::PT_LOAD && header.p_flags & libc::PF_W == 0;
-        let begin = usize::try_from(object.dlpi_addr + header.p_vaddr);
+        let begin = usize::try_from(object.dlpi_addr.wrapping_add(header.p_vaddr));
         let length = usize::try_from(header.p_memsz);
         if is_never_written && let (Ok(begin), Ok(length)) = (begin, length) {
             unmap(begin, length);
@@ -52,7 +58,8 @@ fn unmap(begin: usize, length: usize) {
     };
     let before = begin % page;
     let place = std::ptr::without_provenance_mut(begin - before);
-    // SAFETY: nobody sees a difference, because nobody has written there: what is read next is what was read before.
+    // SAFETY: what is read next is what was read before, because nobody has written there: relocations, the only writing
+    // that comes before the protection, are in segments that may be written. The linker lets code have none.
     unsafe { libc::madvise(place, length + before, libc::MADV_DONTNEED) };
 }
 

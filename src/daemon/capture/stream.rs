@@ -140,7 +140,7 @@ impl Source {
 /// The account of one stream. The loop reads it at any time; only the capture thread changes it.
 #[derive(Debug, Default)]
 pub(super) struct Health {
-    pub(super) lost: AtomicU64,
+    lost: AtomicU64,
     /// 0 when all is well.
     errno: AtomicI32,
     episode: Mutex<Episode>,
