@@ -49,7 +49,7 @@ pub(super) enum SocketReady {
 
 impl Daemon {
     pub(super) fn on_listener(&mut self, now: Monotonic) {
-        self.owe_rest(now);
+        self.rest.owe(now);
         for _ in 0..ACCEPTS_PER_TURN {
             let Some(listener) = &self.listener else {
                 return;
@@ -147,7 +147,7 @@ impl Daemon {
     }
 
     pub(super) fn on_client(&mut self, id: ClientId, ready: SocketReady, now: Monotonic) {
-        self.owe_rest(now);
+        self.rest.owe(now);
         let Some(client) = self.clients.get(&id) else {
             return;
         };
@@ -203,7 +203,7 @@ impl Daemon {
             }
         }
         for (id, reason) in parting {
-            self.owe_rest(now);
+            self.rest.owe(now);
             self.part(id, reason);
         }
         self.read_next_log();

@@ -17,6 +17,7 @@ use super::journal::{Birth, Journal};
 use super::listeners::Listeners;
 use super::loader::Loader;
 use super::manager::Manager;
+use super::rest::Rest;
 use super::runtime_files::RuntimeFiles;
 use super::sockets::Sockets;
 use super::upgrade::Upgrade;
@@ -71,8 +72,7 @@ pub struct Daemon {
     pub(super) listeners: Listeners,
     queue: VecDeque<Event>,
     more_ends: bool,
-    /// See [`super::rest`]; none when there is no reason for it.
-    pub(super) rests_at: Option<Monotonic>,
+    pub(super) rest: Rest,
     pub(super) listener_rests_until: Option<Monotonic>,
     pub(super) listener_complained_at: Option<Monotonic>,
 }
@@ -262,7 +262,7 @@ impl Daemon {
             listeners,
             queue: VecDeque::new(),
             more_ends: false,
-            rests_at: None,
+            rest: Rest::default(),
             listener_rests_until: None,
             listener_complained_at: None,
         })
@@ -277,7 +277,7 @@ impl Daemon {
     /// Serves until the engine says that it is over, or until another image is to go on: `None`.
     pub fn serve(&mut self) -> io::Result<Option<Ending>> {
         self.want_events();
-        self.owe_rest(clock::now());
+        self.rest.owe(clock::now());
         let mut ready = Vec::new();
         loop {
             self.tend_journal();
@@ -377,7 +377,7 @@ impl Daemon {
                 None
             };
             let now = clock::now();
-            self.put_off_rest(now);
+            self.rest.put_off(now);
             let actions = self.engine.step(now, event);
             self.follow_engine();
             for action in actions {
@@ -412,7 +412,7 @@ impl Daemon {
             .chain(self.listeners.next_deadline())
             .min();
         next.into_iter()
-            .chain(self.rest_deadline(next, now))
+            .chain(self.rest.deadline(next, now))
             .min()
             .map(|deadline| deadline.since(now))
     }

@@ -19,42 +19,90 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// How long nothing may be due: who is about to work again does not rest before it.
 const LULL: Duration = Duration::from_secs(1);
 
-impl Daemon {
-    /// Reads the file again.
-    pub(super) fn read_file(&mut self) -> Result<Arc<Config>, Vec<wire::Diagnostic>> {
-        self.owe_rest(clock::now());
-        self.loader.load_and_log()
-    }
+/// When to rest; never while there is no reason for it.
+#[derive(Debug, Default)]
+pub(super) struct Rest {
+    at: Option<Monotonic>,
+}
 
+impl Rest {
     /// Something is being done that needs much.
-    pub(super) fn owe_rest(&mut self, now: Monotonic) {
-        self.rests_at = Some(now.after(PAUSE));
+    pub(super) fn owe(&mut self, now: Monotonic) {
+        self.at = Some(now.after(PAUSE));
     }
 
     /// Something happens.
-    pub(super) fn put_off_rest(&mut self, now: Monotonic) {
-        self.rests_at = self.rests_at.map(|_| now.after(PAUSE));
+    pub(super) fn put_off(&mut self, now: Monotonic) {
+        self.at = self.at.map(|_| now.after(PAUSE));
     }
 
     /// When to wake for it, if it is not due yet and nothing is to be done before.
-    pub(super) fn rest_deadline(
-        &self,
-        next: Option<Monotonic>,
-        now: Monotonic,
-    ) -> Option<Monotonic> {
-        self.rests_at
+    pub(super) fn deadline(&self, next: Option<Monotonic>, now: Monotonic) -> Option<Monotonic> {
+        self.at
             .filter(|&at| at > now && next.is_none_or(|next| next.since(now) >= LULL))
     }
 
-    /// Called last before the loop sleeps for this long: what leads up to that is not needed any more either. Where work
-    /// is left, as of a client that asks a thousand things at once, or is due soon, the rest is still owed afterwards.
-    pub(super) fn rest_if_due(&mut self, sleep: Option<Duration>, now: Monotonic) {
+    /// Whether to rest now, before a sleep of this length. Where work is left, as of a client that asks a thousand things
+    /// at once, or is due soon, the rest is still owed afterwards.
+    fn take_if_due(&mut self, sleep: Option<Duration>, now: Monotonic) -> bool {
         let is_quiet = sleep.is_none_or(|sleep| sleep >= LULL);
-        if is_quiet && self.rests_at.is_some_and(|at| at <= now) {
-            self.rests_at = None;
+        is_quiet && self.at.take_if(|at| *at <= now).is_some()
+    }
+}
+
+impl Daemon {
+    /// Reads the file again.
+    pub(super) fn read_file(&mut self) -> Result<Arc<Config>, Vec<wire::Diagnostic>> {
+        self.rest.owe(clock::now());
+        self.loader.load_and_log()
+    }
+
+    /// Called last before the loop sleeps for this long: what leads up to that is not needed any more either.
+    pub(super) fn rest_if_due(&mut self, sleep: Option<Duration>, now: Monotonic) {
+        if self.rest.take_if_due(sleep, now) {
             self.children.shrink();
             memory::release_heap();
             memory::release_code();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: Monotonic = Monotonic::from_nanos(1_000_000_000);
+
+    #[test]
+    fn it_comes_once_after_a_pause_and_not_without_a_reason() {
+        let mut rest = Rest::default();
+        rest.put_off(START);
+        assert_eq!(rest.deadline(None, START), None);
+        assert!(!rest.take_if_due(None, START.after(LULL)));
+        rest.owe(START);
+        let due = START.after(PAUSE);
+        assert_eq!(rest.deadline(None, START), Some(due));
+        assert!(!rest.take_if_due(None, START));
+        assert!(rest.take_if_due(None, due));
+        assert_eq!(rest.deadline(None, due), None);
+        assert!(!rest.take_if_due(None, due.after(LULL)));
+    }
+
+    #[test]
+    fn it_waits_until_nothing_happens_and_nothing_is_due_soon() {
+        let mut rest = Rest::default();
+        rest.owe(START);
+        let later = START.after(PAUSE / 2);
+        rest.put_off(later);
+        let due = later.after(PAUSE);
+        assert_eq!(rest.deadline(None, later), Some(due));
+        // Nobody wakes for it shortly before something else, nor between two turns of work.
+        assert_eq!(rest.deadline(Some(later.after(LULL / 2)), later), None);
+        assert!(!rest.take_if_due(Some(LULL / 2), due));
+        assert!(!rest.take_if_due(Some(Duration::ZERO), due));
+        // It is still owed, and comes before the next long sleep, without a wake-up of its own.
+        let next = due.after(LULL * 3);
+        assert_eq!(rest.deadline(Some(next), due), None);
+        assert!(rest.take_if_due(Some(next.since(due)), due));
     }
 }

@@ -127,6 +127,8 @@ impl Daemon {
             ),
         }
         if !self.journal.is_intact() {
+            // So that what was decided in this turn is in the new one from its beginning.
+            self.put_on_record();
             match self.journal.write_anew() {
                 Ok(()) => log::warn!("the record of processes was removed; it is there again"),
                 Err(error) => log::error!("can't rewrite the record of processes: {error}"),
